@@ -1,0 +1,585 @@
+/* lsq.h - libSQL databases from C.
+ *
+ *     struct lsq_config cfg;
+ *     struct lsq_conn *conn;
+ *     struct lsq_result *res;
+ *     struct lsq_error err;
+ *
+ *     lsq_config_init(&cfg);
+ *     cfg.path = "shop.db";
+ *     if (lsq_conn_open(&conn, &cfg, &err) != LSQ_OK) die(err.message);
+ *     if (lsq_query(&res, conn, "SELECT name FROM item WHERE price < ?1",
+ *                   LSQ_PARAMS(lsq_int(10)), &err) != LSQ_OK) die(err.message);
+ *     for (size_t i = 0; i < lsq_result_rows(res); i++)
+ *         puts(lsq_result_text(res, i, 0));
+ *     lsq_result_free(res);
+ *     lsq_conn_free(conn);
+ *
+ * Errors. A function that can fail returns an enum lsq_status and fills *err, which belongs to the
+ * caller and may be NULL. *err is written only on failure. Outputs are written only on success.
+ * Running out of memory is LSQ_NOMEM, never an abort.
+ *
+ * Text is UTF-8, given as pointer and length; a result is never changed by where a NUL stands in
+ * it. SQL itself may hold no NUL (LSQ_BAD_ARGUMENT).
+ *
+ * Ownership. "Borrows": the callee keeps no pointer after it returns, unless a longer time is
+ * named. "Takes": the callee frees it. "Caller owns": the caller frees it.
+ *
+ * Threads. A connection, with its statements, is used by one thread at a time. Programs that share
+ * one between threads bracket their calls with lsq_conn_enter() and lsq_conn_leave(). From any
+ * thread and at any moment: lsq_conn_interrupt(), lsq_stmt_interrupt(), lsq_conn_close(),
+ * lsq_conn_free() and lsq_stmt_discard(); none of them waits for a running call.
+ */
+#ifndef LSQ_H
+#define LSQ_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(__GNUC__)
+#define LSQ_API __attribute__((visibility("default")))
+#else
+#define LSQ_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- Errors ------------------------------------------------------------------------------- */
+
+enum lsq_status {
+#define LSQ_STATUS(name, atom, text) LSQ_##name,
+#include "status.def"
+#undef LSQ_STATUS
+    LSQ_STATUS_COUNT
+};
+
+/* Which kind of constraint failed; NONE where no constraint did. */
+enum lsq_constraint {
+    LSQ_CONSTRAINT_NONE,
+    LSQ_CONSTRAINT_UNIQUE,
+    LSQ_CONSTRAINT_PRIMARY_KEY,
+    LSQ_CONSTRAINT_FOREIGN_KEY,
+    LSQ_CONSTRAINT_CHECK,
+    LSQ_CONSTRAINT_NOT_NULL,
+    LSQ_CONSTRAINT_OTHER /* raised by a trigger, a virtual table, a data type of STRICT, ... */
+};
+
+/* What the failed call left in the database. */
+enum lsq_outcome {
+    LSQ_OUTCOME_NONE,      /* nothing of it is stored */
+    LSQ_OUTCOME_COMMITTED, /* it is stored, though the call failed afterwards */
+    LSQ_OUTCOME_UNKNOWN    /* it may be stored: look before trying again */
+};
+
+/* An error as a value: it outlives the handles that made it, and owns nothing. */
+struct lsq_error {
+    enum lsq_status status;
+    int engine_code; /* the engine's extended result code; 0: the error is the library's own */
+    int sql_offset;  /* byte of the SQL text where the error begins; -1: not known */
+    int statement;   /* number of the failing statement of a batch, from 1; 0: no batch */
+    bool transient;  /* the same call may succeed later without any change */
+    enum lsq_outcome outcome;
+    enum lsq_constraint constraint;
+    char message[512];    /* what happened, with the engine's own words where it has some */
+    char table[128];      /* of the constraint; "" where unknown, as below */
+    char columns[256];    /* of the constraint, separated by ", " */
+    char constraint_name[128]; /* of the index, or of the named CHECK */
+};
+
+/* The status's name as in status.def, in small letters ("busy_snapshot"); "unknown" for a number
+ * that is none. Static text. */
+LSQ_API const char *lsq_status_name(enum lsq_status status);
+
+/* One sentence on the status. Static text. */
+LSQ_API const char *lsq_status_text(enum lsq_status status);
+
+/* ---- Values and parameters ---------------------------------------------------------------- */
+
+enum lsq_type { LSQ_TYPE_NULL, LSQ_TYPE_INTEGER, LSQ_TYPE_REAL, LSQ_TYPE_TEXT, LSQ_TYPE_BLOB };
+
+/* One value. Text and blobs are borrowed; text needs no NUL at its end. */
+struct lsq_value {
+    enum lsq_type type;
+    union {
+        int64_t integer;
+        double real;
+        struct {
+            const void *data;
+            size_t len;
+        } bytes;
+    } as;
+};
+
+static inline struct lsq_value lsq_null(void) {
+    return (struct lsq_value){.type = LSQ_TYPE_NULL, .as = {.integer = 0}};
+}
+static inline struct lsq_value lsq_int(int64_t value) {
+    return (struct lsq_value){.type = LSQ_TYPE_INTEGER, .as = {.integer = value}};
+}
+static inline struct lsq_value lsq_real(double value) {
+    return (struct lsq_value){.type = LSQ_TYPE_REAL, .as = {.real = value}};
+}
+static inline struct lsq_value lsq_text(const char *text, size_t len) {
+    return (struct lsq_value){.type = LSQ_TYPE_TEXT, .as = {.bytes = {text, len}}};
+}
+static inline struct lsq_value lsq_blob(const void *data, size_t len) {
+    return (struct lsq_value){.type = LSQ_TYPE_BLOB, .as = {.bytes = {data, len}}};
+}
+
+/* A name, borrowed. */
+struct lsq_name {
+    const char *text;
+    size_t len;
+};
+
+/* The parameters of one run. Without names they are bound by position: as many as the statement
+ * has, no more, no fewer (LSQ_PARAMETERS). With names, names[i] belongs to values[i], with or
+ * without its ':', '@' or '$'; every parameter of the statement must have one, and names that the
+ * statement does not have are passed over. */
+struct lsq_params {
+    const struct lsq_value *values;
+    const struct lsq_name *names; /* NULL: by position */
+    size_t count;
+};
+
+/* Parameters by position, written where they are used: LSQ_PARAMS(lsq_int(1), lsq_null()). */
+#define LSQ_PARAMS(...)                                                                            \
+    (&(struct lsq_params){                                                                         \
+        .values = (const struct lsq_value[]){__VA_ARGS__},                                         \
+        .names = NULL,                                                                             \
+        .count = sizeof((const struct lsq_value[]){__VA_ARGS__}) / sizeof(struct lsq_value)})
+
+/* ---- Connections -------------------------------------------------------------------------- */
+
+struct lsq_conn;
+struct lsq_stmt;
+
+/* A setting of the connection: PRAGMA name = value. */
+struct lsq_setting {
+    const char *name;
+    const char *value;
+};
+
+enum lsq_open_flags {
+    LSQ_OPEN_READONLY = 1 << 0,  /* writes are refused; the file must exist */
+    LSQ_OPEN_NOCREATE = 1 << 1,  /* the file must exist */
+    LSQ_OPEN_NOFOLLOW = 1 << 2,  /* the path may not be a symbolic link */
+    LSQ_OPEN_ANY_FILESYSTEM = 1 << 3, /* do not refuse WAL on network file systems */
+    LSQ_OPEN_DQS = 1 << 4        /* "text" may be a string where no column has that name */
+};
+
+/* How to open a connection. Everything is borrowed until lsq_conn_open() returns. */
+struct lsq_config {
+    /* A file; ":memory:" (private to this connection); "file:NAME?mode=memory" or
+     * "file:/NAME?vfs=memdb" (in memory, shared by the connections of the process that give that
+     * name); any other "file:" URI of SQLite; "" (a private temporary file). */
+    const char *path;
+    unsigned flags;   /* of enum lsq_open_flags */
+    const char *vfs;  /* NULL: the default */
+    int busy_timeout; /* ms that a call waits for other connections' locks; 0: not at all */
+    const struct lsq_setting *settings; /* applied in this order, and read back */
+    size_t setting_count;
+    size_t statement_cache; /* statements kept prepared for lsq_exec() and its kin; 0: none */
+    bool no_fast_path;      /* LSQ_CALL_TRY always answers LSQ_WOULD_BLOCK */
+    const void *key;        /* encryption key of the local file; NULL: none */
+    size_t key_len;
+};
+
+/* Fills *cfg with the defaults: busy_timeout 5000, statement_cache 256, and the settings
+ * journal_mode = wal, synchronous = normal, foreign_keys = on. path stays NULL. */
+LSQ_API void lsq_config_init(struct lsq_config *cfg);
+
+/* Opens a connection. Caller owns *out, to be given back with lsq_conn_free().
+ * A setting that the engine does not know is LSQ_SETTING. One that the database cannot have (WAL
+ * in memory or on a read-only file, another page size than it has) is no error: see
+ * lsq_conn_notice().
+ * Errors: LSQ_BAD_ARGUMENT, LSQ_CANNOT_OPEN, LSQ_NOT_A_DATABASE, LSQ_BUSY, LSQ_SETTING,
+ * LSQ_UNSAFE_FILESYSTEM, LSQ_NOMEM, and what the settings meet. */
+LSQ_API enum lsq_status lsq_conn_open(struct lsq_conn **out, const struct lsq_config *cfg,
+                                      struct lsq_error *err);
+
+/* Closes the connection: new calls answer LSQ_CLOSED, a running one is interrupted, an open
+ * transaction is rolled back. Never waits: the engine's own closing, which may checkpoint, runs on
+ * a helper thread, which then calls done(arg) if done is not NULL. Twice is fine (done is called
+ * for each). The handle stays valid until lsq_conn_free(). Any thread. */
+LSQ_API void lsq_conn_close(struct lsq_conn *conn, void (*done)(void *arg), void *arg);
+
+/* Closes the connection if that was not done, and gives the handle back. Statements of the
+ * connection stay valid handles (their calls answer LSQ_CLOSED) until they are freed themselves.
+ * NULL is fine. Any thread; never waits. */
+LSQ_API void lsq_conn_free(struct lsq_conn *conn);
+
+/* Asks for the connection, so that one thread at a time uses it. With wait, sleeps until it is
+ * free; without, answers LSQ_IN_USE at once. Not recursive. The thread that leaves may be another.
+ * Errors: LSQ_IN_USE, LSQ_CLOSED. */
+LSQ_API enum lsq_status lsq_conn_enter(struct lsq_conn *conn, bool wait);
+
+/* Gives the connection back. Statements discarded meanwhile are finalized by the helper thread. */
+LSQ_API void lsq_conn_leave(struct lsq_conn *conn);
+
+/* Calls fn(arg) once, when the connection is next left or closed, or at once if nobody is in it.
+ * fn is called with no lock held, on the thread that leaves; it must be short.
+ * Errors: LSQ_NOMEM. */
+LSQ_API enum lsq_status lsq_conn_notify(struct lsq_conn *conn, void (*fn)(void *arg), void *arg);
+
+/* Stops the call that runs on the connection, which answers LSQ_INTERRUPTED; with none running it
+ * does nothing. An interrupted write inside a transaction rolls the whole transaction back. A sort,
+ * a CREATE INDEX or one long SQL function is only stopped at its end. Any thread. */
+LSQ_API void lsq_conn_interrupt(struct lsq_conn *conn);
+
+/* Makes the connection as new: statements reset, transaction rolled back, temporary tables, views
+ * and triggers dropped, databases attached since opening detached, settings applied again and read
+ * back. Errors: LSQ_CLOSED, LSQ_SETTING, those of the engine; the connection should then be
+ * closed. */
+LSQ_API enum lsq_status lsq_conn_reset(struct lsq_conn *conn, struct lsq_error *err);
+
+/* Sets how long calls wait for other connections' locks, in ms; 0: not at all. */
+LSQ_API enum lsq_status lsq_conn_set_busy_timeout(struct lsq_conn *conn, int ms,
+                                                  struct lsq_error *err);
+
+/* ms; see lsq_conn_set_busy_timeout(). */
+LSQ_API int lsq_conn_busy_timeout(const struct lsq_conn *conn);
+
+/* A setting that could not be had: what was asked, what the engine has instead. */
+struct lsq_notice {
+    char name[64];
+    char asked[64];
+    char got[64];
+};
+
+/* The connection's i-th notice, from 0; NULL where there are no more. Valid until the next
+ * lsq_conn_reset() or lsq_conn_free(). */
+LSQ_API const struct lsq_notice *lsq_conn_notice(const struct lsq_conn *conn, size_t i);
+
+/* What a connection is doing and has done. */
+struct lsq_conn_info {
+    bool autocommit;        /* no transaction is open, by the engine's own word */
+    bool readonly;          /* opened read-only */
+    bool wal;               /* the main database is in WAL mode */
+    int64_t last_rowid;     /* of the last INSERT */
+    int64_t changes;        /* rows changed by the last statement that changes rows */
+    int64_t total_changes;  /* since the connection was opened */
+    int64_t cache_hits;     /* statement cache: found prepared */
+    int64_t cache_misses;   /* statement cache: had to be prepared */
+    int64_t cache_size;     /* statement cache: statements held now */
+    int64_t fast_runs;      /* calls that LSQ_CALL_TRY ran to their end */
+    int64_t fast_refusals;  /* calls that LSQ_CALL_TRY refused or broke off */
+    int64_t page_cache_bytes;
+    int64_t schema_bytes;
+    int64_t statement_bytes;
+};
+
+/* Fills *info. Cheap fields only (up to total_changes) unless all is true. */
+LSQ_API enum lsq_status lsq_conn_info(struct lsq_conn *conn, bool all, struct lsq_conn_info *info,
+                                      struct lsq_error *err);
+
+/* Writes the dirty pages of the open transaction to the file (or the WAL), as far as no statement
+ * is using them (LSQ_BUSY if some are left). Without an open transaction it does nothing. */
+LSQ_API enum lsq_status lsq_conn_cacheflush(struct lsq_conn *conn, struct lsq_error *err);
+
+enum lsq_checkpoint {
+    LSQ_CHECKPOINT_PASSIVE,
+    LSQ_CHECKPOINT_FULL,
+    LSQ_CHECKPOINT_RESTART,
+    LSQ_CHECKPOINT_TRUNCATE
+};
+
+/* Checkpoints the WAL of database schema (NULL: all). *log and *done, each may be NULL, get the
+ * frames in the WAL and those of them now in the database file; -1 where it is not in WAL mode.
+ * Errors: LSQ_BUSY (PASSIVE never), LSQ_LOCKED inside a write transaction. */
+LSQ_API enum lsq_status lsq_conn_checkpoint(struct lsq_conn *conn, const char *schema,
+                                            enum lsq_checkpoint mode, int *log, int *done,
+                                            struct lsq_error *err);
+
+/* Allows or forbids lsq_conn_load_extension(). Loading by SQL, load_extension(), is always
+ * refused. */
+LSQ_API enum lsq_status lsq_conn_enable_extensions(struct lsq_conn *conn, bool on,
+                                                   struct lsq_error *err);
+
+/* Loads the extension file at path; entry NULL: the entry point that the file's name implies.
+ * Errors: LSQ_AUTH where it was not enabled, LSQ_ERROR with the loader's words. */
+LSQ_API enum lsq_status lsq_conn_load_extension(struct lsq_conn *conn, const char *path,
+                                                const char *entry, struct lsq_error *err);
+
+/* ---- Running SQL -------------------------------------------------------------------------- */
+
+enum lsq_call_flags {
+    /* Run only if the statement is known to be short, on this very thread, without waiting for
+     * anything; else LSQ_WOULD_BLOCK: nothing has happened, and what the sink got is void. */
+    LSQ_CALL_TRY = 1 << 0,
+    /* Do not sleep while another connection holds a lock: LSQ_BUSY at once. */
+    LSQ_CALL_NOWAIT = 1 << 1,
+    /* A statement that only reads is broken off after about 20 ms (LSQ_WOULD_BLOCK: nothing has
+     * happened, what the sink got is void); one that cannot be stopped early is refused likewise,
+     * until it was seen to be short. For threads that many share. */
+    LSQ_CALL_BUDGET = 1 << 2,
+    /* Exactly one row: LSQ_NO_ROW and LSQ_MANY_ROWS are errors; stops at the second row. A
+     * statement that writes has then changed nothing. */
+    LSQ_CALL_ONE = 1 << 3,
+    /* Of a batch: run it as one transaction, rolled back on the first error. */
+    LSQ_CALL_TRANSACTION = 1 << 4
+};
+
+/* How to run a call. NULL, or all zero: until it is done. */
+struct lsq_call {
+    unsigned flags; /* of enum lsq_call_flags */
+    int timeout;    /* ms for the whole call, waiting included; 0: none. LSQ_TIMEOUT */
+};
+
+/* The first word of a statement, as far as it matters; WITH is told by what it does. */
+enum lsq_command {
+    LSQ_COMMAND_OTHER,
+    LSQ_COMMAND_SELECT,
+    LSQ_COMMAND_INSERT,
+    LSQ_COMMAND_UPDATE,
+    LSQ_COMMAND_DELETE,
+    LSQ_COMMAND_CREATE, /* CREATE, DROP, ALTER */
+    LSQ_COMMAND_BEGIN,
+    LSQ_COMMAND_COMMIT,
+    LSQ_COMMAND_ROLLBACK,
+    LSQ_COMMAND_PRAGMA,
+    LSQ_COMMAND_EMPTY /* only white space or comments */
+};
+
+/* What a run did. */
+struct lsq_reply {
+    enum lsq_command command;
+    size_t columns;     /* 0: the statement returns no rows */
+    size_t rows;        /* pushed to the sink */
+    int64_t changes;    /* rows inserted, updated or deleted by this run; 0 for others */
+    int64_t last_rowid; /* of the connection's last INSERT */
+    bool autocommit;    /* no transaction is open after the run */
+};
+
+/* A column of a statement. Texts are borrowed until the statement runs again or is freed; NULL
+ * where there is none (an expression has no table; a system engine may know no origin). */
+struct lsq_column {
+    const char *name;
+    const char *database;
+    const char *table;
+    const char *origin;
+    const char *decltype;
+};
+
+/* Where rows go as the engine produces them: no copy is made on the way. Text and blobs are
+ * borrowed for the length of the call. Every slot but the four marked may not be NULL. A slot that
+ * returns false ends the run with LSQ_NOMEM. Called on the calling thread. */
+struct lsq_sink {
+    /* A new statement's rows begin; also when it has none. names[i] is NUL-terminated. */
+    bool (*columns)(void *ctx, size_t count, const char *const *names);
+    bool (*row_begin)(void *ctx); /* may be NULL */
+    bool (*null)(void *ctx);
+    bool (*integer)(void *ctx, int64_t value);
+    bool (*real)(void *ctx, double value);
+    bool (*text)(void *ctx, const char *text, size_t len);
+    bool (*blob)(void *ctx, const void *data, size_t len);
+    bool (*row_end)(void *ctx);
+    /* Of a batch: statement number (from 1) is done. may be NULL outside batches */
+    bool (*statement_end)(void *ctx, int number, const struct lsq_reply *reply);
+};
+
+/* Runs one statement. Text after the first statement that is more than white space, comments and
+ * semicolons is LSQ_SQL: lsq_batch_sql() runs several. Prepared statements are kept in the
+ * connection's cache. After an error the statement is reset.
+ * sink may be NULL: rows are then stepped through and dropped. params, call, reply may be NULL. */
+LSQ_API enum lsq_status lsq_exec(struct lsq_conn *conn, const char *sql, size_t len,
+                                 const struct lsq_params *params, const struct lsq_call *call,
+                                 const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                                 struct lsq_error *err);
+
+/* Gives the next row of parameters: 1 and *row filled (borrowed until the next call), 0 at the end,
+ * -1 to stop with LSQ_PARAMETERS, whose message is then text that the callee wrote to
+ * why[0..256). */
+typedef int lsq_next_params(void *ctx, struct lsq_params *row, char *why);
+
+/* Runs one statement once for each row of parameters. Outside a transaction it opens one of its
+ * own, so that all rows are stored or none; inside one, rows before the failing one stay. Rows
+ * that the statement returns go to the sink as one result. reply->changes is the sum.
+ * err->statement is the number of the failing row of parameters, from 1. */
+LSQ_API enum lsq_status lsq_exec_many(struct lsq_conn *conn, const char *sql, size_t len,
+                                      lsq_next_params *next, void *next_ctx,
+                                      const struct lsq_call *call, const struct lsq_sink *sink,
+                                      void *ctx, struct lsq_reply *reply, struct lsq_error *err);
+
+/* One statement of a batch. */
+struct lsq_batch_item {
+    const char *sql;
+    size_t len;
+    struct lsq_params params;
+};
+
+/* Runs statements in order, to the first error (err->statement says which; what ran before it
+ * stays, unless LSQ_CALL_TRANSACTION is given). The sink sees columns, rows and statement_end for
+ * each. *done, may be NULL, gets the number that succeeded, on failure too. With
+ * LSQ_CALL_TRANSACTION inside an open transaction: LSQ_IN_TRANSACTION. */
+LSQ_API enum lsq_status lsq_batch(struct lsq_conn *conn, const struct lsq_batch_item *items,
+                                  size_t count, const struct lsq_call *call,
+                                  const struct lsq_sink *sink, void *ctx, size_t *done,
+                                  struct lsq_error *err);
+
+/* The same for SQL text with many statements and no parameters. Empty statements do not count. */
+LSQ_API enum lsq_status lsq_batch_sql(struct lsq_conn *conn, const char *sql, size_t len,
+                                      const struct lsq_call *call, const struct lsq_sink *sink,
+                                      void *ctx, size_t *done, struct lsq_error *err);
+
+/* ---- Transactions ------------------------------------------------------------------------- */
+
+enum lsq_txn {
+    LSQ_TXN_DEFERRED,
+    LSQ_TXN_IMMEDIATE,
+    LSQ_TXN_EXCLUSIVE,
+    LSQ_TXN_READ /* a snapshot, taken at begin; statements that write answer LSQ_READONLY */
+};
+
+/* Begins a transaction. Errors: LSQ_IN_TRANSACTION, LSQ_BUSY. */
+LSQ_API enum lsq_status lsq_begin(struct lsq_conn *conn, enum lsq_txn kind,
+                                  const struct lsq_call *call, struct lsq_error *err);
+
+/* Commits. After LSQ_BUSY the transaction is still open, and may be committed again.
+ * Errors: LSQ_NO_TRANSACTION, LSQ_BUSY, LSQ_CONSTRAINT (deferred foreign keys), LSQ_FULL, ... */
+LSQ_API enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
+                                   struct lsq_error *err);
+
+/* Rolls back. Errors: LSQ_NO_TRANSACTION. */
+LSQ_API enum lsq_status lsq_rollback(struct lsq_conn *conn, struct lsq_error *err);
+
+/* Savepoints. Any name that is not empty and holds no NUL; it is quoted here. Outside a transaction
+ * lsq_savepoint() opens one, and releasing that savepoint commits it.
+ * Errors: LSQ_BAD_ARGUMENT, LSQ_ERROR where no such savepoint is open. */
+LSQ_API enum lsq_status lsq_savepoint(struct lsq_conn *conn, const char *name, size_t len,
+                                      struct lsq_error *err);
+LSQ_API enum lsq_status lsq_release(struct lsq_conn *conn, const char *name, size_t len,
+                                    struct lsq_error *err);
+/* The savepoint itself stays open. */
+LSQ_API enum lsq_status lsq_rollback_to(struct lsq_conn *conn, const char *name, size_t len,
+                                        struct lsq_error *err);
+
+/* ---- Statements and cursors --------------------------------------------------------------- */
+
+/* Prepares one statement. Caller owns *out; it keeps the connection's memory, not the connection,
+ * alive. Errors: LSQ_SQL, LSQ_BAD_ARGUMENT (empty, or more than one statement), LSQ_CLOSED, ... */
+LSQ_API enum lsq_status lsq_stmt_new(struct lsq_stmt **out, struct lsq_conn *conn, const char *sql,
+                                     size_t len, struct lsq_error *err);
+
+/* Finalizes the statement and frees the handle, on the thread that is using the connection. NULL
+ * is fine. */
+LSQ_API void lsq_stmt_free(struct lsq_stmt *stmt);
+
+/* The same from any thread, even while a call runs on the connection: never waits. The engine's
+ * part is done by the next call or, within 100 ms, by the helper thread. */
+LSQ_API void lsq_stmt_discard(struct lsq_stmt *stmt);
+
+/* The connection that the statement was prepared on. Borrowed; compare, don't call. */
+LSQ_API const struct lsq_conn *lsq_stmt_conn(const struct lsq_stmt *stmt);
+
+/* Runs the statement from its start with these parameters, and resets it. As lsq_exec(). */
+LSQ_API enum lsq_status lsq_stmt_exec(struct lsq_stmt *stmt, const struct lsq_params *params,
+                                      const struct lsq_call *call, const struct lsq_sink *sink,
+                                      void *ctx, struct lsq_reply *reply, struct lsq_error *err);
+
+/* Starts the statement as a cursor: binds a copy of the parameters, reads nothing yet. A statement
+ * that writes runs to its end at the first fetch; started outside a transaction, it holds a
+ * savepoint until lsq_stmt_reset(), so that stopping early stores nothing of it. */
+LSQ_API enum lsq_status lsq_stmt_start(struct lsq_stmt *stmt, const struct lsq_params *params,
+                                       struct lsq_error *err);
+
+/* Pushes up to max_rows further rows. *end becomes true when there are no more; the cursor is then
+ * reset. columns() of the sink is called at each fetch. After any error the cursor is reset.
+ * Errors: LSQ_MISUSE where it was not started. */
+LSQ_API enum lsq_status lsq_stmt_fetch(struct lsq_stmt *stmt, size_t max_rows,
+                                       const struct lsq_call *call, const struct lsq_sink *sink,
+                                       void *ctx, bool *end, struct lsq_error *err);
+
+/* Ends a run or cursor and clears the parameters. */
+LSQ_API enum lsq_status lsq_stmt_reset(struct lsq_stmt *stmt, struct lsq_error *err);
+
+/* Stops this statement if it is the one running on its connection. Any thread. */
+LSQ_API void lsq_stmt_interrupt(struct lsq_stmt *stmt);
+
+/* Number of result columns after the latest schema change seen; 0: returns no rows. */
+LSQ_API enum lsq_status lsq_stmt_column_count(struct lsq_stmt *stmt, size_t *count,
+                                              struct lsq_error *err);
+/* Column i, from 0. Errors: LSQ_BAD_ARGUMENT beyond the last. */
+LSQ_API enum lsq_status lsq_stmt_column(struct lsq_stmt *stmt, size_t i, struct lsq_column *column,
+                                        struct lsq_error *err);
+
+/* Number of parameters: the largest index. */
+LSQ_API enum lsq_status lsq_stmt_param_count(struct lsq_stmt *stmt, size_t *count,
+                                             struct lsq_error *err);
+/* The name of parameter i, from 1, with its prefix; *name is NULL for a bare '?'. */
+LSQ_API enum lsq_status lsq_stmt_param_name(struct lsq_stmt *stmt, size_t i, const char **name,
+                                            struct lsq_error *err);
+
+/* The statement writes to no database: by what the engine compiled, triggers included, not by its
+ * text. Transaction control, PRAGMA and ATTACH are not read-only. */
+LSQ_API enum lsq_status lsq_stmt_readonly(struct lsq_stmt *stmt, bool *readonly,
+                                          struct lsq_error *err);
+
+/* ---- Results for C ------------------------------------------------------------------------ */
+
+struct lsq_result;
+
+/* Runs one statement and keeps its rows. Caller owns *out. len is strlen(sql). */
+LSQ_API enum lsq_status lsq_query(struct lsq_result **out, struct lsq_conn *conn, const char *sql,
+                                  const struct lsq_params *params, struct lsq_error *err);
+
+/* Creates an empty result, to be filled through lsq_result_sink() with itself as ctx. */
+LSQ_API enum lsq_status lsq_result_new(struct lsq_result **out, struct lsq_error *err);
+LSQ_API void lsq_result_free(struct lsq_result *res);
+/* The sink that fills a result. A new statement's columns() empties it first. */
+LSQ_API const struct lsq_sink *lsq_result_sink(void);
+
+LSQ_API size_t lsq_result_rows(const struct lsq_result *res);
+LSQ_API size_t lsq_result_columns(const struct lsq_result *res);
+/* The column's name; NULL beyond the last. Borrowed from res. */
+LSQ_API const char *lsq_result_name(const struct lsq_result *res, size_t column);
+/* The value at row and column, from 0; beyond the last it is NULL. Borrowed from res; text and
+ * blobs have a NUL behind their last byte. */
+LSQ_API struct lsq_value lsq_result_value(const struct lsq_result *res, size_t row, size_t column);
+/* Short cuts: 0, 0.0 or "" where the value has another type. */
+LSQ_API int64_t lsq_result_int(const struct lsq_result *res, size_t row, size_t column);
+LSQ_API double lsq_result_real(const struct lsq_result *res, size_t row, size_t column);
+LSQ_API const char *lsq_result_text(const struct lsq_result *res, size_t row, size_t column);
+
+/* ---- The library -------------------------------------------------------------------------- */
+
+/* Facts about this build. Static text. */
+struct lsq_core_info {
+    const char *engine;         /* "libsql" or "sqlite" */
+    const char *engine_version; /* "3.47.0" */
+    const char *engine_source;  /* the engine's source id */
+    bool encryption;
+    bool wal_reset_fixed; /* the engine carries the cure of the WAL-reset defect */
+    bool ofd_locks;       /* locks survive another open and close of the file in this process */
+};
+LSQ_API enum lsq_status lsq_core_info(struct lsq_core_info *info, struct lsq_error *err);
+
+/* Native memory of the library and its engine, whole process. */
+struct lsq_memory {
+    int64_t bytes;  /* allocated now */
+    int64_t blocks; /* allocations now */
+    int64_t failed; /* allocations refused so far */
+};
+LSQ_API void lsq_memory(struct lsq_memory *memory);
+
+/* For tests: lets the next n allocations succeed and every later one fail; -1: none fails. */
+LSQ_API void lsq_memory_set_budget(int64_t n);
+
+/* Runs fn(arg) on one of the library's own threads (as many as processors, started when needed, at
+ * a lower priority), so that long work stands in nobody's way. Errors: LSQ_NOMEM, LSQ_ERROR where
+ * no thread can be started; fn is then not called. */
+LSQ_API enum lsq_status lsq_defer(void (*fn)(void *arg), void *arg, struct lsq_error *err);
+
+/* Waits until every connection that was freed is closed and every deferred call has run, then stops
+ * the library's threads. For programs that end, and before the library is unloaded; the library can
+ * be used again afterwards. Call it from no callback of the library. */
+LSQ_API void lsq_shutdown(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
