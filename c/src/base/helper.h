@@ -1,0 +1,33 @@
+/* helper.h - the library's own threads: one helper for short clean-up work, and workers for long
+ * calls. Process-wide, started when first needed, stopped by lsq_shutdown().
+ * Threads: any. Tasks and jobs run with no lock of this file held. */
+#ifndef LSQI_BASE_HELPER_H
+#define LSQI_BASE_HELPER_H
+
+#include "lsq/lsq.h"
+
+/* A piece of clean-up, embedded in what it cleans, so that scheduling cannot fail. All zero but run
+ * is a task that is not scheduled. */
+struct lsqi_task {
+    /* Returns ms until it wants to run again, or -1 when it is done; the task's memory may be gone
+     * by then. */
+    int (*run)(struct lsqi_task *task);
+    /* guarded by the helper's lock */
+    struct lsqi_task *next;
+    long long due; /* ns */
+    bool scheduled;
+};
+
+/* Starts the helper thread if it does not run. Errors: LSQ_NOMEM, LSQ_ERROR. Once this has
+ * succeeded, lsqi_helper_schedule() cannot fail. */
+enum lsq_status lsqi_helper_start(struct lsq_error *err);
+
+/* Runs the task on the helper thread delay_ms from now, or earlier if it is scheduled for earlier.
+ * A task that runs right now is run once more. */
+void lsqi_helper_schedule(struct lsqi_task *task, int delay_ms);
+
+/* What lsq_defer() and lsq_shutdown() do: see lsq.h. */
+enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_error *err);
+void lsqi_helper_shutdown(void);
+
+#endif

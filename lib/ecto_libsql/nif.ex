@@ -1,0 +1,151 @@
+defmodule EctoLibSql.NIF do
+  @moduledoc false
+  # Stubs of the native functions, one for each; c/nif holds the other side.
+  #
+  # Handles. `conn` and `stmt` are VM resources: usable from any process, freed by the VM, safe after
+  # close. A transaction is known by the integer that begin/4 gave; `trx` is that integer, or nil for
+  # "whatever is open". A cursor is a `stmt` that cursor_start/4 was called on.
+  #
+  # What a call answers, beside its own {:ok, _} or :ok:
+  #
+  #   {:error, {code, engine_code, message, sql_offset, statement, transient?, outcome, constraint}}
+  #       code: an atom of status.def; sql_offset, statement: integer or nil; outcome: :none,
+  #       :committed or :unknown; constraint: nil or {kind, table, columns, name} with kind in
+  #       :unique, :primary_key, :foreign_key, :check, :not_null, :other, texts or nil, and
+  #       a list of texts
+  #   :in_use   another process is in the connection: nothing has happened; wait with notify_idle/2
+  #       and call again
+  #   :async    the call may take long and cannot be stopped early: nothing has happened; send it
+  #       to a thread of ours with submit/4
+  #
+  # Native code never waits for a lock of another connection: it answers :busy, and the caller tries
+  # again (EctoLibSql.Call). `timeout` is ms for this call, 0 for none. `flags` is a sum of
+  # 1 (may run on this scheduler, if known to be short), 8 (exactly one row), 16 (a batch is one
+  # transaction).
+  #
+  # A result is {command, columns, rows, num_rows, last_rowid, autocommit?}: columns and rows are nil
+  # for a statement without rows, num_rows is then the rows it changed. command: :select, :insert,
+  # :update, :delete, :create, :begin, :commit, :rollback, :pragma, :other.
+  #
+  # Parameters: a list by position, or a list of {name, value} with name a binary or an atom, prefix
+  # optional. Values: nil, integers of 64 bits, floats, booleans (1 and 0), :infinity,
+  # :neg_infinity, binaries (TEXT if they are UTF-8, else BLOB), {:text, binary}, {:blob, binary or
+  # list of bytes}. Anything else is a :parameters error that names its position. Rows hold nil,
+  # integers, floats, :infinity, :neg_infinity and binaries.
+
+  @on_load :load
+
+  @doc false
+  def load do
+    path = :ecto_libsql |> :code.priv_dir() |> Path.join("ecto_libsql_nif")
+    :erlang.load_nif(String.to_charlist(path), 0)
+  end
+
+  ## Connections
+
+  # config: %{path, flags, vfs, busy_timeout, settings: [{name, value}], statement_cache, fast_path,
+  # key}: flags as LSQ_OPEN_*; vfs, key: binary or nil -> {:ok, conn}
+  def open(_config), do: stub()
+
+  # Never waits; sends {ref, :closed} to pid when the engine has closed the file.
+  def close(_conn, _pid, _ref), do: stub()
+
+  def interrupt(_conn), do: stub()
+  def reset(_conn), do: stub()
+  def set_busy_timeout(_conn, _ms), do: stub()
+
+  # -> integer of ms, also after close
+  def busy_timeout(_conn), do: stub()
+
+  # -> {:ok, map} with the fields of struct lsq_conn_info; only the cheap ones unless all? is true
+  def info(_conn, _all?), do: stub()
+
+  # -> [{name, asked, got}]: settings that the database cannot have
+  def notices(_conn), do: stub()
+
+  def cacheflush(_conn), do: stub()
+
+  # schema: binary or nil; mode: :passive | :full | :restart | :truncate
+  # -> {:ok, {frames_in_log, frames_checkpointed}}
+  def checkpoint(_conn, _schema, _mode), do: stub()
+
+  def enable_extensions(_conn, _on?), do: stub()
+  def load_extension(_conn, _path, _entry), do: stub()
+
+  ## SQL
+
+  # -> {:ok, result}
+  def execute(_conn, _trx, _sql, _params, _timeout, _flags), do: stub()
+
+  # rows: a list of parameter lists -> {:ok, result}
+  def execute_many(_conn, _trx, _sql, _rows, _timeout, _flags), do: stub()
+
+  # items: [{sql, params}] -> {:ok, [result]}
+  def batch(_conn, _trx, _items, _timeout, _flags), do: stub()
+
+  # -> {:ok, [result]}
+  def batch_sql(_conn, _trx, _sql, _timeout, _flags), do: stub()
+
+  ## Transactions
+
+  # kind: :deferred | :immediate | :exclusive | :read -> {:ok, trx}
+  def begin(_conn, _kind, _timeout, _flags), do: stub()
+  def commit(_conn, _trx, _timeout, _flags), do: stub()
+  def rollback(_conn, _trx), do: stub()
+  def savepoint(_conn, _trx, _name), do: stub()
+  def release(_conn, _trx, _name), do: stub()
+  def rollback_to(_conn, _trx, _name), do: stub()
+
+  # -> :idle | {:transaction, trx} | {:error, _}; never :in_use: what the last finished call left
+  def status(_conn), do: stub()
+
+  ## Statements and cursors
+
+  # -> {:ok, stmt}
+  def prepare(_conn, _sql), do: stub()
+  def stmt_execute(_conn, _trx, _stmt, _params, _timeout, _flags), do: stub()
+  def stmt_reset(_conn, _stmt), do: stub()
+
+  # -> {:ok, {columns, params, readonly?}}: columns are {name, database, table, origin, decltype},
+  # params are names with their prefix, or nil
+  def stmt_info(_conn, _stmt), do: stub()
+
+  # Frees it from any process, at any time.
+  def stmt_finalize(_stmt), do: stub()
+  def stmt_interrupt(_stmt), do: stub()
+
+  def cursor_start(_conn, _trx, _stmt, _params), do: stub()
+
+  # -> {:ok, {columns, rows, count, end?}}
+  def cursor_fetch(_conn, _stmt, _max_rows, _timeout, _flags), do: stub()
+
+  ## Waiting
+
+  # Runs function op of this module with args on a thread of ours; {ref, answer} comes as a
+  # message -> :ok | {:error, _}. args are those of the function, conn first.
+  def submit(_conn, _ref, _op, _args), do: stub()
+
+  # Stops what submit/4 started: :cancelled (no message will come), or :sent (it has come or is
+  # about to: receive it). Interrupts the engine, does not wait for it.
+  def cancel(_conn, _ref), do: stub()
+
+  # Sends {ref, :idle} to the caller once nobody is in the connection -> {:ok, waiter}
+  def notify_idle(_conn, _ref), do: stub()
+
+  # :cancelled or :sent, as cancel/2
+  def cancel_idle(_waiter), do: stub()
+
+  ## The library
+
+  # -> %{engine, engine_version, engine_source, encryption, wal_reset_fixed, ofd_locks}
+  def core_info, do: stub()
+
+  # -> %{bytes, blocks, failed}
+  def memory, do: stub()
+
+  # JSON text of maps with binary or atom keys, lists, binaries, numbers, true, false, nil
+  # -> {:ok, binary} | {:error, reason}. Map keys come in the order of :maps.to_list/1.
+  def json_encode(_term), do: stub()
+
+  defp stub, do: :erlang.nif_error(:not_loaded)
+end
