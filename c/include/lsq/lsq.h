@@ -168,7 +168,8 @@ enum lsq_open_flags {
     LSQ_OPEN_NOCREATE = 1 << 1,  /* the file must exist */
     LSQ_OPEN_NOFOLLOW = 1 << 2,  /* the path may not be a symbolic link */
     LSQ_OPEN_ANY_FILESYSTEM = 1 << 3, /* do not refuse WAL on network file systems */
-    LSQ_OPEN_DQS = 1 << 4        /* "text" may be a string where no column has that name */
+    LSQ_OPEN_DQS = 1 << 4,       /* "text" may be a string where no column has that name */
+    LSQ_OPEN_NOWAIT = 1 << 5     /* do not sleep for locks while opening: LSQ_BUSY at once */
 };
 
 /* How to open a connection. Everything is borrowed until lsq_conn_open() returns. */
@@ -186,6 +187,7 @@ struct lsq_config {
     bool no_fast_path;      /* LSQ_CALL_TRY always answers LSQ_WOULD_BLOCK */
     const void *key;        /* encryption key of the local file; NULL: none */
     size_t key_len;
+    int max_length; /* bytes that a text, blob or row may have; 0: 100,000,000 */
 };
 
 /* Fills *cfg with the defaults: busy_timeout 5000, statement_cache 256, and the settings
@@ -480,9 +482,9 @@ LSQ_API enum lsq_status lsq_stmt_exec(struct lsq_stmt *stmt, const struct lsq_pa
                                       const struct lsq_call *call, const struct lsq_sink *sink,
                                       void *ctx, struct lsq_reply *reply, struct lsq_error *err);
 
-/* Starts the statement as a cursor: binds a copy of the parameters, reads nothing yet. A statement
- * that writes runs to its end at the first fetch; started outside a transaction, it holds a
- * savepoint until lsq_stmt_reset(), so that stopping early stores nothing of it. */
+/* Starts the statement as a cursor: binds a copy of the parameters, reads nothing yet. A cursor over
+ * a statement that writes runs it to its end at the first fetch and keeps the rows that it returns:
+ * what it wrote does not depend on how many of them are read. */
 LSQ_API enum lsq_status lsq_stmt_start(struct lsq_stmt *stmt, const struct lsq_params *params,
                                        struct lsq_error *err);
 
@@ -499,10 +501,12 @@ LSQ_API enum lsq_status lsq_stmt_reset(struct lsq_stmt *stmt, struct lsq_error *
 /* Stops this statement if it is the one running on its connection. Any thread. */
 LSQ_API void lsq_stmt_interrupt(struct lsq_stmt *stmt);
 
-/* Number of result columns after the latest schema change seen; 0: returns no rows. */
+/* Number of result columns, by the schema as it is now; 0: returns no rows. Texts that
+ * lsq_stmt_column() gave before are void. */
 LSQ_API enum lsq_status lsq_stmt_column_count(struct lsq_stmt *stmt, size_t *count,
                                               struct lsq_error *err);
-/* Column i, from 0. Errors: LSQ_BAD_ARGUMENT beyond the last. */
+/* Column i, from 0, as lsq_stmt_column_count() or the last run found it. Errors: LSQ_BAD_ARGUMENT
+ * beyond the last. */
 LSQ_API enum lsq_status lsq_stmt_column(struct lsq_stmt *stmt, size_t i, struct lsq_column *column,
                                         struct lsq_error *err);
 

@@ -1,0 +1,150 @@
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "conn/conn.h"
+#include "engine/failure.h"
+
+enum {
+    BUDGET_MS = 20,         /* of LSQ_CALL_BUDGET */
+    FAST_BUDGET_US = 200,   /* of LSQ_CALL_TRY */
+    BUSY_SPIN_US = 50,      /* LSQ_CALL_NOWAIT: a reader may hold the write lock for a moment */
+    BUSY_SLEEP_FIRST_US = 50,
+    BUSY_SLEEP_US = 1000
+};
+
+/* ---- Waiting for other connections' locks ---- */
+
+static bool time_over(const struct lsqi_run *run, int64_t now) {
+    return run->deadline != 0 && now >= run->deadline;
+}
+
+static void sleep_us(long us) {
+    struct timespec ts = {.tv_sec = 0, .tv_nsec = us * 1000};
+
+    nanosleep(&ts, NULL);
+}
+
+/* The engine's busy handler: true means try again. */
+static int on_busy(void *arg, int count) {
+    struct lsq_conn *conn = arg;
+    struct lsqi_run *run = &conn->run;
+    int64_t now = lsqi_now_ns();
+    int64_t waited;
+
+    run->busy_asked = true;
+    if ((run->flags & LSQ_CALL_TRY) != 0) return 0;
+    if (run->busy_since == 0) run->busy_since = now;
+    waited = now - run->busy_since;
+    if ((run->flags & LSQ_CALL_NOWAIT) != 0) return waited < BUSY_SPIN_US * 1000;
+    if (atomic_load(&conn->gate.cancel)) {
+        run->stop = LSQ_INTERRUPTED;
+        return 0;
+    }
+    if (time_over(run, now)) {
+        run->stop = LSQ_TIMEOUT;
+        return 0;
+    }
+    if (waited >= (int64_t)atomic_load(&conn->busy_timeout) * 1000000) return 0;
+    sleep_us(count < 4 ? BUSY_SLEEP_FIRST_US : BUSY_SLEEP_US);
+    return 1;
+}
+
+/* ---- The watch: looks at clock and flags while a statement runs ---- */
+
+static bool pages_missed(struct lsq_conn *conn) {
+    int missed = 0;
+    int unused;
+
+    sqlite3_db_status(conn->db, SQLITE_DBSTATUS_CACHE_MISS, &missed, &unused, 0);
+    return missed > 0;
+}
+
+/* The engine's progress handler: true means stop. */
+static int on_progress(void *arg) {
+    struct lsq_conn *conn = arg;
+    struct lsqi_run *run = &conn->run;
+    int64_t now;
+
+    if (atomic_load_explicit(&conn->gate.cancel, memory_order_relaxed)) {
+        run->stop = LSQ_INTERRUPTED;
+        return 1;
+    }
+    if (run->deadline == 0 && run->budget_end == 0) return 0;
+    now = lsqi_now_ns();
+    if (time_over(run, now)) {
+        run->stop = LSQ_TIMEOUT;
+        return 1;
+    }
+    if (run->budget_end == 0 || !run->reads_only) return 0;
+    if (now < run->budget_end && !((run->flags & LSQ_CALL_TRY) != 0 && pages_missed(conn)))
+        return 0;
+    run->stop = LSQ_WOULD_BLOCK;
+    return 1;
+}
+
+void lsqi_watch_begin(struct lsq_conn *conn, struct lsqi_prepared *prepared, int steps) {
+    /* The engine counts instructions over the statement's life: from zero, so that a short run is
+     * not asked about for those before it. */
+    sqlite3_stmt_status(prepared->stmt, SQLITE_STMTSTATUS_VM_STEP, 1);
+    if (conn->watch_steps == steps) return;
+    sqlite3_progress_handler(conn->db, steps, on_progress, conn);
+    conn->watch_steps = steps;
+}
+
+/* ---- What is compiled, and whether it may be ---- */
+
+static int on_authorize(void *arg, int action, const char *arg1, const char *arg2,
+                        const char *database, const char *trigger) {
+    struct lsq_conn *conn = arg;
+
+    /* A statement that is compiled anew while it runs on the fast path may have another nature. */
+    if (conn->guarded) return SQLITE_DENY;
+    if (action == SQLITE_FUNCTION && arg2 != NULL && sqlite3_stricmp(arg2, "load_extension") == 0)
+        return SQLITE_DENY;
+    if (conn->recording != NULL)
+        lsqi_record_note(conn->recording, conn->db, action, arg1, arg2, database, trigger);
+    return SQLITE_OK;
+}
+
+enum lsq_status lsqi_call_install(struct lsq_conn *conn, struct lsq_error *err) {
+    int rc = sqlite3_busy_handler(conn->db, on_busy, conn);
+
+    if (rc == SQLITE_OK) rc = sqlite3_set_authorizer(conn->db, on_authorize, conn);
+    return rc == SQLITE_OK ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
+}
+
+/* ---- Around every call ---- */
+
+enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *call,
+                                struct lsq_error *err) {
+    static const struct lsq_call plain = {0};
+    enum lsq_status st = lsqi_gate_begin(&conn->gate);
+    int64_t now = 0;
+
+    if (st != LSQ_OK) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    if (call == NULL) call = &plain;
+    conn->run = (struct lsqi_run){.flags = call->flags};
+    if (call->timeout > 0 || (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0)
+        now = lsqi_now_ns();
+    if (call->timeout > 0) conn->run.deadline = now + (int64_t)call->timeout * 1000000;
+    if ((call->flags & LSQ_CALL_TRY) != 0)
+        conn->run.budget_end = now + FAST_BUDGET_US * 1000;
+    else if ((call->flags & LSQ_CALL_BUDGET) != 0)
+        conn->run.budget_end = now + (int64_t)BUDGET_MS * 1000000;
+    if ((call->flags & LSQ_CALL_TRY) == 0) lsqi_stmt_reap(conn);
+    return LSQ_OK;
+}
+
+void lsqi_call_end(struct lsq_conn *conn) {
+    atomic_store_explicit(&conn->running, NULL, memory_order_relaxed);
+    lsqi_gate_end(&conn->gate);
+}
+
+void lsqi_call_interrupt(struct lsqi_gate *gate) {
+    struct lsq_conn *conn = (struct lsq_conn *)(void *)gate; /* its first member */
+
+    /* Reaches what looks at no progress handler, a checkpoint for one; but it would end every open
+     * cursor of the connection too. */
+    if (conn->db != NULL && atomic_load(&conn->open_cursors) == 0) sqlite3_interrupt(conn->db);
+}

@@ -1,0 +1,201 @@
+/* conn.h - a local connection and its parts; shared by the files of this folder, nobody else.
+ *
+ * open.c      opening, closing, freeing          settings.c  PRAGMAs as data
+ * call.c      what surrounds every call          prepare.c   SQL text to statement
+ * run.c       binding, stepping, the fast path   cache.c     the statement cache
+ * stmt.c      statements and cursors             batch.c     many statements, many rows
+ * txn.c       transactions and savepoints        info.c      counters, checkpoint, extensions
+ *
+ * Threads: "who is in" below is the one thread that gate.h let begin a call. */
+#ifndef LSQI_CONN_CONN_H
+#define LSQI_CONN_CONN_H
+
+#include <sqlite3.h>
+#include <stdatomic.h>
+
+#include "conn/gate.h"
+#include "engine/record.h"
+#include "lsq/lsq.h"
+
+/* How quick a statement has been, to decide where it may run next. */
+struct lsqi_speed {
+    unsigned char judged;  /* 0 not yet, 1 its program is bounded, 2 it is not */
+    unsigned char good;    /* short runs in a row, without a page missing from the cache */
+    bool slow;             /* a run was long: not for threads that many share */
+    unsigned char patience; /* short runs since then */
+};
+
+/* An SQL statement as the engine compiled it. Who is in. */
+struct lsqi_prepared {
+    sqlite3_stmt *stmt; /* NULL: closed, or only white space */
+    char *sql;          /* with a NUL behind it */
+    size_t len;
+    enum lsq_command command;
+    struct lsqi_record record;
+    struct lsqi_speed speed;
+    /* of the cache */
+    uint64_t hash;
+    struct lsqi_prepared *hash_next;
+    struct lsqi_prepared *newer;
+    struct lsqi_prepared *older;
+};
+
+struct lsqi_cache {
+    struct lsqi_prepared **buckets; /* NULL: no cache */
+    size_t bucket_mask;
+    size_t capacity;
+    size_t count;
+    struct lsqi_prepared *newest;
+    struct lsqi_prepared *oldest;
+    int64_t hits;
+    int64_t misses;
+};
+
+/* The call that runs. */
+struct lsqi_run {
+    unsigned flags;      /* of enum lsq_call_flags */
+    int64_t deadline;    /* ns; 0: none */
+    int64_t budget_end;  /* ns; 0: none */
+    int64_t busy_since;  /* ns; 0: no lock was waited for yet */
+    bool busy_asked;     /* the engine asked whether to wait for a lock */
+    bool reads_only;     /* the running statement can be broken off without a trace */
+    enum lsq_status stop; /* why the watch broke the statement off; LSQ_OK: it did not */
+};
+
+struct lsqi_setting {
+    char *name;
+    char *value;
+};
+
+struct lsq_conn {
+    struct lsqi_gate gate;
+    sqlite3 *db; /* who is in, and interrupt under the gate's lock; NULL once closed */
+    /* set at opening */
+    unsigned flags;
+    bool no_fast_path;
+    bool private_memory;
+    int configured_busy_timeout;
+    struct lsqi_setting *settings;
+    size_t setting_count;
+    /* who is in */
+    struct lsq_notice *notices;
+    size_t notice_count;
+    struct lsqi_cache cache;
+    struct lsq_stmt *stmts; /* all handles whose statement the engine still holds */
+    struct lsqi_run run;
+    struct lsqi_record *recording; /* where the authorizer notes; NULL: nowhere */
+    bool guarded;                  /* the authorizer refuses whatever is compiled anew */
+    bool wal;
+    bool read_txn; /* LSQ_TXN_READ is open */
+    int watch_steps; /* how often the engine calls the watch; 0: unset */
+    int64_t fast_runs;
+    int64_t fast_refusals;
+    /* any thread */
+    atomic_int busy_timeout; /* ms */
+    atomic_uint open_cursors; /* cursors that hold rows: sqlite3_interrupt() would end them too */
+    _Atomic(const struct lsq_stmt *) running; /* the handle that runs; NULL: text, or nothing */
+    _Atomic(struct lsq_stmt *) discarded;    /* changed under gate.lock */
+};
+
+struct lsq_stmt {
+    struct lsqi_prepared prepared; /* who is in */
+    struct lsq_conn *conn;         /* holds a reference to its memory */
+    struct lsq_stmt *next;         /* of conn->stmts */
+    struct lsq_stmt *prev;
+    struct lsq_stmt *next_discarded; /* guarded by the gate's lock */
+    /* a cursor */
+    bool started;
+    bool stepped;            /* it holds rows of the engine */
+    struct lsq_result *kept; /* a writing statement's rows, read at the first fetch */
+    size_t kept_next;
+};
+
+/* ---- call.c ---- */
+
+/* Begins a call: the connection is the caller's until lsqi_call_end(). call may be NULL.
+ * Errors: LSQ_CLOSED, LSQ_IN_USE. */
+enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *call,
+                                struct lsq_error *err);
+void lsqi_call_end(struct lsq_conn *conn);
+
+/* Puts the busy handler, the authorizer and the progress handler in place. */
+enum lsq_status lsqi_call_install(struct lsq_conn *conn, struct lsq_error *err);
+
+/* Before and after the steps of one statement: steps is how many instructions pass between two
+ * looks at clock and flags. */
+void lsqi_watch_begin(struct lsq_conn *conn, struct lsqi_prepared *prepared, int steps);
+
+/* Stops what the watch cannot; any thread, under the gate's lock. */
+void lsqi_call_interrupt(struct lsqi_gate *gate);
+
+/* ---- prepare.c ---- */
+
+/* Compiles the first statement of sql[0..len); *used gets the bytes it took. prepared must be zero;
+ * on success it owns its memory, until lsqi_prepared_release(). */
+enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepared, const char *sql,
+                             size_t len, bool keep, size_t *used, struct lsq_error *err);
+void lsqi_prepared_release(struct lsqi_prepared *prepared);
+
+/* Refuses SQL text that no statement can be made of: a NUL, invalid UTF-8, too long. */
+enum lsq_status lsqi_sql_check(const char *sql, size_t len, struct lsq_error *err);
+
+/* The part of sql[0..len) that is white space, comments and semicolons, from its start. */
+size_t lsqi_sql_skip(const char *sql, size_t len, bool semicolons);
+
+/* ---- cache.c ---- */
+
+enum lsq_status lsqi_cache_init(struct lsqi_cache *cache, size_t capacity);
+void lsqi_cache_release(struct lsqi_cache *cache);
+struct lsqi_prepared *lsqi_cache_find(struct lsqi_cache *cache, const char *sql, size_t len);
+/* Takes prepared, which was allocated. */
+void lsqi_cache_put(struct lsqi_cache *cache, struct lsqi_prepared *prepared);
+
+/* ---- run.c ---- */
+
+/* The statement for one run of text: from the cache, or compiled. *owned is true where the caller
+ * must give it to lsqi_statement_done(). */
+enum lsq_status lsqi_statement_get(struct lsq_conn *conn, const char *sql, size_t len,
+                                   struct lsqi_prepared **out, struct lsq_error *err);
+/* Keeps it in the cache where that is useful, and frees it elsewhere. */
+void lsqi_statement_done(struct lsq_conn *conn, struct lsqi_prepared *prepared);
+
+/* Runs a statement from start to end, inside a call. reply may not be NULL. */
+enum lsq_status lsqi_run(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                         const struct lsq_params *params, const struct lsq_sink *sink, void *ctx,
+                         struct lsq_reply *reply, struct lsq_error *err);
+
+/* Runs text without parameters or rows, inside a call: for the library's own statements. */
+enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq_error *err);
+
+/* Parts of lsqi_run() that cursors use too. */
+enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
+                                 struct lsq_error *err);
+enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_params *params,
+                          bool copy, struct lsq_error *err);
+bool lsqi_push_columns(sqlite3_stmt *stmt, const struct lsq_sink *sink, void *ctx);
+bool lsqi_push_row(sqlite3_stmt *stmt, int columns, const struct lsq_sink *sink, void *ctx);
+/* Turns the engine's last error into *err, after the watch's own reason. Resets the statement. */
+enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *prepared, int code,
+                                struct lsq_error *err);
+/* Whether threads that many share should not run it. */
+bool lsqi_run_too_long(const struct lsqi_prepared *prepared);
+
+/* ---- settings.c ---- */
+
+enum lsq_status lsqi_settings_copy(struct lsq_conn *conn, const struct lsq_config *cfg);
+void lsqi_settings_release(struct lsq_conn *conn);
+/* Applies all settings and reads them back; fills the notices. */
+enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err);
+/* Looks whether the main database is in WAL mode. */
+void lsqi_settings_look(struct lsq_conn *conn);
+
+/* ---- stmt.c ---- */
+
+/* Finalizes the handles that were discarded. Who is in, or the helper. */
+void lsqi_stmt_reap(struct lsq_conn *conn);
+/* Ends every statement's run. */
+void lsqi_stmt_reset_all(struct lsq_conn *conn);
+/* Takes the engine's part away from every handle: the connection is being closed. */
+void lsqi_stmt_orphan_all(struct lsq_conn *conn);
+
+#endif

@@ -1,0 +1,260 @@
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "conn/conn.h"
+#include "engine/engine.h"
+#include "engine/failure.h"
+#include "engine/netfs.h"
+
+enum { BUSY_TIMEOUT_MS = 5000, STATEMENT_CACHE = 256, MAX_LENGTH = 100000000 };
+
+static const struct lsq_setting default_settings[] = {
+    {"journal_mode", "wal"},
+    {"synchronous", "normal"},
+    {"foreign_keys", "on"},
+};
+
+void lsq_config_init(struct lsq_config *cfg) {
+    *cfg = (struct lsq_config){
+        .busy_timeout = BUSY_TIMEOUT_MS,
+        .settings = default_settings,
+        .setting_count = sizeof(default_settings) / sizeof(default_settings[0]),
+        .statement_cache = STATEMENT_CACHE,
+    };
+}
+
+/* ---- What the helper does ---- */
+
+static struct lsq_conn *conn_of(struct lsqi_gate *gate) {
+    return (struct lsq_conn *)(void *)gate; /* its first member */
+}
+
+static void close_engine(struct lsq_conn *conn) {
+    sqlite3 *db = conn->db;
+
+    if (db == NULL) return;
+    lsqi_stmt_orphan_all(conn);
+    lsqi_cache_release(&conn->cache);
+    pthread_mutex_lock(&conn->gate.lock);
+    conn->db = NULL;
+    pthread_mutex_unlock(&conn->gate.lock);
+    sqlite3_progress_handler(db, 0, NULL, NULL);
+    sqlite3_busy_handler(db, NULL, NULL); /* the last connection checkpoints: not at any price */
+    (void)sqlite3_close_v2(db);
+}
+
+static void clean(struct lsqi_gate *gate, bool closing) {
+    struct lsq_conn *conn = conn_of(gate);
+
+    lsqi_stmt_reap(conn);
+    if (closing) close_engine(conn);
+}
+
+static void destroy(struct lsqi_gate *gate) {
+    struct lsq_conn *conn = conn_of(gate);
+
+    lsqi_settings_release(conn);
+    lsqi_free(conn);
+}
+
+/* ---- Opening ---- */
+
+static enum lsq_status check(const struct lsq_config *cfg, struct lsq_error *err) {
+    if (cfg->path == NULL) return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the path is NULL");
+    if (cfg->busy_timeout < 0)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the busy time-out is negative");
+    if (cfg->max_length < 0 || cfg->max_length > 1000000000)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the maximal length is not in 0..10^9");
+    if (cfg->setting_count > 0 && cfg->settings == NULL)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the settings are NULL");
+    if (cfg->statement_cache > 1000000)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
+                              "the statement cache is over a million statements");
+    if (cfg->vfs != NULL && sqlite3_vfs_find(cfg->vfs) == NULL)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no VFS \"%s\"", cfg->vfs);
+    return LSQ_OK;
+}
+
+static int open_flags(const struct lsq_config *cfg) {
+    int flags = SQLITE_OPEN_URI | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE;
+
+    if ((cfg->flags & LSQ_OPEN_READONLY) != 0)
+        flags |= SQLITE_OPEN_READONLY;
+    else
+        flags |= SQLITE_OPEN_READWRITE;
+    if ((cfg->flags & (LSQ_OPEN_READONLY | LSQ_OPEN_NOCREATE)) == 0) flags |= SQLITE_OPEN_CREATE;
+    if ((cfg->flags & LSQ_OPEN_NOFOLLOW) != 0) flags |= SQLITE_OPEN_NOFOLLOW;
+    return flags;
+}
+
+static enum lsq_status open_engine(struct lsq_conn *conn, const struct lsq_config *cfg,
+                                   struct lsq_error *err) {
+    int dqs = (cfg->flags & LSQ_OPEN_DQS) != 0;
+    int rc = sqlite3_open_v2(cfg->path, &conn->db, open_flags(cfg), cfg->vfs);
+
+    if (rc != SQLITE_OK) {
+        enum lsq_status st = lsqi_failure_set(err, conn->db, rc);
+
+        if (st == LSQ_ERROR) st = LSQ_CANNOT_OPEN;
+        if (err != NULL && st == LSQ_CANNOT_OPEN)
+            lsqi_error_set(err, st, "cannot open \"%s\": %s", cfg->path,
+                           conn->db == NULL ? sqlite3_errstr(rc) : sqlite3_errmsg(conn->db));
+        if (err != NULL) err->engine_code = rc;
+        return st;
+    }
+    sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DML, dqs, NULL);
+    sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DDL, dqs, NULL);
+    sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
+    sqlite3_limit(conn->db, SQLITE_LIMIT_LENGTH,
+                  cfg->max_length == 0 ? MAX_LENGTH : cfg->max_length);
+    return LSQ_OK;
+}
+
+#ifdef LSQ_ENGINE_SYSTEM
+static int give_key(sqlite3 *db, const void *key, int len) {
+    (void)db, (void)key, (void)len;
+    return SQLITE_NOTFOUND;
+}
+#else
+int sqlite3_key(sqlite3 *db, const void *key, int len); /* of SQLite3MultipleCiphers */
+
+static int give_key(sqlite3 *db, const void *key, int len) { return sqlite3_key(db, key, len); }
+#endif
+
+static enum lsq_status use_key(struct lsq_conn *conn, const struct lsq_config *cfg,
+                               struct lsq_error *err) {
+    int rc;
+
+    if (cfg->key == NULL) return LSQ_OK;
+    if (cfg->key_len == 0 || cfg->key_len > 4096)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "an encryption key has from 1 to 4096 bytes");
+    rc = give_key(conn->db, cfg->key, (int)cfg->key_len);
+    if (rc == SQLITE_NOTFOUND)
+        return lsqi_error_set(err, LSQ_UNSUPPORTED, "this build's engine has no encryption");
+    return rc == SQLITE_OK ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
+}
+
+static bool wants_wal(const struct lsq_config *cfg) {
+    for (size_t i = 0; i < cfg->setting_count; i++) {
+        const struct lsq_setting *setting = &cfg->settings[i];
+
+        if (setting->name != NULL && setting->value != NULL &&
+            sqlite3_stricmp(setting->name, "journal_mode") == 0)
+            return sqlite3_stricmp(setting->value, "wal") == 0;
+    }
+    return false;
+}
+
+static enum lsq_status check_filesystem(struct lsq_conn *conn, const struct lsq_config *cfg,
+                                        struct lsq_error *err) {
+    const char *file = sqlite3_db_filename(conn->db, "main");
+    const char *name;
+
+    if (file == NULL || file[0] == '\0' || !wants_wal(cfg)) return LSQ_OK;
+    if ((cfg->flags & LSQ_OPEN_ANY_FILESYSTEM) != 0) return LSQ_OK;
+    name = lsqi_netfs_name(file);
+    if (name == NULL) return LSQ_OK;
+    return lsqi_error_set(err, LSQ_UNSAFE_FILESYSTEM,
+                          "\"%s\" is on a network or shared-folder file system (%s), where WAL mode "
+                          "loses data: put it on a local disk, or set another journal mode",
+                          file, name);
+}
+
+/* Reads the file's header, so that a file that is no database, or a wrong key, shows now. */
+static enum lsq_status check_header(struct lsq_conn *conn, struct lsq_error *err) {
+    struct lsq_reply reply;
+    struct lsqi_prepared *prepared;
+    static const char sql[] = "SELECT count(*) FROM sqlite_schema";
+    enum lsq_status st = lsqi_statement_get(conn, sql, sizeof(sql) - 1, &prepared, err);
+
+    if (st != LSQ_OK) return st;
+    st = lsqi_run(conn, prepared, NULL, NULL, NULL, &reply, err);
+    lsqi_statement_done(conn, prepared);
+    return st;
+}
+
+static bool is_private_memory(struct lsq_conn *conn) {
+    const char *file = sqlite3_db_filename(conn->db, "main");
+    sqlite3_vfs *vfs = NULL;
+
+    /* memdb names its files; a private database has none. A temporary file has none either, and
+     * only its connection uses it: it takes no locks. */
+    if (file != NULL && file[0] != '\0') return false;
+    return sqlite3_file_control(conn->db, "main", SQLITE_FCNTL_VFS_POINTER, &vfs) != SQLITE_OK ||
+           vfs == NULL || strcmp(vfs->zName, "memdb") != 0;
+}
+
+static enum lsq_status set_up(struct lsq_conn *conn, const struct lsq_config *cfg,
+                              struct lsq_error *err) {
+    enum lsq_status st = open_engine(conn, cfg, err);
+
+    if (st == LSQ_OK) st = lsqi_call_install(conn, err);
+    if (st == LSQ_OK) st = use_key(conn, cfg, err);
+    if (st == LSQ_OK) st = check_filesystem(conn, cfg, err);
+    if (st == LSQ_OK) st = check_header(conn, err);
+    if (st == LSQ_OK) st = lsqi_settings_apply(conn, err);
+    if (st == LSQ_OK) conn->private_memory = is_private_memory(conn);
+    return st;
+}
+
+enum lsq_status lsq_conn_open(struct lsq_conn **out, const struct lsq_config *cfg,
+                              struct lsq_error *err) {
+    struct lsq_conn *conn;
+    enum lsq_status st = lsqi_engine_init(err);
+
+    if (st == LSQ_OK) st = check(cfg, err);
+    if (st != LSQ_OK) return st;
+    conn = lsqi_calloc(1, sizeof(*conn));
+    if (conn == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a connection");
+    st = lsqi_gate_init(&conn->gate, clean, destroy, lsqi_call_interrupt, err);
+    if (st != LSQ_OK) goto undo_alloc;
+    conn->flags = cfg->flags;
+    conn->no_fast_path = cfg->no_fast_path;
+    conn->configured_busy_timeout = cfg->busy_timeout;
+    atomic_store(&conn->busy_timeout, cfg->busy_timeout);
+    if ((cfg->flags & LSQ_OPEN_NOWAIT) != 0) conn->run.flags = LSQ_CALL_NOWAIT;
+    st = lsqi_settings_copy(conn, cfg);
+    if (st == LSQ_OK) st = lsqi_cache_init(&conn->cache, cfg->statement_cache);
+    if (st != LSQ_OK) {
+        lsqi_error_set(err, st, "%s", lsq_status_text(st));
+        goto undo_gate;
+    }
+    st = set_up(conn, cfg, err);
+    if (st != LSQ_OK) goto undo_gate;
+    *out = conn;
+    return LSQ_OK;
+
+undo_gate:
+    close_engine(conn);
+    lsqi_cache_release(&conn->cache);
+    lsqi_settings_release(conn);
+    lsqi_gate_release(&conn->gate);
+undo_alloc:
+    lsqi_free(conn);
+    return st;
+}
+
+/* ---- Closing ---- */
+
+void lsq_conn_close(struct lsq_conn *conn, void (*done)(void *arg), void *arg) {
+    lsqi_gate_close(&conn->gate, done, arg);
+}
+
+void lsq_conn_free(struct lsq_conn *conn) {
+    if (conn == NULL) return;
+    lsqi_gate_close(&conn->gate, NULL, NULL);
+    lsqi_gate_unref(&conn->gate);
+}
+
+enum lsq_status lsq_conn_enter(struct lsq_conn *conn, bool wait) {
+    return lsqi_gate_enter(&conn->gate, wait);
+}
+
+void lsq_conn_leave(struct lsq_conn *conn) { lsqi_gate_leave(&conn->gate); }
+
+enum lsq_status lsq_conn_notify(struct lsq_conn *conn, void (*fn)(void *arg), void *arg) {
+    return lsqi_gate_notify(&conn->gate, fn, arg);
+}
+
+void lsq_conn_interrupt(struct lsq_conn *conn) { lsqi_gate_interrupt(&conn->gate, NULL, NULL); }

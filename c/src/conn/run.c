@@ -1,0 +1,601 @@
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "conn/conn.h"
+#include "engine/engine.h"
+#include "engine/failure.h"
+#include "engine/program.h"
+
+enum {
+    WATCH_STEPS = 1000,     /* instructions between two looks of the watch */
+    FAST_WATCH_STEPS = 100, /* the same on the fast path */
+    SHORT_RUN_US = 100,     /* what earns the fast path ... */
+    GOOD_RUNS = 3,          /* ... so many times in a row */
+    LONG_RUN_MS = 20,       /* what loses a statement the shared threads ... */
+    PATIENCE = 3            /* ... until it was under a quarter of that so many times */
+};
+
+/* ---- Statements for text ---- */
+
+static bool worth_keeping(const struct lsqi_prepared *prepared) {
+    /* A PRAGMA acts while it is compiled: run from the cache it may do nothing. What changes the
+     * schema is not run twice. */
+    return prepared->stmt != NULL &&
+           (prepared->record.actions & (LSQI_PRAGMA | LSQI_DDL | LSQI_ATTACH)) == 0 &&
+           (prepared->command != LSQ_COMMAND_OTHER ||
+            (prepared->record.actions & LSQI_SAVEPOINT) != 0) &&
+           !sqlite3_stmt_isexplain(prepared->stmt);
+}
+
+static enum lsq_status compile(struct lsq_conn *conn, const char *sql, size_t len,
+                               struct lsqi_prepared **out, struct lsq_error *err) {
+    struct lsqi_prepared *prepared;
+    size_t used = 0;
+    enum lsq_status st = lsqi_sql_check(sql, len, err);
+
+    if (st != LSQ_OK) return st;
+    prepared = lsqi_calloc(1, sizeof(*prepared));
+    if (prepared == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a statement");
+    st = lsqi_prepare(conn, prepared, sql, len, conn->cache.buckets != NULL, &used, err);
+    if (st != LSQ_OK) {
+        lsqi_free(prepared);
+        return st;
+    }
+    if (used + lsqi_sql_skip(sql + used, len - used, true) < len) {
+        lsqi_prepared_release(prepared);
+        lsqi_free(prepared);
+        lsqi_error_set(err, LSQ_SQL,
+                       "the text holds more than one statement: run it as a batch");
+        if (err != NULL) err->sql_offset = (int)used;
+        return LSQ_SQL;
+    }
+    *out = prepared;
+    return LSQ_OK;
+}
+
+enum lsq_status lsqi_statement_get(struct lsq_conn *conn, const char *sql, size_t len,
+                                   struct lsqi_prepared **out, struct lsq_error *err) {
+    struct lsqi_prepared *prepared = sql == NULL ? NULL : lsqi_cache_find(&conn->cache, sql, len);
+    enum lsq_status st;
+
+    if (prepared != NULL) {
+        conn->cache.hits++;
+        *out = prepared;
+        return LSQ_OK;
+    }
+    if ((conn->run.flags & LSQ_CALL_TRY) != 0) {
+        conn->fast_refusals++;
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement not seen before");
+    }
+    st = compile(conn, sql, len, out, err);
+    if (st != LSQ_OK || conn->cache.buckets == NULL || !worth_keeping(*out)) return st;
+    conn->cache.misses++;
+    /* What text stands behind the statement is part of the key. */
+    if ((*out)->len != len) {
+        char *whole = lsqi_strndup(sql, len);
+
+        if (whole == NULL) return LSQ_OK;
+        lsqi_free((*out)->sql);
+        (*out)->sql = whole;
+        (*out)->len = len;
+    }
+    lsqi_cache_put(&conn->cache, *out);
+    return LSQ_OK;
+}
+
+static bool cached(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+    return prepared->newer != NULL || conn->cache.newest == prepared;
+}
+
+void lsqi_statement_done(struct lsq_conn *conn, struct lsqi_prepared *prepared) {
+    if (cached(conn, prepared)) return;
+    lsqi_prepared_release(prepared);
+    lsqi_free(prepared);
+}
+
+/* ---- Parameters ---- */
+
+static int bind_value(sqlite3_stmt *stmt, int i, const struct lsq_value *value,
+                      void (*keep)(void *)) {
+    const void *data = value->as.bytes.data == NULL ? "" : value->as.bytes.data;
+
+    switch (value->type) {
+    case LSQ_TYPE_NULL: return sqlite3_bind_null(stmt, i);
+    case LSQ_TYPE_INTEGER: return sqlite3_bind_int64(stmt, i, value->as.integer);
+    case LSQ_TYPE_REAL:
+        if (isnan(value->as.real)) return SQLITE_MISMATCH;
+        return sqlite3_bind_double(stmt, i, value->as.real);
+    case LSQ_TYPE_TEXT:
+        return sqlite3_bind_text64(stmt, i, data, value->as.bytes.len, keep, SQLITE_UTF8);
+    case LSQ_TYPE_BLOB: return sqlite3_bind_blob64(stmt, i, data, value->as.bytes.len, keep);
+    default: return SQLITE_MISUSE;
+    }
+}
+
+static bool same_name(const char *parameter, const struct lsq_name *name) {
+    const char *text = name->text;
+    size_t len = name->len;
+
+    if (len > 0 && (text[0] == ':' || text[0] == '@' || text[0] == '$')) {
+        if (text[0] != parameter[0]) return false;
+        text++;
+        len--;
+    }
+    return strlen(parameter + 1) == len && memcmp(parameter + 1, text, len) == 0;
+}
+
+static enum lsq_status bind_failed(int i, int rc, struct lsq_error *err) {
+    if (rc == SQLITE_NOMEM) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a parameter");
+    if (rc == SQLITE_TOOBIG)
+        return lsqi_error_set(err, LSQ_TOO_BIG, "parameter %d is longer than the engine allows", i);
+    if (rc == SQLITE_MISMATCH)
+        return lsqi_error_set(err, LSQ_PARAMETERS, "parameter %d is not a number (NaN)", i);
+    return lsqi_error_set(err, LSQ_PARAMETERS, "parameter %d cannot be bound: %s", i,
+                          sqlite3_errstr(rc));
+}
+
+static enum lsq_status bind_named(sqlite3_stmt *stmt, int count, const struct lsq_params *params,
+                                  void (*keep)(void *), struct lsq_error *err) {
+    for (int i = 1; i <= count; i++) {
+        const char *name = sqlite3_bind_parameter_name(stmt, i);
+        size_t at = 0;
+        int rc;
+
+        if (name == NULL || name[0] == '?')
+            return lsqi_error_set(err, LSQ_PARAMETERS,
+                                  "parameter %d has no name: give the parameters by position", i);
+        while (at < params->count && !same_name(name, &params->names[at])) at++;
+        if (at == params->count)
+            return lsqi_error_set(err, LSQ_PARAMETERS, "there is no value for parameter %s", name);
+        rc = bind_value(stmt, i, &params->values[at], keep);
+        if (rc != SQLITE_OK) return bind_failed(i, rc, err);
+    }
+    return LSQ_OK;
+}
+
+enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_params *params,
+                          bool copy, struct lsq_error *err) {
+    static const struct lsq_params none = {0};
+    void (*keep)(void *) = copy ? SQLITE_TRANSIENT : SQLITE_STATIC;
+    int count = sqlite3_bind_parameter_count(prepared->stmt);
+
+    if (params == NULL) params = &none;
+    if (params->names != NULL) return bind_named(prepared->stmt, count, params, keep, err);
+    if (params->count != (size_t)count)
+        return lsqi_error_set(err, LSQ_PARAMETERS,
+                              "the statement has %d parameter%s, and %zu %s given", count,
+                              count == 1 ? "" : "s", params->count,
+                              params->count == 1 ? "was" : "were");
+    for (int i = 1; i <= count; i++) {
+        int rc = bind_value(prepared->stmt, i, &params->values[i - 1], keep);
+
+        if (rc != SQLITE_OK) return bind_failed(i, rc, err);
+    }
+    return LSQ_OK;
+}
+
+/* ---- Rows ---- */
+
+bool lsqi_push_columns(sqlite3_stmt *stmt, const struct lsq_sink *sink, void *ctx) {
+    enum { ON_STACK = 32 };
+    const char *few[ON_STACK];
+    const char **names = few;
+    int count = sqlite3_column_count(stmt);
+    bool ok = true;
+
+    if (sink == NULL) return true;
+    if (count > ON_STACK) {
+        names = lsqi_malloc((size_t)count * sizeof(*names));
+        if (names == NULL) return false;
+    }
+    for (int i = 0; ok && i < count; i++) {
+        names[i] = sqlite3_column_name(stmt, i);
+        ok = names[i] != NULL;
+    }
+    ok = ok && sink->columns(ctx, (size_t)count, names);
+    if (names != few) lsqi_free(names);
+    return ok;
+}
+
+static bool push_value(sqlite3_stmt *stmt, int i, const struct lsq_sink *sink, void *ctx) {
+    const void *data;
+
+    switch (sqlite3_column_type(stmt, i)) {
+    case SQLITE_INTEGER: return sink->integer(ctx, sqlite3_column_int64(stmt, i));
+    case SQLITE_FLOAT: return sink->real(ctx, sqlite3_column_double(stmt, i));
+    case SQLITE_TEXT:
+        data = sqlite3_column_text(stmt, i);
+        return data != NULL && sink->text(ctx, data, (size_t)sqlite3_column_bytes(stmt, i));
+    case SQLITE_BLOB:
+        data = sqlite3_column_blob(stmt, i);
+        if (data == NULL) return sqlite3_column_bytes(stmt, i) == 0 && sink->blob(ctx, "", 0);
+        return sink->blob(ctx, data, (size_t)sqlite3_column_bytes(stmt, i));
+    default: return sink->null(ctx);
+    }
+}
+
+bool lsqi_push_row(sqlite3_stmt *stmt, int columns, const struct lsq_sink *sink, void *ctx) {
+    if (sink == NULL) return true;
+    if (sink->row_begin != NULL && !sink->row_begin(ctx)) return false;
+    for (int i = 0; i < columns; i++) {
+        if (!push_value(stmt, i, sink, ctx)) return false;
+    }
+    return sink->row_end(ctx);
+}
+
+/* ---- Failures ---- */
+
+static enum lsq_status stopped(struct lsq_conn *conn, struct lsq_error *err) {
+    enum lsq_status st = conn->run.stop != LSQ_OK ? conn->run.stop : LSQ_INTERRUPTED;
+
+    lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    if (err != NULL) err->engine_code = SQLITE_INTERRUPT;
+    return st;
+}
+
+/* A transaction that has read, and meets another writer, is not helped by waiting: the engine did
+ * not even ask the busy handler. */
+static void judge_busy(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
+                       struct lsq_error *err) {
+    if (err->status == LSQ_BUSY && !conn->run.busy_asked && prepared->record.writes != 0 &&
+        sqlite3_txn_state(conn->db, NULL) == SQLITE_TXN_READ) {
+        int code = err->engine_code;
+
+        lsqi_error_set(err, LSQ_BUSY_SNAPSHOT,
+                       "another connection is writing, and this transaction has read already: "
+                       "begin it as an immediate one, or run it again");
+        err->engine_code = code;
+    }
+    err->transient = err->status == LSQ_BUSY || err->status == LSQ_PROTOCOL;
+}
+
+enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *prepared, int code,
+                                struct lsq_error *err) {
+    struct lsq_error own;
+    struct lsq_error *e = err == NULL ? &own : err;
+
+    if ((code & 0xff) == SQLITE_INTERRUPT || conn->run.stop != LSQ_OK) {
+        sqlite3_reset(prepared->stmt);
+        return stopped(conn, err);
+    }
+    lsqi_failure_set(e, conn->db, sqlite3_extended_errcode(conn->db));
+    if (e->status == LSQ_OK) lsqi_failure_set(e, conn->db, code);
+    judge_busy(conn, prepared, e);
+    sqlite3_reset(prepared->stmt);
+    lsqi_failure_explain(e, conn->db);
+    return e->status;
+}
+
+/* ---- Where a statement may run ---- */
+
+static bool is_vacuum(const struct lsqi_prepared *prepared) {
+    size_t at = lsqi_sql_skip(prepared->sql, prepared->len, true);
+
+    return sqlite3_strnicmp(prepared->sql + at, "vacuum", 6) == 0;
+}
+
+bool lsqi_run_too_long(const struct lsqi_prepared *prepared) {
+    const unsigned unstoppable = LSQI_DDL | LSQI_ATTACH | LSQI_LONG_FUNCTION;
+    static const char *const long_pragmas[] = {
+        "foreign_key_check",  "incremental_vacuum", "integrity_check", "journal_mode",
+        "optimize",           "quick_check",        "rekey",           "wal_checkpoint",
+    };
+
+    if (prepared->speed.slow) return true;
+    if ((prepared->record.actions & LSQI_PRAGMA) != 0) {
+        for (size_t i = 0; i < sizeof(long_pragmas) / sizeof(long_pragmas[0]); i++) {
+            if (sqlite3_stricmp(prepared->record.pragma, long_pragmas[i]) == 0) return true;
+        }
+    }
+    if ((prepared->record.actions & unstoppable) != 0) return prepared->speed.patience < PATIENCE;
+    return prepared->command == LSQ_COMMAND_OTHER && is_vacuum(prepared);
+}
+
+static void learn(struct lsqi_prepared *prepared, int64_t took, bool missed) {
+    struct lsqi_speed *speed = &prepared->speed;
+
+    if (took < SHORT_RUN_US * 1000 && !missed) {
+        if (speed->good < GOOD_RUNS) speed->good++;
+    } else {
+        speed->good = 0;
+    }
+    if (took > (int64_t)LONG_RUN_MS * 1000000) {
+        speed->slow = true;
+        speed->patience = 0;
+    } else if (took < (int64_t)LONG_RUN_MS * 250000 && speed->patience < PATIENCE) {
+        if (++speed->patience == PATIENCE) speed->slow = false;
+    }
+}
+
+static bool fast_place(const struct lsq_conn *conn) {
+    return !conn->no_fast_path && (conn->wal || conn->private_memory);
+}
+
+/* Judges a statement's program once it has been quick often enough to be worth the look. */
+static void judge(struct lsq_conn *conn, struct lsqi_prepared *prepared) {
+    struct lsqi_speed *speed = &prepared->speed;
+
+    if (speed->judged != 0 || speed->good < GOOD_RUNS || !fast_place(conn)) return;
+    speed->judged = lsqi_record_reads_only(&prepared->record) && prepared->record.actions == 0 &&
+                            prepared->command == LSQ_COMMAND_SELECT &&
+                            sqlite3_column_count(prepared->stmt) > 0 &&
+                            lsqi_program_bounded(conn->db, prepared->sql, prepared->len)
+                        ? 1
+                        : 2;
+}
+
+static bool fast_enough(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+    return prepared->speed.judged == 1 && prepared->speed.good >= GOOD_RUNS && fast_place(conn);
+}
+
+/* ---- One run ---- */
+
+enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
+                                 struct lsq_error *err) {
+    unsigned flags = conn->run.flags;
+
+    if ((flags & LSQ_CALL_TRY) != 0 && !fast_enough(conn, prepared)) {
+        conn->fast_refusals++;
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement not known to be short");
+    }
+    if ((flags & LSQ_CALL_BUDGET) != 0 && lsqi_run_too_long(prepared))
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that may take long");
+    if (conn->read_txn && prepared->record.writes != 0)
+        return lsqi_error_set(err, LSQ_READONLY,
+                              "the transaction was begun as one that only reads");
+    return LSQ_OK;
+}
+
+static int64_t changes_of(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+    switch (prepared->command) {
+    case LSQ_COMMAND_INSERT:
+    case LSQ_COMMAND_UPDATE:
+    case LSQ_COMMAND_DELETE: return sqlite3_changes64(conn->db);
+    default: return 0;
+    }
+}
+
+/* Steps to the end. *code is the engine's: DONE, an error, or ROW where the run was ended early, for
+ * the reason that is returned. */
+static enum lsq_status step_all(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                                const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                                int *code) {
+    sqlite3_stmt *stmt = prepared->stmt;
+    bool one = (conn->run.flags & LSQ_CALL_ONE) != 0;
+    int rc = sqlite3_step(stmt);
+
+    *code = rc;
+    if (rc != SQLITE_ROW && rc != SQLITE_DONE) return LSQ_ERROR;
+    /* Only now: a first step compiles anew after a change of the schema. */
+    reply->columns = (size_t)sqlite3_column_count(stmt);
+    if (!lsqi_push_columns(stmt, sink, ctx)) return LSQ_NOMEM;
+    while (rc == SQLITE_ROW) {
+        if (one && reply->rows == 1) return LSQ_MANY_ROWS;
+        if (!lsqi_push_row(stmt, (int)reply->columns, sink, ctx)) return LSQ_NOMEM;
+        reply->rows++;
+        *code = rc = sqlite3_step(stmt);
+    }
+    if (rc != SQLITE_DONE) return LSQ_ERROR;
+    return one && reply->rows == 0 ? LSQ_NO_ROW : LSQ_OK;
+}
+
+static enum lsq_status run_steps(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                                 const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                                 struct lsq_error *err) {
+    bool autocommit = sqlite3_get_autocommit(conn->db) != 0;
+    int code;
+    enum lsq_status st = step_all(conn, prepared, sink, ctx, reply, &code);
+
+    if (st == LSQ_OK) {
+        reply->changes = changes_of(conn, prepared);
+        sqlite3_reset(prepared->stmt);
+        return LSQ_OK;
+    }
+    if (st == LSQ_ERROR) return lsqi_run_failed(conn, prepared, code, err);
+    lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    /* What wrote has written all its rows at the first step; ending it early stores them. */
+    if (sqlite3_reset(prepared->stmt) == SQLITE_OK && err != NULL && autocommit &&
+        prepared->record.writes != 0)
+        err->outcome = LSQ_OUTCOME_COMMITTED;
+    return st;
+}
+
+/* Exactly one row of a statement that writes: what it wrote goes if the answer is an error. */
+static enum lsq_status run_one_write(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                                     const struct lsq_sink *sink, void *ctx,
+                                     struct lsq_reply *reply, struct lsq_error *err) {
+    enum lsq_status st = lsqi_run_text(conn, "SAVEPOINT lsq_one", err);
+    struct lsq_error own;
+
+    if (st != LSQ_OK) return st;
+    st = run_steps(conn, prepared, sink, ctx, reply, err);
+    if (st == LSQ_OK) {
+        st = lsqi_run_text(conn, "RELEASE lsq_one", err);
+        if (st == LSQ_OK) return LSQ_OK;
+    }
+    if (err != NULL) err->outcome = LSQ_OUTCOME_NONE;
+    if (sqlite3_get_autocommit(conn->db)) return st; /* the engine has rolled all of it back */
+    if (lsqi_run_text(conn, "ROLLBACK TO lsq_one", &own) != LSQ_OK ||
+        lsqi_run_text(conn, "RELEASE lsq_one", &own) != LSQ_OK) {
+        if (err != NULL) err->outcome = LSQ_OUTCOME_UNKNOWN;
+    }
+    return st;
+}
+
+/* PRAGMA busy_timeout is ours: the engine's handler would sleep where nobody may. */
+static enum lsq_status run_busy_timeout(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                                        const struct lsq_sink *sink, void *ctx,
+                                        struct lsq_reply *reply) {
+    static const char *const names[] = {"timeout"};
+
+    if (prepared->record.pragma_value) {
+        int ms = atoi(prepared->record.value);
+
+        atomic_store(&conn->busy_timeout, ms < 0 ? 0 : ms);
+    }
+    reply->columns = 1;
+    reply->rows = 1;
+    if (sink == NULL) return LSQ_OK;
+    return sink->columns(ctx, 1, names) && (sink->row_begin == NULL || sink->row_begin(ctx)) &&
+                   sink->integer(ctx, atomic_load(&conn->busy_timeout)) && sink->row_end(ctx)
+               ? LSQ_OK
+               : LSQ_NOMEM;
+}
+
+static enum lsq_status run_bound(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                                 const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                                 struct lsq_error *err) {
+    bool pragma = (prepared->record.actions & LSQI_PRAGMA) != 0;
+    enum lsq_status st;
+
+    if (pragma && sqlite3_stricmp(prepared->record.pragma, "busy_timeout") == 0)
+        return run_busy_timeout(conn, prepared, sink, ctx, reply);
+    if ((conn->run.flags & LSQ_CALL_ONE) != 0 && prepared->record.writes != 0)
+        return run_one_write(conn, prepared, sink, ctx, reply, err);
+    st = run_steps(conn, prepared, sink, ctx, reply, err);
+    if (pragma) lsqi_settings_look(conn);
+    return st;
+}
+
+static void missed_reset(struct lsq_conn *conn) {
+    int unused;
+
+    sqlite3_db_status(conn->db, SQLITE_DBSTATUS_CACHE_MISS, &unused, &unused, 1);
+}
+
+static bool missed(struct lsq_conn *conn) {
+    int count = 0;
+    int unused;
+
+    sqlite3_db_status(conn->db, SQLITE_DBSTATUS_CACHE_MISS, &count, &unused, 0);
+    return count > 0;
+}
+
+/* The fast path: nothing may wait, nothing may be compiled, and the watch looks often. */
+static enum lsq_status run_fast(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                                const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                                struct lsq_error *err) {
+    enum lsq_status st;
+    bool slept;
+
+    lsqi_watch_begin(conn, prepared, FAST_WATCH_STEPS);
+    missed_reset(conn);
+    conn->run.reads_only = true;
+    conn->guarded = true;
+    lsqi_engine_no_sleep_begin();
+    st = run_steps(conn, prepared, sink, ctx, reply, err);
+    slept = lsqi_engine_no_sleep_end();
+    conn->guarded = false;
+    if (st == LSQ_AUTH || st == LSQ_BUSY || slept) st = LSQ_WOULD_BLOCK;
+    if (st == LSQ_WOULD_BLOCK) {
+        conn->fast_refusals++;
+        prepared->speed.good = 0;
+        return lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    }
+    if (missed(conn)) prepared->speed.good = 0;
+    conn->fast_runs++;
+    return st;
+}
+
+static enum lsq_status run_plain(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                                 const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                                 struct lsq_error *err) {
+    int64_t start = lsqi_now_ns();
+    enum lsq_status st;
+
+    lsqi_watch_begin(conn, prepared, WATCH_STEPS);
+    missed_reset(conn);
+    conn->run.reads_only = lsqi_record_reads_only(&prepared->record);
+    /* Compiled anew while it runs, it may have another nature: note that too. */
+    conn->recording = &prepared->record;
+    st = run_bound(conn, prepared, sink, ctx, reply, err);
+    conn->recording = NULL;
+    if (st == LSQ_WOULD_BLOCK) {
+        prepared->speed.slow = true;
+        prepared->speed.patience = 0;
+        return st;
+    }
+    learn(prepared, lsqi_now_ns() - start, missed(conn));
+    judge(conn, prepared);
+    return st;
+}
+
+static bool has_bytes(const struct lsq_params *params) {
+    for (size_t i = 0; params != NULL && i < params->count; i++) {
+        if (params->values[i].type >= LSQ_TYPE_TEXT) return true;
+    }
+    return false;
+}
+
+enum lsq_status lsqi_run(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                         const struct lsq_params *params, const struct lsq_sink *sink, void *ctx,
+                         struct lsq_reply *reply, struct lsq_error *err) {
+    enum lsq_status st;
+
+    *reply = (struct lsq_reply){.command = prepared->command};
+    if (prepared->stmt != NULL) {
+        st = lsqi_run_allowed(conn, prepared, err);
+        if (st != LSQ_OK) return st;
+        st = lsqi_bind(prepared, params, false, err);
+        if (st == LSQ_OK)
+            st = (conn->run.flags & LSQ_CALL_TRY) != 0
+                     ? run_fast(conn, prepared, sink, ctx, reply, err)
+                     : run_plain(conn, prepared, sink, ctx, reply, err);
+        if (has_bytes(params)) sqlite3_clear_bindings(prepared->stmt); /* they were borrowed */
+        if (st != LSQ_OK) return st;
+    } else if (params != NULL && params->count > 0 && params->names == NULL) {
+        return lsqi_error_set(err, LSQ_PARAMETERS, "there is no statement to take parameters");
+    } else if (sink != NULL && !sink->columns(ctx, 0, NULL)) {
+        return lsqi_error_set(err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));
+    }
+    reply->last_rowid = sqlite3_last_insert_rowid(conn->db);
+    reply->autocommit = sqlite3_get_autocommit(conn->db) != 0;
+    if (reply->autocommit) conn->read_txn = false;
+    return LSQ_OK;
+}
+
+enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq_error *err) {
+    struct lsqi_prepared *prepared;
+    unsigned flags = conn->run.flags;
+    int64_t budget_end = conn->run.budget_end;
+    struct lsq_reply reply;
+    enum lsq_status st;
+
+    /* A statement of the library's own has neither rows nor a budget. */
+    conn->run.flags &= LSQ_CALL_NOWAIT;
+    conn->run.budget_end = 0;
+    conn->run.stop = LSQ_OK;
+    st = lsqi_statement_get(conn, sql, strlen(sql), &prepared, err);
+    if (st == LSQ_OK) {
+        st = lsqi_run(conn, prepared, NULL, NULL, NULL, &reply, err);
+        lsqi_statement_done(conn, prepared);
+    }
+    conn->run.flags = flags;
+    conn->run.budget_end = budget_end;
+    return st;
+}
+
+/* ---- lsq_exec ---- */
+
+enum lsq_status lsq_exec(struct lsq_conn *conn, const char *sql, size_t len,
+                         const struct lsq_params *params, const struct lsq_call *call,
+                         const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                         struct lsq_error *err) {
+    struct lsqi_prepared *prepared;
+    struct lsq_reply own;
+    enum lsq_status st = lsqi_call_begin(conn, call, err);
+
+    if (st != LSQ_OK) return st;
+    st = lsqi_statement_get(conn, sql, len, &prepared, err);
+    if (st == LSQ_OK) {
+        st = lsqi_run(conn, prepared, params, sink, ctx, &own, err);
+        lsqi_statement_done(conn, prepared);
+        if (st == LSQ_OK && reply != NULL) *reply = own;
+    }
+    lsqi_call_end(conn);
+    return st;
+}

@@ -1,0 +1,215 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "conn/conn.h"
+#include "engine/engine.h"
+#include "engine/failure.h"
+
+/* Settings that a database decides itself: another value than asked for is a notice, no error. */
+static const char *const decided_by_database[] = {
+    "auto_vacuum", "encoding", "journal_mode", "locking_mode", "mmap_size", "page_size",
+};
+
+/* Words that PRAGMAs take for numbers. */
+static const struct {
+    const char *word;
+    const char *number;
+    const char *only_for; /* NULL: any setting */
+} words[] = {
+    {"on", "1", NULL},
+    {"yes", "1", NULL},
+    {"true", "1", NULL},
+    {"off", "0", NULL},
+    {"no", "0", NULL},
+    {"false", "0", NULL},
+    {"normal", "1", "synchronous"},
+    {"full", "2", "synchronous"},
+    {"extra", "3", "synchronous"},
+    {"default", "0", "temp_store"},
+    {"file", "1", "temp_store"},
+    {"memory", "2", "temp_store"},
+    {"none", "0", "auto_vacuum"},
+    {"full", "1", "auto_vacuum"},
+    {"incremental", "2", "auto_vacuum"},
+    {"fast", "2", "secure_delete"},
+};
+
+static const char *as_number(const char *name, const char *value) {
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (words[i].only_for != NULL && sqlite3_stricmp(words[i].only_for, name) != 0) continue;
+        if (sqlite3_stricmp(words[i].word, value) == 0) return words[i].number;
+    }
+    return value;
+}
+
+static bool same_value(const char *name, const char *asked, const char *got) {
+    char *asked_end;
+    char *got_end;
+    long long a;
+    long long b;
+
+    asked = as_number(name, asked);
+    got = as_number(name, got);
+    if (sqlite3_stricmp(asked, got) == 0) return true;
+    a = strtoll(asked, &asked_end, 0);
+    b = strtoll(got, &got_end, 0);
+    return asked_end != asked && got_end != got && *asked_end == '\0' && *got_end == '\0' && a == b;
+}
+
+static bool database_decides(const char *name) {
+    for (size_t i = 0; i < sizeof(decided_by_database) / sizeof(decided_by_database[0]); i++) {
+        if (sqlite3_stricmp(decided_by_database[i], name) == 0) return true;
+    }
+    return false;
+}
+
+static bool valid_name(const char *name) {
+    size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+
+    return len > 0 && name[len] == '\0';
+}
+
+/* ---- One PRAGMA ---- */
+
+/* Runs a PRAGMA and copies the first value of its first row to got, "" where there is none. */
+static int run_pragma(struct lsq_conn *conn, char *text, char *got, size_t size) {
+    sqlite3_stmt *stmt = NULL;
+    int rc;
+
+    got[0] = '\0';
+    if (text == NULL) return SQLITE_NOMEM;
+    rc = sqlite3_prepare_v2(conn->db, text, -1, &stmt, NULL);
+    sqlite3_free(text);
+    if (rc != SQLITE_OK) return rc;
+    if (sqlite3_step(stmt) == SQLITE_ROW) {
+        const char *value = (const char *)sqlite3_column_text(stmt, 0);
+
+        if (value != NULL) lsqi_error_copy(got, size, value, strlen(value));
+    }
+    return sqlite3_finalize(stmt);
+}
+
+static int read_pragma(struct lsq_conn *conn, const char *name, char *got, size_t size) {
+    return run_pragma(conn, sqlite3_mprintf("PRAGMA %s", name), got, size);
+}
+
+/* Setting the journal mode answers BUSY without asking the busy handler. */
+static int write_pragma(struct lsq_conn *conn, const struct lsqi_setting *setting, char *got,
+                        size_t size) {
+    int64_t end = lsqi_now_ns() + (int64_t)conn->configured_busy_timeout * 1000000;
+    int rc;
+
+    for (;;) {
+        rc = run_pragma(conn, sqlite3_mprintf("PRAGMA %s = %Q", setting->name, setting->value),
+                        got, size);
+        if ((rc & 0xff) != SQLITE_BUSY || (conn->flags & LSQ_OPEN_NOWAIT) != 0) return rc;
+        if (lsqi_now_ns() >= end) return rc;
+        sqlite3_sleep(1);
+    }
+}
+
+static bool known(struct lsq_conn *conn, const char *name) {
+    char got[8];
+    int rc = run_pragma(
+        conn, sqlite3_mprintf("SELECT 1 FROM pragma_pragma_list WHERE name = lower(%Q)", name), got,
+        sizeof(got));
+
+    return rc != SQLITE_OK || got[0] != '\0';
+}
+
+static enum lsq_status notice(struct lsq_conn *conn, const struct lsqi_setting *setting,
+                              const char *got, struct lsq_error *err) {
+    struct lsq_notice *notices =
+        lsqi_realloc(conn->notices, (conn->notice_count + 1) * sizeof(*notices));
+    struct lsq_notice *one;
+
+    if (notices == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a notice");
+    conn->notices = notices;
+    one = &notices[conn->notice_count++];
+    lsqi_error_copy(one->name, sizeof(one->name), setting->name, strlen(setting->name));
+    lsqi_error_copy(one->asked, sizeof(one->asked), setting->value, strlen(setting->value));
+    lsqi_error_copy(one->got, sizeof(one->got), got, strlen(got));
+    return LSQ_OK;
+}
+
+static enum lsq_status apply(struct lsq_conn *conn, const struct lsqi_setting *setting,
+                             struct lsq_error *err) {
+    bool decides = database_decides(setting->name);
+    char got[64];
+    int rc;
+
+    if (!valid_name(setting->name))
+        return lsqi_error_set(err, LSQ_SETTING, "a setting cannot be called \"%s\"", setting->name);
+    if (!known(conn, setting->name))
+        return lsqi_error_set(err, LSQ_SETTING, "the engine knows no setting \"%s\"",
+                              setting->name);
+    if (decides) { /* what a file has already is left alone: setting it would take locks */
+        rc = read_pragma(conn, setting->name, got, sizeof(got));
+        if (rc != SQLITE_OK) return lsqi_failure_set(err, conn->db, rc);
+        if (same_value(setting->name, setting->value, got)) return LSQ_OK;
+    }
+    rc = write_pragma(conn, setting, got, sizeof(got));
+    if (rc != SQLITE_OK && !(decides && (rc & 0xff) == SQLITE_READONLY))
+        return lsqi_failure_set(err, conn->db, rc);
+    rc = read_pragma(conn, setting->name, got, sizeof(got));
+    if (rc != SQLITE_OK) return lsqi_failure_set(err, conn->db, rc);
+    if (got[0] == '\0' || same_value(setting->name, setting->value, got)) return LSQ_OK;
+    if (decides) return notice(conn, setting, got, err);
+    return lsqi_error_set(err, LSQ_SETTING, "the setting %s is %s and could not be made %s",
+                          setting->name, got, setting->value);
+}
+
+/* ---- All of them ---- */
+
+enum lsq_status lsqi_settings_copy(struct lsq_conn *conn, const struct lsq_config *cfg) {
+    conn->settings = lsqi_calloc(cfg->setting_count + 1, sizeof(*conn->settings));
+    if (conn->settings == NULL) return LSQ_NOMEM;
+    for (size_t i = 0; i < cfg->setting_count; i++) {
+        const struct lsq_setting *from = &cfg->settings[i];
+        struct lsqi_setting *to = &conn->settings[i];
+
+        if (from->name == NULL || from->value == NULL) return LSQ_BAD_ARGUMENT;
+        conn->setting_count = i + 1;
+        to->name = lsqi_strndup(from->name, strlen(from->name));
+        to->value = lsqi_strndup(from->value, strlen(from->value));
+        if (to->name == NULL || to->value == NULL) return LSQ_NOMEM;
+    }
+    return LSQ_OK;
+}
+
+void lsqi_settings_release(struct lsq_conn *conn) {
+    for (size_t i = 0; i < conn->setting_count; i++) {
+        lsqi_free(conn->settings[i].name);
+        lsqi_free(conn->settings[i].value);
+    }
+    lsqi_free(conn->settings);
+    lsqi_free(conn->notices);
+    conn->settings = NULL;
+    conn->setting_count = 0;
+    conn->notices = NULL;
+    conn->notice_count = 0;
+}
+
+void lsqi_settings_look(struct lsq_conn *conn) {
+    char got[16];
+
+    conn->wal = read_pragma(conn, "main.journal_mode", got, sizeof(got)) == SQLITE_OK &&
+                strcmp(got, "wal") == 0;
+}
+
+enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err) {
+    enum lsq_status st;
+
+    conn->notice_count = 0;
+    atomic_store(&conn->busy_timeout, conn->configured_busy_timeout);
+    st = lsqi_call_install(conn, err);
+    for (size_t i = 0; st == LSQ_OK && i < conn->setting_count; i++) {
+        if (sqlite3_stricmp(conn->settings[i].name, "busy_timeout") == 0) continue;
+        st = apply(conn, &conn->settings[i], err);
+    }
+    if (st == LSQ_OK) lsqi_settings_look(conn);
+    return st;
+}

@@ -1,0 +1,419 @@
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "conn/conn.h"
+#include "engine/failure.h"
+
+enum { WATCH_STEPS = 1000 };
+
+/* ---- Life ---- */
+
+static void list_add(struct lsq_conn *conn, struct lsq_stmt *stmt) {
+    stmt->next = conn->stmts;
+    stmt->prev = NULL;
+    if (conn->stmts != NULL) conn->stmts->prev = stmt;
+    conn->stmts = stmt;
+}
+
+static void list_remove(struct lsq_conn *conn, struct lsq_stmt *stmt) {
+    if (stmt->prev != NULL)
+        stmt->prev->next = stmt->next;
+    else if (conn->stmts == stmt)
+        conn->stmts = stmt->next;
+    if (stmt->next != NULL) stmt->next->prev = stmt->prev;
+    stmt->next = NULL;
+    stmt->prev = NULL;
+}
+
+/* Ends a cursor: the engine's rows and the kept ones. */
+static void end_run(struct lsq_stmt *stmt) {
+    if (stmt->stepped) atomic_fetch_sub(&stmt->conn->open_cursors, 1);
+    stmt->stepped = false;
+    stmt->started = false;
+    lsq_result_free(stmt->kept);
+    stmt->kept = NULL;
+    if (stmt->prepared.stmt == NULL) return;
+    sqlite3_reset(stmt->prepared.stmt);
+    sqlite3_clear_bindings(stmt->prepared.stmt);
+}
+
+/* Takes the engine's part away. Who is in, or the helper. */
+static void orphan(struct lsq_stmt *stmt) {
+    end_run(stmt);
+    lsqi_prepared_release(&stmt->prepared);
+    list_remove(stmt->conn, stmt);
+}
+
+static void free_handle(struct lsq_stmt *stmt) {
+    struct lsq_conn *conn = stmt->conn;
+
+    lsq_result_free(stmt->kept);
+    lsqi_free(stmt);
+    lsqi_gate_unref(&conn->gate);
+}
+
+enum lsq_status lsq_stmt_new(struct lsq_stmt **out, struct lsq_conn *conn, const char *sql,
+                             size_t len, struct lsq_error *err) {
+    struct lsq_stmt *stmt;
+    size_t used = 0;
+    enum lsq_status st = lsqi_sql_check(sql, len, err);
+
+    if (st != LSQ_OK) return st;
+    stmt = lsqi_calloc(1, sizeof(*stmt));
+    if (stmt == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a statement");
+    stmt->conn = conn;
+    st = lsqi_call_begin(conn, NULL, err);
+    if (st != LSQ_OK) goto undo_alloc;
+    st = lsqi_prepare(conn, &stmt->prepared, sql, len, true, &used, err);
+    if (st == LSQ_OK && stmt->prepared.stmt == NULL)
+        st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no statement in the text");
+    else if (st == LSQ_OK && used + lsqi_sql_skip(sql + used, len - used, true) < len)
+        st = lsqi_error_set(err, LSQ_BAD_ARGUMENT,
+                            "the text holds more than one statement: run it as a batch");
+    if (st != LSQ_OK) goto undo_call;
+    list_add(conn, stmt);
+    lsqi_gate_ref(&conn->gate);
+    lsqi_call_end(conn);
+    *out = stmt;
+    return LSQ_OK;
+
+undo_call:
+    lsqi_prepared_release(&stmt->prepared);
+    lsqi_call_end(conn);
+undo_alloc:
+    lsqi_free(stmt);
+    return st;
+}
+
+static void push_discarded(void *arg) {
+    struct lsq_stmt *stmt = arg;
+
+    stmt->next_discarded = atomic_load(&stmt->conn->discarded);
+    atomic_store(&stmt->conn->discarded, stmt);
+}
+
+void lsq_stmt_discard(struct lsq_stmt *stmt) {
+    if (stmt == NULL) return;
+    if (!lsqi_gate_hand_over(&stmt->conn->gate, push_discarded, stmt)) free_handle(stmt);
+}
+
+void lsq_stmt_free(struct lsq_stmt *stmt) {
+    struct lsq_conn *conn;
+
+    if (stmt == NULL) return;
+    conn = stmt->conn;
+    if (lsqi_call_begin(conn, NULL, NULL) != LSQ_OK) {
+        lsq_stmt_discard(stmt);
+        return;
+    }
+    orphan(stmt);
+    lsqi_call_end(conn);
+    free_handle(stmt);
+}
+
+void lsqi_stmt_reap(struct lsq_conn *conn) {
+    struct lsq_stmt *list;
+
+    if (atomic_load_explicit(&conn->discarded, memory_order_relaxed) == NULL) return;
+    pthread_mutex_lock(&conn->gate.lock);
+    list = atomic_exchange(&conn->discarded, NULL);
+    pthread_mutex_unlock(&conn->gate.lock);
+    while (list != NULL) {
+        struct lsq_stmt *next = list->next_discarded;
+
+        orphan(list);
+        free_handle(list);
+        list = next;
+    }
+}
+
+void lsqi_stmt_reset_all(struct lsq_conn *conn) {
+    for (struct lsq_stmt *stmt = conn->stmts; stmt != NULL; stmt = stmt->next) end_run(stmt);
+}
+
+void lsqi_stmt_orphan_all(struct lsq_conn *conn) {
+    while (conn->stmts != NULL) orphan(conn->stmts);
+}
+
+const struct lsq_conn *lsq_stmt_conn(const struct lsq_stmt *stmt) { return stmt->conn; }
+
+/* ---- Calls on a statement ---- */
+
+/* Begins a call that needs the statement. */
+static enum lsq_status begin(struct lsq_stmt *stmt, const struct lsq_call *call,
+                             struct lsq_error *err) {
+    enum lsq_status st = lsqi_call_begin(stmt->conn, call, err);
+
+    if (st != LSQ_OK) return st;
+    atomic_store_explicit(&stmt->conn->running, stmt, memory_order_relaxed);
+    return LSQ_OK;
+}
+
+enum lsq_status lsq_stmt_exec(struct lsq_stmt *stmt, const struct lsq_params *params,
+                              const struct lsq_call *call, const struct lsq_sink *sink, void *ctx,
+                              struct lsq_reply *reply, struct lsq_error *err) {
+    struct lsq_reply own;
+    enum lsq_status st = begin(stmt, call, err);
+
+    if (st != LSQ_OK) return st;
+    if (stmt->started) end_run(stmt);
+    st = lsqi_run(stmt->conn, &stmt->prepared, params, sink, ctx, &own, err);
+    if (st == LSQ_OK && reply != NULL) *reply = own;
+    lsqi_call_end(stmt->conn);
+    return st;
+}
+
+enum lsq_status lsq_stmt_start(struct lsq_stmt *stmt, const struct lsq_params *params,
+                               struct lsq_error *err) {
+    enum lsq_status st = begin(stmt, NULL, err);
+
+    if (st != LSQ_OK) return st;
+    end_run(stmt);
+    st = lsqi_bind(&stmt->prepared, params, true, err);
+    stmt->started = st == LSQ_OK;
+    if (st != LSQ_OK) sqlite3_clear_bindings(stmt->prepared.stmt);
+    lsqi_call_end(stmt->conn);
+    return st;
+}
+
+/* ---- Fetching ---- */
+
+/* Runs a writing statement to its end and keeps what it returns. */
+static enum lsq_status keep_all(struct lsq_stmt *stmt, struct lsq_error *err) {
+    const struct lsq_sink *sink = lsq_result_sink();
+    sqlite3_stmt *handle = stmt->prepared.stmt;
+    enum lsq_status st = lsq_result_new(&stmt->kept, err);
+    bool autocommit = sqlite3_get_autocommit(stmt->conn->db) != 0;
+    bool room = true;
+    int rc;
+
+    if (st != LSQ_OK) return st;
+    rc = sqlite3_step(handle);
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE) room = lsqi_push_columns(handle, sink, stmt->kept);
+    for (; room && rc == SQLITE_ROW; rc = room ? sqlite3_step(handle) : rc)
+        room = lsqi_push_row(handle, sqlite3_column_count(handle), sink, stmt->kept);
+    if (room && rc != SQLITE_DONE) return lsqi_run_failed(stmt->conn, &stmt->prepared, rc, err);
+    rc = sqlite3_reset(handle);
+    stmt->kept_next = 0;
+    if (room) return LSQ_OK;
+    lsqi_error_set(err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));
+    if (err != NULL && autocommit && rc == SQLITE_OK) err->outcome = LSQ_OUTCOME_COMMITTED;
+    return LSQ_NOMEM;
+}
+
+static bool push_kept_value(const struct lsq_value *value, const struct lsq_sink *sink, void *ctx) {
+    switch (value->type) {
+    case LSQ_TYPE_INTEGER: return sink->integer(ctx, value->as.integer);
+    case LSQ_TYPE_REAL: return sink->real(ctx, value->as.real);
+    case LSQ_TYPE_TEXT: return sink->text(ctx, value->as.bytes.data, value->as.bytes.len);
+    case LSQ_TYPE_BLOB: return sink->blob(ctx, value->as.bytes.data, value->as.bytes.len);
+    default: return sink->null(ctx);
+    }
+}
+
+static bool push_kept_row(const struct lsq_result *kept, size_t row, const struct lsq_sink *sink,
+                          void *ctx) {
+    if (sink == NULL) return true;
+    if (sink->row_begin != NULL && !sink->row_begin(ctx)) return false;
+    for (size_t i = 0; i < lsq_result_columns(kept); i++) {
+        struct lsq_value value = lsq_result_value(kept, row, i);
+
+        if (!push_kept_value(&value, sink, ctx)) return false;
+    }
+    return sink->row_end(ctx);
+}
+
+static enum lsq_status fetch_kept(struct lsq_stmt *stmt, size_t max_rows,
+                                  const struct lsq_sink *sink, void *ctx, bool *end,
+                                  struct lsq_error *err) {
+    size_t rows;
+
+    if (stmt->kept == NULL) {
+        enum lsq_status st = keep_all(stmt, err);
+
+        if (st != LSQ_OK) return st;
+    }
+    if (!lsqi_push_columns(stmt->prepared.stmt, sink, ctx))
+        return lsqi_error_set(err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));
+    rows = lsq_result_rows(stmt->kept);
+    for (; max_rows > 0 && stmt->kept_next < rows; max_rows--) {
+        if (!push_kept_row(stmt->kept, stmt->kept_next++, sink, ctx))
+            return lsqi_error_set(err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));
+    }
+    *end = stmt->kept_next == rows;
+    return LSQ_OK;
+}
+
+static enum lsq_status fetch_rows(struct lsq_stmt *stmt, size_t max_rows,
+                                  const struct lsq_sink *sink, void *ctx, bool *end,
+                                  struct lsq_error *err) {
+    sqlite3_stmt *handle = stmt->prepared.stmt;
+    bool first = true;
+    int rc = SQLITE_ROW;
+
+    if (!stmt->stepped) atomic_fetch_add(&stmt->conn->open_cursors, 1);
+    /* The row after the last one wanted is never asked for: a cursor stands before its next row. */
+    while (max_rows > 0 && (rc = sqlite3_step(handle)) == SQLITE_ROW) {
+        stmt->stepped = true;
+        if (first && !lsqi_push_columns(handle, sink, ctx)) break;
+        first = false;
+        if (!lsqi_push_row(handle, sqlite3_column_count(handle), sink, ctx)) break;
+        if (--max_rows == 0) {
+            *end = false;
+            return LSQ_OK;
+        }
+    }
+    if (!stmt->stepped) atomic_fetch_sub(&stmt->conn->open_cursors, 1);
+    if (rc == SQLITE_DONE || max_rows == 0) {
+        *end = rc == SQLITE_DONE;
+        if (!first || lsqi_push_columns(handle, sink, ctx)) return LSQ_OK;
+        rc = SQLITE_ROW;
+    }
+    if (rc == SQLITE_ROW) return lsqi_error_set(err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));
+    return lsqi_run_failed(stmt->conn, &stmt->prepared, rc, err);
+}
+
+static enum lsq_status fetch(struct lsq_stmt *stmt, size_t max_rows, const struct lsq_sink *sink,
+                             void *ctx, bool *end, struct lsq_error *err) {
+    struct lsq_conn *conn = stmt->conn;
+    bool writes;
+    enum lsq_status st;
+
+    if (!stmt->started)
+        return lsqi_error_set(err, LSQ_MISUSE, "the cursor was not started, or has ended");
+    if (!stmt->stepped && stmt->kept == NULL) {
+        st = lsqi_run_allowed(conn, &stmt->prepared, err);
+        if (st != LSQ_OK) return st;
+    }
+    conn->run.budget_end = 0; /* what was handed out cannot be begun again */
+    lsqi_watch_begin(conn, &stmt->prepared, WATCH_STEPS);
+    writes = stmt->prepared.record.writes != 0 ||
+             (stmt->prepared.record.actions & LSQI_WRITES_TEMP) != 0;
+    st = writes ? fetch_kept(stmt, max_rows, sink, ctx, end, err)
+                : fetch_rows(stmt, max_rows, sink, ctx, end, err);
+    if ((st != LSQ_OK && st != LSQ_WOULD_BLOCK) || (st == LSQ_OK && *end)) end_run(stmt);
+    return st;
+}
+
+enum lsq_status lsq_stmt_fetch(struct lsq_stmt *stmt, size_t max_rows, const struct lsq_call *call,
+                               const struct lsq_sink *sink, void *ctx, bool *end,
+                               struct lsq_error *err) {
+    bool own = false;
+    enum lsq_status st = begin(stmt, call, err);
+
+    if (st != LSQ_OK) return st;
+    st = fetch(stmt, max_rows, sink, ctx, &own, err);
+    lsqi_call_end(stmt->conn);
+    if (st == LSQ_OK) *end = own;
+    return st;
+}
+
+enum lsq_status lsq_stmt_reset(struct lsq_stmt *stmt, struct lsq_error *err) {
+    enum lsq_status st = begin(stmt, NULL, err);
+
+    if (st != LSQ_OK) return st;
+    end_run(stmt);
+    lsqi_call_end(stmt->conn);
+    return LSQ_OK;
+}
+
+static bool is_running(void *arg) {
+    const struct lsq_stmt *stmt = arg;
+
+    return atomic_load(&stmt->conn->running) == stmt;
+}
+
+void lsq_stmt_interrupt(struct lsq_stmt *stmt) {
+    lsqi_gate_interrupt(&stmt->conn->gate, is_running, stmt);
+}
+
+/* ---- What a statement is ---- */
+
+/* Compiles the statement anew, since another connection may have changed the schema: the engine
+ * itself would only see that at the next step. Not while rows are being read, and not a PRAGMA,
+ * which acts when it is compiled. */
+static enum lsq_status refresh(struct lsq_stmt *stmt, struct lsq_error *err) {
+    struct lsqi_prepared *old = &stmt->prepared;
+    struct lsqi_prepared fresh = {0};
+    size_t used;
+    enum lsq_status st;
+
+    if (stmt->started || (old->record.actions & LSQI_PRAGMA) != 0) return LSQ_OK;
+    st = lsqi_prepare(stmt->conn, &fresh, old->sql, old->len, true, &used, err);
+    if (st != LSQ_OK) return st;
+    fresh.speed = old->speed;
+    lsqi_prepared_release(old);
+    *old = fresh;
+    return LSQ_OK;
+}
+
+enum lsq_status lsq_stmt_column_count(struct lsq_stmt *stmt, size_t *count, struct lsq_error *err) {
+    enum lsq_status st = begin(stmt, NULL, err);
+
+    if (st != LSQ_OK) return st;
+    st = refresh(stmt, err);
+    if (st == LSQ_OK) *count = (size_t)sqlite3_column_count(stmt->prepared.stmt);
+    lsqi_call_end(stmt->conn);
+    return st;
+}
+
+enum lsq_status lsq_stmt_column(struct lsq_stmt *stmt, size_t i, struct lsq_column *column,
+                                struct lsq_error *err) {
+    sqlite3_stmt *handle;
+    int at = (int)i;
+    enum lsq_status st = begin(stmt, NULL, err);
+
+    if (st != LSQ_OK) return st;
+    handle = stmt->prepared.stmt;
+    if (i >= (size_t)sqlite3_column_count(handle)) {
+        st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "column %zu is out of bounds: there are %d", i,
+                            sqlite3_column_count(handle));
+    } else {
+        *column = (struct lsq_column){
+            .name = sqlite3_column_name(handle, at),
+            .database = sqlite3_column_database_name(handle, at),
+            .table = sqlite3_column_table_name(handle, at),
+            .origin = sqlite3_column_origin_name(handle, at),
+            .decltype = sqlite3_column_decltype(handle, at),
+        };
+        if (column->name == NULL) st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for a name");
+    }
+    lsqi_call_end(stmt->conn);
+    return st;
+}
+
+enum lsq_status lsq_stmt_param_count(struct lsq_stmt *stmt, size_t *count, struct lsq_error *err) {
+    enum lsq_status st = begin(stmt, NULL, err);
+
+    if (st != LSQ_OK) return st;
+    *count = (size_t)sqlite3_bind_parameter_count(stmt->prepared.stmt);
+    lsqi_call_end(stmt->conn);
+    return LSQ_OK;
+}
+
+enum lsq_status lsq_stmt_param_name(struct lsq_stmt *stmt, size_t i, const char **name,
+                                    struct lsq_error *err) {
+    int count;
+    enum lsq_status st = begin(stmt, NULL, err);
+
+    if (st != LSQ_OK) return st;
+    count = sqlite3_bind_parameter_count(stmt->prepared.stmt);
+    if (i < 1 || i > (size_t)count)
+        st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "parameter %zu is out of bounds: there are %d",
+                            i, count);
+    else
+        *name = sqlite3_bind_parameter_name(stmt->prepared.stmt, (int)i);
+    lsqi_call_end(stmt->conn);
+    return st;
+}
+
+enum lsq_status lsq_stmt_readonly(struct lsq_stmt *stmt, bool *readonly, struct lsq_error *err) {
+    enum lsq_status st = begin(stmt, NULL, err);
+
+    if (st != LSQ_OK) return st;
+    *readonly = lsqi_record_reads_only(&stmt->prepared.record) &&
+                sqlite3_stmt_readonly(stmt->prepared.stmt) != 0;
+    lsqi_call_end(stmt->conn);
+    return LSQ_OK;
+}

@@ -1,0 +1,112 @@
+#include <string.h>
+
+#include "base/error.h"
+#include "conn/conn.h"
+#include "engine/failure.h"
+
+static const char *const begin_sql[] = {
+    [LSQ_TXN_DEFERRED] = "BEGIN DEFERRED",
+    [LSQ_TXN_IMMEDIATE] = "BEGIN IMMEDIATE",
+    [LSQ_TXN_EXCLUSIVE] = "BEGIN EXCLUSIVE",
+    [LSQ_TXN_READ] = "BEGIN DEFERRED",
+};
+
+static enum lsq_status begin(struct lsq_conn *conn, enum lsq_txn kind, struct lsq_error *err) {
+    enum lsq_status st;
+
+    if ((unsigned)kind > LSQ_TXN_READ)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no transaction kind %d", (int)kind);
+    if (!sqlite3_get_autocommit(conn->db))
+        return lsqi_error_set(err, LSQ_IN_TRANSACTION, "a transaction is open already");
+    st = lsqi_run_text(conn, begin_sql[kind], err);
+    if (st != LSQ_OK || kind != LSQ_TXN_READ) return st;
+    /* BEGIN DEFERRED takes no snapshot: the first read does. */
+    st = lsqi_run_text(conn, "SELECT 1 FROM sqlite_schema LIMIT 1", err);
+    if (st == LSQ_OK)
+        conn->read_txn = true;
+    else
+        (void)lsqi_run_text(conn, "ROLLBACK", NULL);
+    return st;
+}
+
+static enum lsq_status end(struct lsq_conn *conn, const char *sql, struct lsq_error *err) {
+    if (sqlite3_get_autocommit(conn->db))
+        return lsqi_error_set(err, LSQ_NO_TRANSACTION, "no transaction is open");
+    return lsqi_run_text(conn, sql, err);
+}
+
+enum lsq_status lsq_begin(struct lsq_conn *conn, enum lsq_txn kind, const struct lsq_call *call,
+                          struct lsq_error *err) {
+    enum lsq_status st = lsqi_call_begin(conn, call, err);
+
+    if (st != LSQ_OK) return st;
+    st = begin(conn, kind, err);
+    lsqi_call_end(conn);
+    return st;
+}
+
+enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
+                           struct lsq_error *err) {
+    enum lsq_status st = lsqi_call_begin(conn, call, err);
+
+    if (st != LSQ_OK) return st;
+    st = end(conn, "COMMIT", err);
+    lsqi_call_end(conn);
+    return st;
+}
+
+enum lsq_status lsq_rollback(struct lsq_conn *conn, struct lsq_error *err) {
+    enum lsq_status st = lsqi_call_begin(conn, NULL, err);
+
+    if (st != LSQ_OK) return st;
+    st = end(conn, "ROLLBACK", err);
+    lsqi_call_end(conn);
+    return st;
+}
+
+/* ---- Savepoints ---- */
+
+/* Runs "<verb> "name"", the name quoted. */
+static enum lsq_status run_named(struct lsq_conn *conn, const char *verb, const char *name,
+                                 size_t len, struct lsq_error *err) {
+    char *sql = sqlite3_mprintf("%s \"%.*w\"", verb, (int)len, name);
+    enum lsq_status st;
+
+    if (sql == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a savepoint");
+    st = lsqi_run_text(conn, sql, err);
+    sqlite3_free(sql);
+    return st;
+}
+
+static enum lsq_status savepoint_call(struct lsq_conn *conn, const char *verb, const char *name,
+                                      size_t len, struct lsq_error *err) {
+    enum lsq_status st;
+
+    if (name == NULL || len == 0 || len > 1000)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
+                              "a savepoint's name has from 1 to 1000 bytes");
+    st = lsqi_sql_check(name, len, NULL);
+    if (st != LSQ_OK)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
+                              "a savepoint's name is UTF-8 without a NUL");
+    st = lsqi_call_begin(conn, NULL, err);
+    if (st != LSQ_OK) return st;
+    st = run_named(conn, verb, name, len, err);
+    lsqi_call_end(conn);
+    return st;
+}
+
+enum lsq_status lsq_savepoint(struct lsq_conn *conn, const char *name, size_t len,
+                              struct lsq_error *err) {
+    return savepoint_call(conn, "SAVEPOINT", name, len, err);
+}
+
+enum lsq_status lsq_release(struct lsq_conn *conn, const char *name, size_t len,
+                            struct lsq_error *err) {
+    return savepoint_call(conn, "RELEASE", name, len, err);
+}
+
+enum lsq_status lsq_rollback_to(struct lsq_conn *conn, const char *name, size_t len,
+                                struct lsq_error *err) {
+    return savepoint_call(conn, "ROLLBACK TO", name, len, err);
+}

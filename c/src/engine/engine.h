@@ -1,0 +1,23 @@
+/* engine.h - the engine as a whole: process-wide set-up, result codes, failures.
+ * The only folders that include sqlite3.h are c/src/engine and c/src/conn.
+ * Threads: any, unless a function says otherwise. */
+#ifndef LSQI_ENGINE_ENGINE_H
+#define LSQI_ENGINE_ENGINE_H
+
+#include <sqlite3.h>
+
+#include "lsq/lsq.h"
+
+/* Sets the engine up, once for the process: our allocator, locks that survive foreign closes, a
+ * sleep that can be refused. Errors: LSQ_NOMEM, LSQ_INTERNAL. */
+enum lsq_status lsqi_engine_init(struct lsq_error *err);
+
+/* The status of an extended result code of the engine. */
+enum lsq_status lsqi_engine_status(int code);
+
+/* Between these two the engine does not sleep on this thread: a sleep answers at once, and the
+ * second call returns true if there was one. What ran in between may have failed for it. */
+void lsqi_engine_no_sleep_begin(void);
+bool lsqi_engine_no_sleep_end(void);
+
+#endif
