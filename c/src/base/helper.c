@@ -1,0 +1,248 @@
+#include "base/helper.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+
+enum { MAX_WORKERS = 64, WORKER_NICE = 10 };
+
+struct job {
+    struct job *next;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
+/* process-wide: threads belong to the process, and so does the work that outlives a handle. */
+static struct helper {
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* tasks, jobs, or stopping; on the monotonic clock from start() on */
+    bool has_clock;
+    /* guarded by lock */
+    struct lsqi_task *tasks; /* by due time */
+    struct lsqi_task *running;
+    bool helper_runs;
+    bool stopping;
+    pthread_t helper;
+    struct job *first_job;
+    struct job **last_job;
+    unsigned waiting; /* jobs that nobody has taken */
+    unsigned jobs;    /* these and the running ones */
+    unsigned workers;
+    unsigned idle_workers;
+    pthread_t worker[MAX_WORKERS];
+} helper = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+
+static void wait_until_locked(int64_t ns) {
+    struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
+
+    pthread_cond_timedwait(&helper.changed, &helper.lock, &ts);
+}
+
+/* ---- Tasks ---- */
+
+static void insert_locked(struct lsqi_task *task, int64_t due) {
+    struct lsqi_task **link = &helper.tasks;
+
+    task->due = due;
+    task->scheduled = true;
+    while (*link != NULL && (*link)->due <= due) link = &(*link)->next;
+    task->next = *link;
+    *link = task;
+}
+
+static void remove_locked(struct lsqi_task *task) {
+    struct lsqi_task **link = &helper.tasks;
+
+    while (*link != task) link = &(*link)->next;
+    *link = task->next;
+}
+
+void lsqi_helper_schedule(struct lsqi_task *task, int delay_ms) {
+    int64_t due = lsqi_now_ns() + (int64_t)delay_ms * 1000000;
+
+    pthread_mutex_lock(&helper.lock);
+    if (task->scheduled && task->due > due) {
+        remove_locked(task);
+        task->scheduled = false;
+    }
+    if (!task->scheduled) insert_locked(task, due);
+    pthread_cond_broadcast(&helper.changed);
+    pthread_mutex_unlock(&helper.lock);
+}
+
+static void run_first_locked(void) {
+    struct lsqi_task *task = helper.tasks;
+    int again;
+
+    helper.tasks = task->next;
+    task->scheduled = false;
+    helper.running = task;
+    pthread_mutex_unlock(&helper.lock);
+    again = task->run(task);
+    pthread_mutex_lock(&helper.lock);
+    helper.running = NULL;
+    if (again >= 0 && !task->scheduled)
+        insert_locked(task, lsqi_now_ns() + (int64_t)again * 1000000);
+    pthread_cond_broadcast(&helper.changed);
+}
+
+static void *helper_main(void *arg) {
+    (void)arg;
+    pthread_mutex_lock(&helper.lock);
+    while (helper.tasks != NULL || !helper.stopping) {
+        if (helper.tasks == NULL)
+            pthread_cond_wait(&helper.changed, &helper.lock);
+        else if (!helper.stopping && helper.tasks->due > lsqi_now_ns())
+            wait_until_locked(helper.tasks->due);
+        else
+            run_first_locked();
+    }
+    pthread_mutex_unlock(&helper.lock);
+    return NULL;
+}
+
+/* ---- Threads ---- */
+
+/* A thread that no signal of the program reaches. */
+static bool start_thread(pthread_t *thread, void *(*entry)(void *arg), const char *name) {
+    sigset_t all;
+    sigset_t before;
+    int rc;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(thread, NULL, entry, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (rc == 0) pthread_setname_np(*thread, name);
+    return rc == 0;
+}
+
+static bool start_locked(void) {
+    pthread_condattr_t attr;
+
+    if (!helper.has_clock) {
+        if (pthread_condattr_init(&attr) != 0) return false;
+        pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+        pthread_cond_destroy(&helper.changed);
+        helper.has_clock = pthread_cond_init(&helper.changed, &attr) == 0;
+        pthread_condattr_destroy(&attr);
+        if (!helper.has_clock) return false;
+        helper.last_job = &helper.first_job;
+    }
+    if (!helper.helper_runs)
+        helper.helper_runs = start_thread(&helper.helper, helper_main, "lsq-helper");
+    return helper.helper_runs;
+}
+
+enum lsq_status lsqi_helper_start(struct lsq_error *err) {
+    bool ok;
+
+    pthread_mutex_lock(&helper.lock);
+    ok = start_locked();
+    pthread_mutex_unlock(&helper.lock);
+    return ok ? LSQ_OK : lsqi_error_set(err, LSQ_ERROR, "no thread could be started");
+}
+
+/* ---- Jobs ---- */
+
+static void *worker_main(void *arg) {
+    (void)arg;
+    /* On Linux a priority belongs to the thread; elsewhere this does no harm. */
+    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), WORKER_NICE);
+    pthread_mutex_lock(&helper.lock);
+    for (;;) {
+        struct job *job = helper.first_job;
+
+        if (job == NULL && helper.stopping) break;
+        if (job == NULL) {
+            helper.idle_workers++;
+            pthread_cond_wait(&helper.changed, &helper.lock);
+            helper.idle_workers--;
+            continue;
+        }
+        helper.first_job = job->next;
+        if (helper.first_job == NULL) helper.last_job = &helper.first_job;
+        helper.waiting--;
+        pthread_mutex_unlock(&helper.lock);
+        job->fn(job->arg);
+        lsqi_free(job);
+        pthread_mutex_lock(&helper.lock);
+        helper.jobs--;
+        pthread_cond_broadcast(&helper.changed);
+    }
+    pthread_mutex_unlock(&helper.lock);
+    return NULL;
+}
+
+static unsigned wanted_workers(void) {
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (cores < 2) return 2;
+    return cores > MAX_WORKERS ? MAX_WORKERS : (unsigned)cores;
+}
+
+enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_error *err) {
+    struct job *job = lsqi_malloc(sizeof(*job));
+    bool ok;
+
+    if (job == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a job");
+    *job = (struct job){.fn = fn, .arg = arg};
+    pthread_mutex_lock(&helper.lock);
+    ok = start_locked();
+    if (ok && helper.idle_workers < helper.waiting + 1 && helper.workers < wanted_workers() &&
+        start_thread(&helper.worker[helper.workers], worker_main, "lsq-worker"))
+        helper.workers++;
+    ok = ok && helper.workers > 0;
+    if (ok) {
+        *helper.last_job = job;
+        helper.last_job = &job->next;
+        helper.waiting++;
+        helper.jobs++;
+        pthread_cond_broadcast(&helper.changed);
+    }
+    pthread_mutex_unlock(&helper.lock);
+    if (ok) return LSQ_OK;
+    lsqi_free(job);
+    return lsqi_error_set(err, LSQ_ERROR, "no thread could be started");
+}
+
+enum lsq_status lsq_defer(void (*fn)(void *arg), void *arg, struct lsq_error *err) {
+    return lsqi_worker_submit(fn, arg, err);
+}
+
+/* ---- The end ---- */
+
+void lsqi_helper_shutdown(void) {
+    unsigned workers;
+
+    pthread_mutex_lock(&helper.lock);
+    while (helper.jobs > 0 || helper.tasks != NULL || helper.running != NULL) {
+        /* Jobs may schedule tasks and tasks may hand out jobs: until both are still. */
+        for (struct lsqi_task *task = helper.tasks; task != NULL; task = task->next) task->due = 0;
+        pthread_cond_broadcast(&helper.changed);
+        pthread_cond_wait(&helper.changed, &helper.lock);
+    }
+    helper.stopping = true;
+    workers = helper.workers;
+    pthread_cond_broadcast(&helper.changed);
+    pthread_mutex_unlock(&helper.lock);
+
+    if (helper.helper_runs) pthread_join(helper.helper, NULL);
+    for (unsigned i = 0; i < workers; i++) pthread_join(helper.worker[i], NULL);
+
+    pthread_mutex_lock(&helper.lock);
+    helper.helper_runs = false;
+    helper.workers = 0;
+    helper.stopping = false;
+    pthread_mutex_unlock(&helper.lock);
+}
+
+void lsq_shutdown(void) { lsqi_helper_shutdown(); }
