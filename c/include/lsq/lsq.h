@@ -174,9 +174,10 @@ enum lsq_open_flags {
 
 /* How to open a connection. Everything is borrowed until lsq_conn_open() returns. */
 struct lsq_config {
-    /* A file; ":memory:" (private to this connection); "file:NAME?mode=memory" or
-     * "file:/NAME?vfs=memdb" (in memory, shared by the connections of the process that give that
-     * name); any other "file:" URI of SQLite; "" (a private temporary file). */
+    /* A file; ":memory:" (private to this connection); "file:/NAME?vfs=memdb" or
+     * "file:NAME?mode=memory&cache=shared" (in memory, shared by the connections of the process that
+     * give that name, gone with the last of them); any other "file:" URI of SQLite; "" (a private
+     * temporary file). */
     const char *path;
     unsigned flags;   /* of enum lsq_open_flags */
     const char *vfs;  /* NULL: the default */
@@ -328,7 +329,10 @@ enum lsq_call_flags {
 /* How to run a call. NULL, or all zero: until it is done. */
 struct lsq_call {
     unsigned flags; /* of enum lsq_call_flags */
-    int timeout;    /* ms for the whole call, waiting included; 0: none. LSQ_TIMEOUT */
+    /* ms for the whole call, waiting included; 0: none. LSQ_TIMEOUT, at the engine's next look at
+     * the clock: a sort, a CREATE INDEX or one long SQL function runs to its end. A program that must
+     * have its answer on time makes the call through lsq_defer(). */
+    int timeout;
 };
 
 /* The first word of a statement, as far as it matters; WITH is told by what it does. */

@@ -88,10 +88,34 @@ static int open_flags(const struct lsq_config *cfg) {
     return flags;
 }
 
+/* "file:NAME?mode=memory&cache=shared" is how SQLite named a shared in-memory database before it had
+ * the memdb VFS; the engine is built without its shared cache. Answers the path as memdb wants it, to
+ * be given to sqlite3_free(), or NULL where it is another kind of path. */
+static char *memdb_path(const char *path) {
+    static const char scheme[] = "file:";
+    const char *name = path + sizeof(scheme) - 1;
+    const char *query = strchr(path, '?');
+
+    if (strncmp(path, scheme, sizeof(scheme) - 1) != 0 || query == NULL) return NULL;
+    if (strstr(query, "mode=memory") == NULL || strstr(query, "cache=shared") == NULL) return NULL;
+    while (*name == '/') name++;
+    if (name >= query || strncmp(name, ":memory:", 8) == 0) return NULL;
+    return sqlite3_mprintf("file:/%.*s?vfs=memdb", (int)(query - name), name);
+}
+
+static int open_path(struct lsq_conn *conn, const struct lsq_config *cfg) {
+    char *named = memdb_path(cfg->path);
+    int rc = sqlite3_open_v2(named == NULL ? cfg->path : named, &conn->db, open_flags(cfg),
+                             named == NULL ? cfg->vfs : NULL);
+
+    sqlite3_free(named);
+    return rc;
+}
+
 static enum lsq_status open_engine(struct lsq_conn *conn, const struct lsq_config *cfg,
                                    struct lsq_error *err) {
     int dqs = (cfg->flags & LSQ_OPEN_DQS) != 0;
-    int rc = sqlite3_open_v2(cfg->path, &conn->db, open_flags(cfg), cfg->vfs);
+    int rc = open_path(conn, cfg);
 
     if (rc != SQLITE_OK) {
         enum lsq_status st = lsqi_failure_set(err, conn->db, rc);
