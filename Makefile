@@ -1,0 +1,149 @@
+# EctoLibSql: the commands. What is built from what stands in c/c.mk and engine/engine.mk.
+# `make help` lists the commands; CONTRIBUTING.md says how they fit together.
+
+BUILD := release
+ENGINE := libsql
+TESTS :=
+PREFIX := /usr/local
+DESTDIR :=
+# Where `make nif` puts the NIF; empty: nowhere beside build/.
+NIF_OUT :=
+
+O := build/$(if $(filter system,$(ENGINE)),system-)$(BUILD)
+
+.PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench install clean \
+	test test-c test-mix test-nif-asan \
+	check check-format check-warnings check-lint check-rules
+
+all: setup
+	@$(MAKE) --no-print-directory lib elixir
+
+help:
+	@echo 'make             engine, C library, NIF, Elixir; installs what is missing (apt)'
+	@echo 'make demo        the demonstration'
+	@echo 'make test        C tests and mix test          TESTS=word: C tests with word in their path'
+	@echo 'make check       all that CI runs; its stages: check-format check-warnings check-lint'
+	@echo '                 check-rules, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix'
+	@echo 'make bench       the benchmarks'
+	@echo 'make install     library, header, pkg-config file   PREFIX=$(PREFIX) DESTDIR='
+	@echo 'make deps        tries again to get the Hex packages (or set ECTO_PATH, ECTO_SQL_PATH, ...)'
+	@echo 'make nif         the NIF alone                  NIF_OUT=folder'
+	@echo 'make clean       removes build/ and _build/'
+	@echo 'ENGINE=system: the system'"'"'s SQLite instead of libSQL.  ENGINE_CRATE=file: no download.'
+
+# ---- Set-up: a stamp keeps it from looking again ------------------------------------------------
+
+SETUP_KIND := build$(if $(filter system,$(ENGINE)),-system)
+
+setup: build/setup/$(SETUP_KIND)
+setup-test: build/setup/$(SETUP_KIND) build/setup/test
+setup-check: setup-test build/setup/check
+
+build/setup/%: tools/setup
+	@mkdir -p $(@D) && tools/setup $*
+	@touch $@
+
+# ---- Native code: one make at a time in build/ --------------------------------------------------
+
+LOCK := $(if $(shell command -v flock),flock build/lock)
+NATIVE = mkdir -p build && $(LOCK) $(MAKE) --no-print-directory -f c/c.mk BUILD=$(BUILD) ENGINE=$(ENGINE)
+
+engine lib:
+	@$(NATIVE) $@
+
+# Replaced by a new file, never written over: a VM may have the old one mapped.
+nif:
+	@$(NATIVE) nif
+ifneq ($(NIF_OUT),)
+	@mkdir -p '$(NIF_OUT)'
+	@if [ -e $(O)/ecto_libsql_nif.so ] && \
+	    ! cmp -s $(O)/ecto_libsql_nif.so '$(NIF_OUT)/ecto_libsql_nif.so'; then \
+	    cp $(O)/ecto_libsql_nif.so '$(NIF_OUT)/.ecto_libsql_nif.so' && \
+	    mv '$(NIF_OUT)/.ecto_libsql_nif.so' '$(NIF_OUT)/ecto_libsql_nif.so'; fi
+endif
+
+install: lib
+	install -d '$(DESTDIR)$(PREFIX)/lib/pkgconfig' '$(DESTDIR)$(PREFIX)/include/lsq'
+	install -m 644 $(O)/liblsq.a '$(DESTDIR)$(PREFIX)/lib'
+	install -m 755 $(O)/liblsq.so.? '$(DESTDIR)$(PREFIX)/lib'
+	cp -P $(O)/liblsq.so '$(DESTDIR)$(PREFIX)/lib'
+	install -m 644 c/include/lsq/* '$(DESTDIR)$(PREFIX)/include/lsq'
+	sed 's|@PREFIX@|$(PREFIX)|' $(O)/lsq.pc >'$(DESTDIR)$(PREFIX)/lib/pkgconfig/lsq.pc'
+
+# ---- Elixir -------------------------------------------------------------------------------------
+
+# mix.exs reads these; nothing else tells the variants apart.
+export ECTO_LIBSQL_BUILD := $(BUILD)
+export ECTO_LIBSQL_ENGINE := $(ENGINE)
+
+# With Hex packages, with folders named by the caller, or (neither to be had) the driver alone.
+DEP_PATHS := $(TELEMETRY_PATH)$(DECIMAL_PATH)$(JASON_PATH)$(DB_CONNECTION_PATH)$(ECTO_PATH)$(ECTO_SQL_PATH)
+MIX := tools/mix
+ifneq ($(DEP_PATHS)$(ECTO_LIBSQL_DEPS),)
+DEPS :=
+else
+DEPS := build/deps
+endif
+
+build/deps: mix.exs tools/deps
+	@mkdir -p build && tools/deps $@
+
+deps:
+	@rm -f build/deps
+	@$(MAKE) --no-print-directory build/deps
+
+elixir: $(DEPS)
+	@$(MIX) compile
+
+demo: all build/setup/demo
+	@$(MIX) run demo/demo.exs
+
+bench: all
+	@$(NATIVE) bench
+	@bench/run
+
+# ---- Tests --------------------------------------------------------------------------------------
+
+test: setup-test
+	@$(MAKE) --no-print-directory test-c test-mix
+
+test-c:
+	@$(NATIVE) tests
+	@tools/ctest $(BUILD) $(O)/test $(TESTS)
+
+test-mix: $(DEPS)
+	@$(MIX) test
+
+# The VM is not instrumented: the sanitizer's library comes first by LD_PRELOAD, signals and stacks
+# stay the VM's own, and `+Mea min` sends its allocations to malloc, where the sanitizer sees them.
+test-nif-asan: export ECTO_LIBSQL_BUILD := asan
+test-nif-asan: $(DEPS)
+	@MIX_ENV=test $(MIX) compile
+	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
+	    ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_abort=0:use_sigaltstack=0:detect_stack_use_after_return=0 \
+	    UBSAN_OPTIONS=print_stacktrace=1 ERL_FLAGS="+Mea min" $(MIX) test
+
+# ---- Checks -------------------------------------------------------------------------------------
+
+check: setup-check $(DEPS)
+	@tools/check
+
+C_FILES = $(shell find c bench -name '*.[ch]' 2>/dev/null)
+
+check-format:
+	@clang-format --dry-run --Werror $(C_FILES)
+	@$(MIX) format --check-formatted
+
+check-warnings: $(DEPS)
+	@$(NATIVE) BUILD=strict objects
+	@$(MIX) compile --force --warnings-as-errors
+
+check-lint:
+	@tools/lint
+
+check-rules:
+	@$(NATIVE) lib nif
+	@tools/rules $(O)
+
+clean:
+	rm -rf build _build
