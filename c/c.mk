@@ -58,18 +58,27 @@ BENCH_BIN := $(patsubst %.c,$(O)/%,$(BENCH_SRC))
 ALL_SRC := $(LIB_SRC) $(NIF_SRC) $(SUPPORT_SRC) $(TEST_SRC) $(BENCH_SRC)
 
 engine: $(ENGINE_LIB)
+	@:
 lib: $(O)/liblsq.a $(O)/liblsq.so.$(SOVERSION) $(O)/lsq.pc
+	@:
 nif: $(if $(NIF_SRC),$(O)/ecto_libsql_nif.so)
+	@:
 tests: $(TEST_BIN)
+	@:
 bench: $(BENCH_BIN)
+	@:
 objects: $(call objects_of,$(ALL_SRC))
+	@:
 
 # ---- Objects ------------------------------------------------------------------------------------
 
-# Changes only when the command line does, so that other flags rebuild and the same do not.
+# Files that change only when what they say does: other flags compile again, another list of sources
+# links again, the same do nothing.
+note = @mkdir -p $(@D); echo '$(1)' | cmp -s - $@ || echo '$(1)' >$@
 $(O)/flags: FORCE
-	@mkdir -p $(@D)
-	@echo '$(CC) $(CFLAGS_ALL) $(INCLUDES)' | cmp -s - $@ || echo '$(CC) $(CFLAGS_ALL) $(INCLUDES)' >$@
+	$(call note,$(CC) $(CFLAGS_ALL) $(INCLUDES))
+$(O)/sources: FORCE
+	$(call note,$(LIB_SRC) $(NIF_SRC) $(SUPPORT_SRC))
 
 $(O)/c/nif/%.o: EXTRA = -isystem $(ERL_INC)
 $(O)/c/src/%.o: EXTRA = -Wmissing-prototypes
@@ -84,20 +93,20 @@ $(O)/%.o: %.c $(O)/flags $(ENGINE_SRC_STAMP)
 # ---- The library --------------------------------------------------------------------------------
 
 # What the NIF and the tests link: every symbol that is not static can be reached.
-$(O)/internal.a: $(LIB_OBJ)
+$(O)/internal.a: $(LIB_OBJ) $(O)/sources
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@ && $(AR) rcs $@ $(LIB_OBJ)
 
 # What users link: one object, in which all but lsq_* is local, so that a program may hold another
 # SQLite beside it.
-$(O)/liblsq.a: $(LIB_OBJ) $(ENGINE_LIB)
+$(O)/liblsq.a: $(LIB_OBJ) $(ENGINE_LIB) $(O)/sources
 	$(call say,AR,$@)
 	$(Q)$(LD) -r -o $(O)/lsq.o $(LIB_OBJ) \
 		$(if $(ENGINE_LIB),--whole-archive $(ENGINE_LIB) --no-whole-archive)
 	$(Q)$(OBJCOPY) --localize-hidden $(O)/lsq.o
 	$(Q)rm -f $@ && $(AR) rcs $@ $(O)/lsq.o
 
-$(O)/liblsq.so.$(SOVERSION): $(LIB_OBJ) $(ENGINE_LIB) c/lsq.map
+$(O)/liblsq.so.$(SOVERSION): $(LIB_OBJ) $(ENGINE_LIB) c/lsq.map $(O)/sources
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SANITIZE) -shared -Wl,-soname,$(@F) -Wl,--version-script=c/lsq.map -Wl,-Bsymbolic \
 		-Wl,--as-needed $(LDFLAGS) -o $@ $(LIB_OBJ) $(ENGINE_LIB) $(LIBS)

@@ -253,6 +253,16 @@ static void judge_busy(struct lsq_conn *conn, const struct lsqi_prepared *prepar
     err->transient = err->status == LSQ_BUSY || err->status == LSQ_PROTOCOL;
 }
 
+/* Whether the text cannot be compiled any more: the engine compiles a statement anew when the schema
+ * has changed, and tells that as an error of the run. */
+static bool uncompilable(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+    sqlite3_stmt *stmt = NULL;
+    int rc = sqlite3_prepare_v2(conn->db, prepared->sql, (int)prepared->len, &stmt, NULL);
+
+    sqlite3_finalize(stmt);
+    return rc == SQLITE_ERROR;
+}
+
 enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *prepared, int code,
                                 struct lsq_error *err) {
     struct lsq_error own;
@@ -266,6 +276,9 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
     if (e->status == LSQ_OK) lsqi_failure_set(e, conn->db, code);
     judge_busy(conn, prepared, e);
     sqlite3_reset(prepared->stmt);
+    if (e->engine_code == SQLITE_ERROR && (prepared->record.actions & LSQI_PRAGMA) == 0 &&
+        uncompilable(conn, prepared))
+        e->status = LSQ_SQL;
     lsqi_failure_explain(e, conn->db);
     return e->status;
 }

@@ -330,9 +330,24 @@ void lsq_stmt_interrupt(struct lsq_stmt *stmt) {
 
 /* ---- What a statement is ---- */
 
-/* Compiles the statement anew, since another connection may have changed the schema: the engine
- * itself would only see that at the next step. Not while rows are being read, and not a PRAGMA,
- * which acts when it is compiled. */
+/* Makes the engine look whether another connection has changed the schema, which it does only when
+ * a statement begins to read. */
+static enum lsq_status look_at_schemas(struct lsq_conn *conn, struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+    const char *name;
+
+    for (int i = 0; st == LSQ_OK && (name = sqlite3_db_name(conn->db, i)) != NULL; i++) {
+        char *sql = sqlite3_mprintf("SELECT 1 FROM \"%w\".sqlite_schema LIMIT 1", name);
+
+        if (sql == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a statement");
+        st = lsqi_run_text(conn, sql, err);
+        sqlite3_free(sql);
+    }
+    return st;
+}
+
+/* Compiles the statement anew, by the schema as it is now. Not while rows are being read, and not a
+ * PRAGMA, which acts when it is compiled. */
 static enum lsq_status refresh(struct lsq_stmt *stmt, struct lsq_error *err) {
     struct lsqi_prepared *old = &stmt->prepared;
     struct lsqi_prepared fresh = {0};
@@ -340,6 +355,8 @@ static enum lsq_status refresh(struct lsq_stmt *stmt, struct lsq_error *err) {
     enum lsq_status st;
 
     if (stmt->started || (old->record.actions & LSQI_PRAGMA) != 0) return LSQ_OK;
+    st = look_at_schemas(stmt->conn, err);
+    if (st != LSQ_OK) return st;
     st = lsqi_prepare(stmt->conn, &fresh, old->sql, old->len, true, &used, err);
     if (st != LSQ_OK) return st;
     fresh.speed = old->speed;
