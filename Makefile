@@ -13,7 +13,7 @@ O := build/$(if $(filter system,$(ENGINE)),system-)$(BUILD)
 
 .PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench install clean \
 	test test-c test-mix test-nif-asan \
-	check check-format check-warnings check-lint check-rules
+	check check-format check-warnings check-lint check-rules check-dependent format
 
 all: setup
 	@$(MAKE) --no-print-directory lib elixir
@@ -27,6 +27,7 @@ help:
 	@echo 'make bench       the benchmarks'
 	@echo 'make install     library, header, pkg-config file   PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make deps        tries again to get the Hex packages (or set ECTO_PATH, ECTO_SQL_PATH, ...)'
+	@echo 'make format      clang-format and mix format, in place'
 	@echo 'make nif         the NIF alone                  NIF_OUT=folder'
 	@echo 'make clean       removes build/ and _build/'
 	@echo 'ENGINE=system: the system'"'"'s SQLite instead of libSQL.  ENGINE_CRATE=file: no download.'
@@ -96,11 +97,15 @@ elixir: $(DEPS)
 	@$(MIX) compile
 
 demo: all build/setup/demo
-	@$(MIX) run demo/demo.exs
+	@demo/fetch build/demo >/dev/null
+	@$(MIX) run demo/demo.exs build/demo/cities.json build/demo/demo.db
 
+# EXQLITE_PATH=folder of exqlite's sources: compared with it, too, on our engine.
 bench: all
 	@$(NATIVE) bench
-	@bench/run
+	@[ -z '$(EXQLITE_PATH)' ] || tools/bench-peer '$(EXQLITE_PATH)' build/bench/exqlite
+	@BENCH_FLOOR=build/release/bench/floor $(if $(EXQLITE_PATH),ERL_FLAGS='-pa build/bench/exqlite/ebin') \
+	    MIX_ENV=prod $(MIX) run bench/run.exs
 
 # ---- Tests --------------------------------------------------------------------------------------
 
@@ -116,9 +121,10 @@ test-mix: $(DEPS)
 
 # The VM is not instrumented: the sanitizer's library comes first by LD_PRELOAD, signals and stacks
 # stay the VM's own, and `+Mea min` sends its allocations to malloc, where the sanitizer sees them.
+# The NIF is built before, so that the compiler runs without all this.
 test-nif-asan: export ECTO_LIBSQL_BUILD := asan
 test-nif-asan: $(DEPS)
-	@MIX_ENV=test $(MIX) compile
+	@$(NATIVE) BUILD=asan nif
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_abort=0:use_sigaltstack=0:detect_stack_use_after_return=0 \
 	    UBSAN_OPTIONS=print_stacktrace=1 ERL_FLAGS="+Mea min" $(MIX) test
@@ -134,6 +140,11 @@ check-format:
 	@clang-format --dry-run --Werror $(C_FILES)
 	@$(MIX) format --check-formatted
 
+# Puts both languages into the form that check-format asks for.
+format:
+	@clang-format -i $(C_FILES)
+	@$(MIX) format
+
 check-warnings: $(DEPS)
 	@$(NATIVE) BUILD=strict objects
 	@$(MIX) compile --force --warnings-as-errors
@@ -144,6 +155,9 @@ check-lint:
 check-rules:
 	@$(NATIVE) lib nif
 	@tools/rules $(O)
+
+check-dependent: $(DEPS)
+	@tools/dependent
 
 clean:
 	rm -rf build _build
