@@ -10,14 +10,13 @@ enum { WATCH_STEPS = 1000 };
 
 /* Ends a transaction that this file began: commits, or rolls back where st is an error. */
 static enum lsq_status finish(struct lsq_conn *conn, enum lsq_status st, struct lsq_error *err) {
-    struct lsq_error own;
     int number = err == NULL ? 0 : err->statement;
 
     if (st == LSQ_OK) {
         st = lsqi_run_text(conn, "COMMIT", err);
         if (st == LSQ_OK) return LSQ_OK;
     }
-    if (!sqlite3_get_autocommit(conn->db)) (void)lsqi_run_text(conn, "ROLLBACK", &own);
+    if (!sqlite3_get_autocommit(conn->db)) (void)lsqi_undo_run(conn, LSQI_ROLLBACK, NULL);
     if (err != NULL) {
         err->statement = number;
         err->outcome = LSQ_OUTCOME_NONE;

@@ -62,6 +62,9 @@ struct lsqi_run {
     enum lsq_status stop; /* why the watch broke the statement off; LSQ_OK: it did not */
 };
 
+/* Statements that undo: compiled at opening, so that undoing needs no memory. */
+enum lsqi_undo { LSQI_ROLLBACK, LSQI_ROLLBACK_ONE, LSQI_RELEASE_ONE, LSQI_UNDO_COUNT };
+
 struct lsqi_setting {
     char *name;
     char *value;
@@ -81,6 +84,7 @@ struct lsq_conn {
     struct lsq_notice *notices;
     size_t notice_count;
     struct lsqi_cache cache;
+    sqlite3_stmt *undo[LSQI_UNDO_COUNT];
     struct lsq_stmt *stmts; /* all handles whose statement the engine still holds */
     struct lsqi_run run;
     struct lsqi_record *recording; /* where the authorizer notes; NULL: nowhere */
@@ -179,6 +183,13 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
                                 struct lsq_error *err);
 /* Whether threads that many share should not run it. */
 bool lsqi_run_too_long(const struct lsqi_prepared *prepared);
+
+/* ---- txn.c ---- */
+
+enum lsq_status lsqi_undo_prepare(struct lsq_conn *conn, struct lsq_error *err);
+void lsqi_undo_release(struct lsq_conn *conn);
+/* Runs one of them, inside a call. err may be NULL. */
+enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct lsq_error *err);
 
 /* ---- settings.c ---- */
 

@@ -35,6 +35,7 @@ static void close_engine(struct lsq_conn *conn) {
 
     if (db == NULL) return;
     lsqi_stmt_orphan_all(conn);
+    lsqi_undo_release(conn);
     lsqi_cache_release(&conn->cache);
     pthread_mutex_lock(&conn->gate.lock);
     conn->db = NULL;
@@ -218,6 +219,7 @@ static enum lsq_status set_up(struct lsq_conn *conn, const struct lsq_config *cf
     if (st == LSQ_OK) st = check_filesystem(conn, cfg, err);
     if (st == LSQ_OK) st = check_header(conn, err);
     if (st == LSQ_OK) st = lsqi_settings_apply(conn, err);
+    if (st == LSQ_OK) st = lsqi_undo_prepare(conn, err);
     if (st == LSQ_OK) conn->private_memory = is_private_memory(conn);
     return st;
 }

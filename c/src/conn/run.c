@@ -422,20 +422,19 @@ static enum lsq_status run_one_write(struct lsq_conn *conn, struct lsqi_prepared
                                      const struct lsq_sink *sink, void *ctx,
                                      struct lsq_reply *reply, struct lsq_error *err) {
     enum lsq_status st = lsqi_run_text(conn, "SAVEPOINT lsq_one", err);
-    struct lsq_error own;
 
     if (st != LSQ_OK) return st;
     st = run_steps(conn, prepared, sink, ctx, reply, err);
     if (st == LSQ_OK) {
-        st = lsqi_run_text(conn, "RELEASE lsq_one", err);
+        st = lsqi_undo_run(conn, LSQI_RELEASE_ONE, err);
         if (st == LSQ_OK) return LSQ_OK;
     }
     if (err != NULL) err->outcome = LSQ_OUTCOME_NONE;
     if (sqlite3_get_autocommit(conn->db)) return st; /* the engine has rolled all of it back */
-    if (lsqi_run_text(conn, "ROLLBACK TO lsq_one", &own) != LSQ_OK ||
-        lsqi_run_text(conn, "RELEASE lsq_one", &own) != LSQ_OK) {
-        if (err != NULL) err->outcome = LSQ_OUTCOME_UNKNOWN;
-    }
+    if ((lsqi_undo_run(conn, LSQI_ROLLBACK_ONE, NULL) != LSQ_OK ||
+         lsqi_undo_run(conn, LSQI_RELEASE_ONE, NULL) != LSQ_OK) &&
+        err != NULL)
+        err->outcome = LSQ_OUTCOME_UNKNOWN;
     return st;
 }
 

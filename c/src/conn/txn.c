@@ -11,6 +11,42 @@ static const char *const begin_sql[] = {
     [LSQ_TXN_READ] = "BEGIN DEFERRED",
 };
 
+/* ---- Undoing ---- */
+
+static const char *const undo_sql[] = {
+    [LSQI_ROLLBACK] = "ROLLBACK",
+    [LSQI_ROLLBACK_ONE] = "ROLLBACK TO lsq_one",
+    [LSQI_RELEASE_ONE] = "RELEASE lsq_one",
+};
+
+enum lsq_status lsqi_undo_prepare(struct lsq_conn *conn, struct lsq_error *err) {
+    for (int i = 0; i < LSQI_UNDO_COUNT; i++) {
+        int rc = sqlite3_prepare_v3(conn->db, undo_sql[i], -1, SQLITE_PREPARE_PERSISTENT,
+                                    &conn->undo[i], NULL);
+
+        if (rc != SQLITE_OK) return lsqi_failure_set(err, conn->db, rc);
+    }
+    return LSQ_OK;
+}
+
+void lsqi_undo_release(struct lsq_conn *conn) {
+    for (int i = 0; i < LSQI_UNDO_COUNT; i++) {
+        sqlite3_finalize(conn->undo[i]);
+        conn->undo[i] = NULL;
+    }
+}
+
+enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct lsq_error *err) {
+    int rc = sqlite3_step(conn->undo[undo]);
+    enum lsq_status st = rc == SQLITE_DONE ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
+
+    sqlite3_reset(conn->undo[undo]);
+    if (sqlite3_get_autocommit(conn->db)) conn->read_txn = false;
+    return st;
+}
+
+/* ---- Transactions ---- */
+
 static enum lsq_status begin(struct lsq_conn *conn, enum lsq_txn kind, struct lsq_error *err) {
     enum lsq_status st;
 
@@ -25,14 +61,12 @@ static enum lsq_status begin(struct lsq_conn *conn, enum lsq_txn kind, struct ls
     if (st == LSQ_OK)
         conn->read_txn = true;
     else
-        (void)lsqi_run_text(conn, "ROLLBACK", NULL);
+        (void)lsqi_undo_run(conn, LSQI_ROLLBACK, NULL);
     return st;
 }
 
-static enum lsq_status end(struct lsq_conn *conn, const char *sql, struct lsq_error *err) {
-    if (sqlite3_get_autocommit(conn->db))
-        return lsqi_error_set(err, LSQ_NO_TRANSACTION, "no transaction is open");
-    return lsqi_run_text(conn, sql, err);
+static enum lsq_status no_transaction(struct lsq_error *err) {
+    return lsqi_error_set(err, LSQ_NO_TRANSACTION, "no transaction is open");
 }
 
 enum lsq_status lsq_begin(struct lsq_conn *conn, enum lsq_txn kind, const struct lsq_call *call,
@@ -50,7 +84,8 @@ enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
     enum lsq_status st = lsqi_call_begin(conn, call, err);
 
     if (st != LSQ_OK) return st;
-    st = end(conn, "COMMIT", err);
+    st = sqlite3_get_autocommit(conn->db) ? no_transaction(err)
+                                          : lsqi_run_text(conn, "COMMIT", err);
     lsqi_call_end(conn);
     return st;
 }
@@ -59,7 +94,8 @@ enum lsq_status lsq_rollback(struct lsq_conn *conn, struct lsq_error *err) {
     enum lsq_status st = lsqi_call_begin(conn, NULL, err);
 
     if (st != LSQ_OK) return st;
-    st = end(conn, "ROLLBACK", err);
+    st = sqlite3_get_autocommit(conn->db) ? no_transaction(err)
+                                          : lsqi_undo_run(conn, LSQI_ROLLBACK, err);
     lsqi_call_end(conn);
     return st;
 }
