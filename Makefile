@@ -121,13 +121,13 @@ test-mix: $(DEPS)
 
 # The VM is not instrumented: the sanitizer's library comes first by LD_PRELOAD, signals and stacks
 # stay the VM's own, and `+Mea min` sends its allocations to malloc, where the sanitizer sees them.
-# The NIF is built before, so that the compiler runs without all this.
+# Checked code needs more stack. The NIF is built before, so that the compiler runs without all this.
 test-nif-asan: export ECTO_LIBSQL_BUILD := asan
 test-nif-asan: $(DEPS)
 	@$(NATIVE) BUILD=asan nif
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_abort=0:use_sigaltstack=0:detect_stack_use_after_return=0 \
-	    UBSAN_OPTIONS=print_stacktrace=1 ERL_FLAGS="+Mea min" $(MIX) test
+	    UBSAN_OPTIONS=print_stacktrace=1 ERL_FLAGS="+Mea min +sss 1024 +sssdcpu 1024 +sssdio 1024" $(MIX) test
 
 # ---- Checks -------------------------------------------------------------------------------------
 

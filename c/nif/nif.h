@@ -1,0 +1,202 @@
+/* nif.h - what the files of this folder share; lib/ecto_libsql/nif.ex is the contract.
+ *
+ * nif.c       the table of functions, loading    call.c      schedulers, jobs, waiting
+ * conn_nif.c  connections, transactions          stmt_nif.c  SQL, statements, cursors
+ * terms.c     BEAM terms <-> values              json.c      JSON text of terms
+ *
+ * Threads: said at each function; where nothing is said, the one that runs the native function. */
+#ifndef LSQ_NIF_NIF_H
+#define LSQ_NIF_NIF_H
+
+#include <erl_nif.h>
+#include <stdatomic.h>
+
+#include "lsq/lsq.h"
+
+struct atoms {
+#define ATOM(field, text) ERL_NIF_TERM field;
+#include "atoms.def"
+#undef ATOM
+};
+
+/* The module's private data. */
+struct nif_state {
+    struct atoms atoms;
+    ErlNifResourceType *conn_type;
+    ErlNifResourceType *stmt_type;
+    ErlNifResourceType *waiter_type;
+    atomic_uint_fast64_t next_trx;
+};
+
+struct job;
+
+/* A connection. The resource owns the core's handle; its destructor does not wait. */
+struct conn_res {
+    struct nif_state *state;
+    struct lsq_conn *conn;
+    bool fast_path;
+    atomic_uint_fast64_t trx; /* the open transaction that begin/4 began; 0: none */
+    ErlNifMutex *lock;        /* guards jobs; never held while work is done */
+    struct job *jobs;
+};
+
+/* A statement or cursor. Keeps its connection's resource. */
+struct stmt_res {
+    struct conn_res *conn;
+    _Atomic(struct lsq_stmt *) stmt; /* NULL: finalized */
+    atomic_uint users;               /* calls that hold the handle just now */
+};
+
+/* ---- call.c: how a native function comes to run ---- */
+
+enum stage { STAGE_NORMAL, STAGE_DIRTY, STAGE_WORKER };
+
+/* One call that is in a connection. */
+struct call {
+    ErlNifEnv *env;
+    struct nif_state *state;
+    struct conn_res *res;
+    enum stage stage;
+    const ERL_NIF_TERM *argv;
+    bool again; /* run() found that the call belongs to the next stage */
+};
+
+/* A function that enters the connection, its first argument. */
+struct op {
+    const char *name;
+    int arity;
+    bool submit; /* may be given to submit/4 */
+    ERL_NIF_TERM (*run)(struct call *call);
+};
+
+/* Runs op on this scheduler; where it belongs on the next, goes on there. */
+ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op,
+                         ERL_NIF_TERM (*dirty)(ErlNifEnv *, int, const ERL_NIF_TERM[]));
+/* Runs op on a dirty scheduler. */
+ERL_NIF_TERM call_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op);
+
+/* The flags and time-out that lsq.h's functions get from this call. flags: those of nif.ex. */
+struct lsq_call call_options(const struct call *call, int timeout, unsigned flags);
+
+/* After a call that may have ended the transaction. */
+void call_note(struct call *call, bool autocommit);
+/* The same where the reply does not say: asks the connection. */
+void call_look(struct call *call);
+
+/* Checks the transaction that the caller thinks to be in: nil or an integer. False: *error is the
+ * answer. */
+bool call_in_trx(struct call *call, ERL_NIF_TERM trx, ERL_NIF_TERM *error);
+
+ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_notify_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_cancel_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+void waiter_destroy(ErlNifEnv *env, void *obj);
+
+/* ---- nif.c ---- */
+
+/* The op of that name that may be submitted; NULL: there is none. */
+const struct op *op_find(const char *name);
+
+/* ---- terms.c ---- */
+
+enum { PARAMS_INLINE = 32 };
+
+/* Decoded parameters. Borrows from the terms. */
+struct params {
+    struct lsq_params params;
+    struct lsq_value *values; /* values_inline, or allocated */
+    struct lsq_name *names;   /* NULL by position */
+    char *name_texts;         /* of names that are atoms */
+    struct lsq_value values_inline[PARAMS_INLINE];
+};
+
+/* Decodes a list. False: why[0..256) says what is wrong with it. */
+bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list, struct params *params,
+                   char *why);
+void params_release(struct params *params);
+
+/* The sink's context: collects the rows of one statement, or the results of a batch. */
+struct rows {
+    ErlNifEnv *env;
+    struct nif_state *state;
+    ERL_NIF_TERM columns; /* a list; nil where the statement returns no rows */
+    ERL_NIF_TERM list;    /* rows, the last one first */
+    ERL_NIF_TERM results; /* of a batch, the last one first */
+    ERL_NIF_TERM *cells;
+    size_t cell_count;
+    size_t at;
+    size_t row_count; /* of all statements */
+    ERL_NIF_TERM cells_inline[PARAMS_INLINE];
+};
+
+extern const struct lsq_sink rows_sink;
+void rows_init(struct rows *rows, ErlNifEnv *env, struct nif_state *state);
+void rows_release(struct rows *rows);
+/* {command, columns, rows, num_rows, last_rowid, autocommit?} */
+ERL_NIF_TERM rows_result(struct rows *rows, const struct lsq_reply *reply);
+/* The rows in their order. */
+ERL_NIF_TERM rows_list(struct rows *rows);
+
+ERL_NIF_TERM make_ok(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM value);
+ERL_NIF_TERM make_bool(struct nif_state *state, bool value);
+ERL_NIF_TERM make_text(ErlNifEnv *env, const char *text);
+/* The text, or nil for NULL and "". */
+ERL_NIF_TERM make_text_or_nil(ErlNifEnv *env, struct nif_state *state, const char *text);
+ERL_NIF_TERM make_error(ErlNifEnv *env, struct nif_state *state, const struct lsq_error *err);
+/* An error of the NIF's own. */
+ERL_NIF_TERM make_failure(ErlNifEnv *env, struct nif_state *state, enum lsq_status status,
+                          const char *message);
+/* A copy of the binary with a NUL behind it, to be given to enif_free(). False: no binary, with a NUL
+ * inside, or no memory. */
+bool get_text(ErlNifEnv *env, ERL_NIF_TERM term, char **text);
+
+/* ---- conn_nif.c, stmt_nif.c ---- */
+
+bool conn_get(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM term, struct conn_res **res);
+void conn_destroy(ErlNifEnv *env, void *obj);
+void stmt_destroy(ErlNifEnv *env, void *obj);
+
+ERL_NIF_TERM nif_open(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_busy_timeout(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_status(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_core_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_memory(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_stmt_finalize(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+
+/* The ops, one for each function of nif.ex that enters the connection. */
+#define OPS(X)                                                                                     \
+    X(execute, 6)                                                                                  \
+    X(stmt_execute, 6)                                                                             \
+    X(execute_many, 6)                                                                             \
+    X(batch, 5)                                                                                    \
+    X(batch_sql, 5)                                                                                \
+    X(begin, 4)                                                                                    \
+    X(commit, 4)                                                                                   \
+    X(rollback, 2)                                                                                 \
+    X(savepoint, 3)                                                                                \
+    X(release, 3)                                                                                  \
+    X(rollback_to, 3)                                                                              \
+    X(prepare, 2)                                                                                  \
+    X(stmt_reset, 2)                                                                               \
+    X(stmt_info, 2)                                                                                \
+    X(cursor_start, 4)                                                                             \
+    X(cursor_fetch, 5)                                                                             \
+    X(reset, 1)                                                                                    \
+    X(set_busy_timeout, 2)                                                                         \
+    X(info, 2)                                                                                     \
+    X(notices, 1)                                                                                  \
+    X(cacheflush, 1)                                                                               \
+    X(checkpoint, 3)                                                                               \
+    X(enable_extensions, 2)                                                                        \
+    X(load_extension, 3)
+
+#define DECLARE_OP(name, arity) ERL_NIF_TERM op_##name(struct call *call);
+OPS(DECLARE_OP)
+#undef DECLARE_OP
+
+#endif
