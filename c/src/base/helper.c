@@ -65,19 +65,6 @@ static void remove_locked(struct lsqi_task *task) {
     *link = task->next;
 }
 
-void lsqi_helper_schedule(struct lsqi_task *task, int delay_ms) {
-    int64_t due = lsqi_now_ns() + (int64_t)delay_ms * 1000000;
-
-    pthread_mutex_lock(&helper.lock);
-    if (task->scheduled && task->due > due) {
-        remove_locked(task);
-        task->scheduled = false;
-    }
-    if (!task->scheduled) insert_locked(task, due);
-    pthread_cond_broadcast(&helper.changed);
-    pthread_mutex_unlock(&helper.lock);
-}
-
 static void run_first_locked(void) {
     struct lsqi_task *task = helper.tasks;
     int again;
@@ -149,6 +136,21 @@ enum lsq_status lsqi_helper_start(struct lsq_error *err) {
     ok = start_locked();
     pthread_mutex_unlock(&helper.lock);
     return ok ? LSQ_OK : lsqi_error_set(err, LSQ_ERROR, "no thread could be started");
+}
+
+void lsqi_helper_schedule(struct lsqi_task *task, int delay_ms) {
+    int64_t due = lsqi_now_ns() + (int64_t)delay_ms * 1000000;
+
+    pthread_mutex_lock(&helper.lock);
+    if (task->scheduled && task->due > due) {
+        remove_locked(task);
+        task->scheduled = false;
+    }
+    if (!task->scheduled) insert_locked(task, due);
+    /* After lsq_shutdown() there may be no thread; what outlived it needs one again. */
+    if (!helper.stopping) (void)start_locked();
+    pthread_cond_broadcast(&helper.changed);
+    pthread_mutex_unlock(&helper.lock);
 }
 
 /* ---- Jobs ---- */
@@ -242,6 +244,7 @@ void lsqi_helper_shutdown(void) {
     helper.helper_runs = false;
     helper.workers = 0;
     helper.stopping = false;
+    if (helper.tasks != NULL) (void)start_locked();
     pthread_mutex_unlock(&helper.lock);
 }
 
