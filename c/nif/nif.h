@@ -25,26 +25,33 @@ struct nif_state {
     ErlNifResourceType *conn_type;
     ErlNifResourceType *stmt_type;
     ErlNifResourceType *waiter_type;
-    atomic_uint_fast64_t next_trx;
+    atomic_uint_fast64_t conns; /* opened so far: each has a number */
 };
 
 struct job;
+struct stmt_res;
 
 /* A connection. The resource owns the core's handle; its destructor does not wait. */
 struct conn_res {
     struct nif_state *state;
     struct lsq_conn *conn;
+    uint64_t number;
     bool fast_path;
-    atomic_uint_fast64_t trx; /* the open transaction that begin/4 began; 0: none */
-    ErlNifMutex *lock;        /* guards jobs; never held while work is done */
+    atomic_bool closed;
+    /* The open transaction: the connection's number in the high half, so that those of two
+     * connections are told apart; 0: none. Written by who is in the connection. */
+    atomic_uint_fast64_t trx;
+    uint32_t last_trx; /* who is in */
+    ErlNifMutex *lock; /* guards jobs, and users and finalized of statements; no work under it */
     struct job *jobs;
 };
 
 /* A statement or cursor. Keeps its connection's resource. */
 struct stmt_res {
     struct conn_res *conn;
-    _Atomic(struct lsq_stmt *) stmt; /* NULL: finalized */
-    atomic_uint users;               /* calls that hold the handle just now */
+    struct lsq_stmt *stmt; /* NULL: finalized, and nobody uses it any more */
+    unsigned users;        /* calls that hold the handle; guarded by conn->lock */
+    bool finalized;        /* guarded by conn->lock */
 };
 
 /* ---- call.c: how a native function comes to run ---- */
@@ -58,14 +65,14 @@ struct call {
     struct conn_res *res;
     enum stage stage;
     const ERL_NIF_TERM *argv;
-    bool again; /* run() found that the call belongs to the next stage */
+    struct job *job; /* STAGE_WORKER */
+    bool again;      /* run() found that the call belongs to the next stage */
 };
 
 /* A function that enters the connection, its first argument. */
 struct op {
     const char *name;
     int arity;
-    bool submit; /* may be given to submit/4 */
     ERL_NIF_TERM (*run)(struct call *call);
 };
 
@@ -75,17 +82,25 @@ ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], co
 /* Runs op on a dirty scheduler. */
 ERL_NIF_TERM call_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op);
 
-/* The flags and time-out that lsq.h's functions get from this call. flags: those of nif.ex. */
-struct lsq_call call_options(const struct call *call, int timeout, unsigned flags);
+/* Fills *options from the terms of a time-out and of nif.ex's flags. False: *answer is the error. */
+bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
+                  struct lsq_call *options, ERL_NIF_TERM *answer);
 
-/* After a call that may have ended the transaction. */
+/* After a call that may have begun or ended a transaction. */
 void call_note(struct call *call, bool autocommit);
 /* The same where the reply does not say: asks the connection. */
 void call_look(struct call *call);
+/* What a failed call answers; sets again where the call belongs to the next stage. */
+ERL_NIF_TERM call_failed(struct call *call, const struct lsq_error *err);
 
-/* Checks the transaction that the caller thinks to be in: nil or an integer. False: *error is the
- * answer. */
-bool call_in_trx(struct call *call, ERL_NIF_TERM trx, ERL_NIF_TERM *error);
+/* Checks the transaction that the caller thinks to be in: nil or an integer. False: *answer is the
+ * error. */
+bool call_in_trx(struct call *call, ERL_NIF_TERM trx, ERL_NIF_TERM *answer);
+
+/* Takes the statement for this call: it stays until call_leave_stmt(). False: *answer is the error. */
+bool call_enter_stmt(struct call *call, ERL_NIF_TERM term, struct stmt_res **stmt,
+                     ERL_NIF_TERM *answer);
+void call_leave_stmt(struct call *call, struct stmt_res *stmt);
 
 ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
@@ -93,6 +108,8 @@ ERL_NIF_TERM nif_notify_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]
 ERL_NIF_TERM nif_cancel_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_stmt_finalize(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 void waiter_destroy(ErlNifEnv *env, void *obj);
 
 /* ---- nif.c ---- */
@@ -102,7 +119,7 @@ const struct op *op_find(const char *name);
 
 /* ---- terms.c ---- */
 
-enum { PARAMS_INLINE = 32 };
+enum { PARAMS_INLINE = 8, CELLS_INLINE = 32 };
 
 /* Decoded parameters. Borrows from the terms. */
 struct params {
@@ -114,8 +131,8 @@ struct params {
 };
 
 /* Decodes a list. False: why[0..256) says what is wrong with it. */
-bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list, struct params *params,
-                   char *why);
+bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list,
+                   struct params *params, char *why);
 void params_release(struct params *params);
 
 /* The sink's context: collects the rows of one statement, or the results of a batch. */
@@ -129,7 +146,7 @@ struct rows {
     size_t cell_count;
     size_t at;
     size_t row_count; /* of all statements */
-    ERL_NIF_TERM cells_inline[PARAMS_INLINE];
+    ERL_NIF_TERM cells_inline[CELLS_INLINE];
 };
 
 extern const struct lsq_sink rows_sink;
@@ -164,8 +181,6 @@ ERL_NIF_TERM nif_busy_timeout(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
 ERL_NIF_TERM nif_status(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_core_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_memory(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
-ERL_NIF_TERM nif_stmt_finalize(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
-ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
 /* The ops, one for each function of nif.ex that enters the connection. */

@@ -74,8 +74,7 @@ static ERL_NIF_TERM make_constraint(ErlNifEnv *env, struct nif_state *state,
     };
 
     if (err->constraint == LSQ_CONSTRAINT_NONE) return a->nil;
-    return enif_make_tuple4(env, kinds[err->constraint],
-                            make_text_or_nil(env, state, err->table),
+    return enif_make_tuple4(env, kinds[err->constraint], make_text_or_nil(env, state, err->table),
                             make_columns(env, err->columns),
                             make_text_or_nil(env, state, err->constraint_name));
 }
@@ -88,8 +87,8 @@ ERL_NIF_TERM make_error(ErlNifEnv *env, struct nif_state *state, const struct ls
         [LSQ_OUTCOME_UNKNOWN] = a->unknown,
     };
     ERL_NIF_TERM detail = enif_make_tuple8(
-        env, enif_make_atom(env, lsq_status_name(err->status)), enif_make_int(env, err->engine_code),
-        make_text(env, err->message),
+        env, enif_make_atom(env, lsq_status_name(err->status)),
+        enif_make_int(env, err->engine_code), make_text(env, err->message),
         err->sql_offset >= 0 ? enif_make_int(env, err->sql_offset) : a->nil,
         err->statement > 0 ? enif_make_int(env, err->statement) : a->nil,
         make_bool(state, err->transient), outcomes[err->outcome], make_constraint(env, state, err));
@@ -185,6 +184,8 @@ static void say_value(ErlNifEnv *env, ERL_NIF_TERM term, unsigned number, char *
     snprintf(why, 256, "parameter %u cannot be stored: %s", number, shown);
 }
 
+enum { NAME_MAX_BYTES = 256 }; /* an atom has at most 255 characters */
+
 /* {name, value} with a name that is a binary or an atom. */
 static bool get_named(ErlNifEnv *env, ERL_NIF_TERM term, struct lsq_name *name, char *text,
                       ERL_NIF_TERM *value) {
@@ -198,7 +199,7 @@ static bool get_named(ErlNifEnv *env, ERL_NIF_TERM term, struct lsq_name *name, 
         *name = (struct lsq_name){.text = (const char *)bin.data, .len = bin.size};
         return true;
     }
-    if (enif_get_atom(env, parts[0], text, 256, ERL_NIF_LATIN1) <= 0) return false;
+    if (enif_get_atom(env, parts[0], text, NAME_MAX_BYTES, ERL_NIF_LATIN1) <= 0) return false;
     *name = (struct lsq_name){.text = text, .len = strlen(text)};
     return true;
 }
@@ -221,17 +222,16 @@ static bool params_room(struct params *params, unsigned count, bool named, char 
     if (count > PARAMS_INLINE) params->values = enif_alloc(count * sizeof(*params->values));
     if (named && params->values != NULL) {
         params->names = enif_alloc((count + 1) * sizeof(*params->names));
-        params->name_texts = enif_alloc((size_t)count * 256 + 1);
+        params->name_texts = enif_alloc((size_t)count * NAME_MAX_BYTES + 1);
     }
-    if (params->values != NULL &&
-        (!named || (params->names != NULL && params->name_texts != NULL)))
+    if (params->values != NULL && (!named || (params->names != NULL && params->name_texts != NULL)))
         return true;
     snprintf(why, 256, "out of memory for %u parameters", count);
     return false;
 }
 
-bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list, struct params *params,
-                   char *why) {
+bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list,
+                   struct params *params, char *why) {
     unsigned count;
     ERL_NIF_TERM head;
     bool named;
@@ -254,8 +254,8 @@ bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list, s
 
         enif_get_list_cell(env, list, &head, &list);
         value = head;
-        if (named && !get_named(env, head, &params->names[i], &params->name_texts[(size_t)i * 256],
-                                &value)) {
+        if (named && !get_named(env, head, &params->names[i],
+                                &params->name_texts[(size_t)i * NAME_MAX_BYTES], &value)) {
             snprintf(why, 256, "parameter %u has no name, but the first one has", i + 1);
             return false;
         }
@@ -302,7 +302,7 @@ static bool sink_columns(void *ctx, size_t count, const char *const *names) {
     rows->list = enif_make_list(rows->env, 0);
     rows->columns = rows->state->atoms.nil;
     if (count == 0) return true;
-    if (count > PARAMS_INLINE) {
+    if (count > CELLS_INLINE) {
         rows->cells = enif_alloc(count * sizeof(*rows->cells));
         if (rows->cells == NULL) {
             rows->cells = rows->cells_inline;

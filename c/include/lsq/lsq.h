@@ -333,6 +333,11 @@ struct lsq_call {
      * the clock: a sort, a CREATE INDEX or one long SQL function runs to its end. A program that must
      * have its answer on time makes the call through lsq_defer(). */
     int timeout;
+    /* Asked at the call's begin and now and then while it runs; true stops it as
+     * lsq_conn_interrupt() does. For calls that may be called off before they have begun. NULL: none.
+     * Called on the calling thread; must be quick. */
+    bool (*stop)(void *arg);
+    void *stop_arg;
 };
 
 /* The first word of a statement, as far as it matters; WITH is told by what it does. */

@@ -19,6 +19,13 @@ static bool time_over(const struct lsqi_run *run, int64_t now) {
     return run->deadline != 0 && now >= run->deadline;
 }
 
+static bool called_off(const struct lsq_conn *conn) {
+    const struct lsqi_run *run = &conn->run;
+
+    return atomic_load_explicit(&conn->gate.cancel, memory_order_relaxed) ||
+           (run->asked != NULL && run->asked(run->asked_arg));
+}
+
 static void sleep_us(long us) {
     struct timespec ts = {.tv_sec = 0, .tv_nsec = us * 1000};
 
@@ -37,7 +44,7 @@ static int on_busy(void *arg, int count) {
     if (run->busy_since == 0) run->busy_since = now;
     waited = now - run->busy_since;
     if ((run->flags & LSQ_CALL_NOWAIT) != 0) return waited < BUSY_SPIN_US * 1000;
-    if (atomic_load(&conn->gate.cancel)) {
+    if (called_off(conn)) {
         run->stop = LSQ_INTERRUPTED;
         return 0;
     }
@@ -66,7 +73,7 @@ static int on_progress(void *arg) {
     struct lsqi_run *run = &conn->run;
     int64_t now;
 
-    if (atomic_load_explicit(&conn->gate.cancel, memory_order_relaxed)) {
+    if (called_off(conn)) {
         run->stop = LSQ_INTERRUPTED;
         return 1;
     }
@@ -124,7 +131,12 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
 
     if (st != LSQ_OK) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
     if (call == NULL) call = &plain;
-    conn->run = (struct lsqi_run){.flags = call->flags};
+    if (call->stop != NULL && call->stop(call->stop_arg)) {
+        lsqi_gate_end(&conn->gate);
+        return lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
+    }
+    conn->run = (struct lsqi_run){
+        .flags = call->flags, .asked = call->stop, .asked_arg = call->stop_arg};
     if (call->timeout > 0 || (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0)
         now = lsqi_now_ns();
     if (call->timeout > 0) conn->run.deadline = now + (int64_t)call->timeout * 1000000;

@@ -59,6 +59,8 @@ struct lsqi_run {
     int64_t busy_since;  /* ns; 0: no lock was waited for yet */
     bool busy_asked;     /* the engine asked whether to wait for a lock */
     bool reads_only;     /* the running statement can be broken off without a trace */
+    bool (*asked)(void *arg); /* the caller's own stop; may be NULL */
+    void *asked_arg;
     enum lsq_status stop; /* why the watch broke the statement off; LSQ_OK: it did not */
 };
 

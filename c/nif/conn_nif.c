@@ -1,0 +1,415 @@
+#include <limits.h>
+#include <string.h>
+
+#include "nif.h"
+
+bool conn_get(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM term, struct conn_res **res) {
+    void *obj;
+
+    if (!enif_get_resource(env, term, state->conn_type, &obj)) return false;
+    *res = obj;
+    return true;
+}
+
+void conn_destroy(ErlNifEnv *env, void *obj) {
+    struct conn_res *res = obj;
+
+    (void)env;
+    /* Nobody waits for it and nothing of it runs: each waiter and job keeps the resource. */
+    lsq_conn_free(res->conn);
+    if (res->lock != NULL) enif_mutex_destroy(res->lock);
+}
+
+/* ---- Opening ---- */
+
+/* lsq_config with the memory that it borrows. */
+struct config {
+    struct lsq_config cfg;
+    char *path;
+    char *vfs;
+    struct lsq_setting *settings;
+};
+
+static bool get_bool(struct nif_state *state, ERL_NIF_TERM term, bool *value) {
+    *value = term == state->atoms.true_;
+    return *value || term == state->atoms.false_;
+}
+
+static bool get_settings(ErlNifEnv *env, ERL_NIF_TERM list, struct config *config) {
+    ERL_NIF_TERM head;
+    const ERL_NIF_TERM *pair;
+    unsigned count;
+    int arity;
+
+    if (!enif_get_list_length(env, list, &count) || count > 1000) return false;
+    config->settings = enif_alloc((count + 1) * sizeof(*config->settings));
+    if (config->settings == NULL) return false;
+    config->cfg.settings = config->settings;
+    config->cfg.setting_count = 0;
+    while (enif_get_list_cell(env, list, &head, &list)) {
+        char *name = NULL;
+        char *value = NULL;
+
+        if (!enif_get_tuple(env, head, &arity, &pair) || arity != 2) return false;
+        if (!get_text(env, pair[0], &name)) return false;
+        if (!get_text(env, pair[1], &value)) {
+            enif_free(name);
+            return false;
+        }
+        config->settings[config->cfg.setting_count++] =
+            (struct lsq_setting){.name = name, .value = value};
+    }
+    return true;
+}
+
+static void config_release(struct config *config) {
+    for (size_t i = 0; config->settings != NULL && i < config->cfg.setting_count; i++) {
+        enif_free((void *)config->settings[i].name);
+        enif_free((void *)config->settings[i].value);
+    }
+    enif_free(config->settings);
+    enif_free(config->path);
+    enif_free(config->vfs);
+}
+
+/* nil, or a text. */
+static bool get_optional(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM term, char **text) {
+    return term == state->atoms.nil || get_text(env, term, text);
+}
+
+static bool get_key(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM term,
+                    struct lsq_config *cfg) {
+    ErlNifBinary bin;
+
+    if (term == state->atoms.nil) return true;
+    if (!enif_inspect_binary(env, term, &bin)) return false;
+    cfg->key = bin.size > 0 ? (const void *)bin.data : "";
+    cfg->key_len = bin.size;
+    return true;
+}
+
+/* NULL, or the name of what is wrong. */
+static const char *config_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM map,
+                                 struct config *config) {
+    const struct atoms *a = &state->atoms;
+    struct lsq_config *cfg = &config->cfg;
+    ERL_NIF_TERM term;
+    unsigned number;
+    bool fast = true;
+
+#define GET(name) enif_get_map_value(env, map, a->name, &term)
+    if (!GET(path) || !get_text(env, term, &config->path)) return "path";
+    if (GET(flags) && !enif_get_uint(env, term, &cfg->flags)) return "flags";
+    if (GET(vfs) && !get_optional(env, state, term, &config->vfs)) return "vfs";
+    if (GET(busy_timeout) && !enif_get_int(env, term, &cfg->busy_timeout)) return "busy_timeout";
+    if (GET(settings) && !get_settings(env, term, config)) return "settings";
+    if (GET(statement_cache)) {
+        if (!enif_get_uint(env, term, &number)) return "statement_cache";
+        cfg->statement_cache = number;
+    }
+    if (GET(fast_path) && !get_bool(state, term, &fast)) return "fast_path";
+    if (GET(key) && !get_key(env, state, term, cfg)) return "key";
+    if (GET(max_length) && term != a->nil && !enif_get_int(env, term, &cfg->max_length))
+        return "max_length";
+#undef GET
+    cfg->path = config->path;
+    cfg->vfs = config->vfs;
+    cfg->no_fast_path = !fast;
+    cfg->flags |= LSQ_OPEN_NOWAIT;
+    return NULL;
+}
+
+/* The resource without a connection, so that nothing can fail once that is open. */
+static struct conn_res *conn_alloc(struct nif_state *state) {
+    struct conn_res *res = enif_alloc_resource(state->conn_type, sizeof(*res));
+
+    if (res == NULL) return NULL;
+    memset(res, 0, sizeof(*res));
+    res->state = state;
+    res->number = atomic_fetch_add(&state->conns, 1) % INT32_MAX + 1;
+    res->lock = enif_mutex_create("ecto_libsql connection");
+    if (res->lock != NULL) return res;
+    enif_release_resource(res);
+    return NULL;
+}
+
+ERL_NIF_TERM nif_open(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
+    struct config config = {0};
+    struct conn_res *res;
+    struct lsq_error err;
+    const char *wrong;
+    char message[64];
+    ERL_NIF_TERM answer;
+
+    (void)argc;
+    lsq_config_init(&config.cfg);
+    wrong = config_decode(env, state, argv[0], &config);
+    res = wrong == NULL ? conn_alloc(state) : NULL;
+    if (wrong != NULL) {
+        strcpy(message, "the configuration is not valid: ");
+        strncat(message, wrong, sizeof(message) - strlen(message) - 1);
+        answer = make_failure(env, state, LSQ_BAD_ARGUMENT, message);
+    } else if (res == NULL) {
+        answer = make_failure(env, state, LSQ_NOMEM, NULL);
+    } else {
+        if (lsq_conn_open(&res->conn, &config.cfg, &err) != LSQ_OK)
+            answer = make_error(env, state, &err);
+        else
+            answer = make_ok(env, state, enif_make_resource(env, res));
+        res->fast_path = !config.cfg.no_fast_path;
+        enif_release_resource(res);
+    }
+    config_release(&config);
+    return answer;
+}
+
+/* ---- Without entering the connection ---- */
+
+ERL_NIF_TERM nif_busy_timeout(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct conn_res *res;
+
+    (void)argc;
+    if (!conn_get(env, enif_priv_data(env), argv[0], &res)) return enif_make_badarg(env);
+    return enif_make_int(env, lsq_conn_busy_timeout(res->conn));
+}
+
+ERL_NIF_TERM nif_status(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
+    struct conn_res *res;
+    uint64_t trx;
+
+    (void)argc;
+    if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
+    if (atomic_load(&res->closed)) return make_failure(env, state, LSQ_CLOSED, NULL);
+    trx = atomic_load(&res->trx);
+    if (trx == 0) return state->atoms.idle;
+    return enif_make_tuple2(env, state->atoms.transaction, enif_make_uint64(env, trx));
+}
+
+static void put(ErlNifEnv *env, ERL_NIF_TERM *map, const char *key, ERL_NIF_TERM value) {
+    (void)enif_make_map_put(env, *map, enif_make_atom(env, key), value, map);
+}
+
+ERL_NIF_TERM nif_core_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
+    struct lsq_core_info info;
+    struct lsq_error err;
+    ERL_NIF_TERM map = enif_make_new_map(env);
+
+    (void)argc, (void)argv;
+    if (lsq_core_info(&info, &err) != LSQ_OK) return make_error(env, state, &err);
+    put(env, &map, "engine", make_text(env, info.engine));
+    put(env, &map, "engine_version", make_text(env, info.engine_version));
+    put(env, &map, "engine_source", make_text(env, info.engine_source));
+    put(env, &map, "encryption", make_bool(state, info.encryption));
+    put(env, &map, "wal_reset_fixed", make_bool(state, info.wal_reset_fixed));
+    put(env, &map, "ofd_locks", make_bool(state, info.ofd_locks));
+    return map;
+}
+
+ERL_NIF_TERM nif_memory(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct lsq_memory memory;
+    ERL_NIF_TERM map = enif_make_new_map(env);
+
+    (void)argc, (void)argv;
+    lsq_memory(&memory);
+    put(env, &map, "bytes", enif_make_int64(env, memory.bytes));
+    put(env, &map, "blocks", enif_make_int64(env, memory.blocks));
+    put(env, &map, "failed", enif_make_int64(env, memory.failed));
+    return map;
+}
+
+/* ---- In the connection ---- */
+
+static ERL_NIF_TERM bad_argument(struct call *call, const char *message) {
+    return make_failure(call->env, call->state, LSQ_BAD_ARGUMENT, message);
+}
+
+/* :ok or the error, after what may have changed the transaction. */
+static ERL_NIF_TERM done(struct call *call, enum lsq_status st, const struct lsq_error *err) {
+    if (st != LSQ_OK) return call_failed(call, err);
+    call_look(call);
+    return call->state->atoms.ok;
+}
+
+ERL_NIF_TERM op_begin(struct call *call) {
+    const struct atoms *a = &call->state->atoms;
+    ERL_NIF_TERM kind = call->argv[1];
+    struct lsq_call options;
+    struct lsq_error err;
+    enum lsq_txn txn;
+    ERL_NIF_TERM answer;
+
+    if (kind == a->deferred)
+        txn = LSQ_TXN_DEFERRED;
+    else if (kind == a->immediate)
+        txn = LSQ_TXN_IMMEDIATE;
+    else if (kind == a->exclusive)
+        txn = LSQ_TXN_EXCLUSIVE;
+    else if (kind == a->read)
+        txn = LSQ_TXN_READ;
+    else
+        return bad_argument(call, "there is no such kind of transaction");
+    if (!call_options(call, call->argv[2], call->argv[3], &options, &answer)) return answer;
+    if (lsq_begin(call->res->conn, txn, &options, &err) != LSQ_OK) return call_failed(call, &err);
+    call_note(call, false);
+    return make_ok(call->env, call->state, enif_make_uint64(call->env, call->res->trx));
+}
+
+ERL_NIF_TERM op_commit(struct call *call) {
+    struct lsq_call options;
+    struct lsq_error err;
+    ERL_NIF_TERM answer;
+
+    if (!call_in_trx(call, call->argv[1], &answer)) return answer;
+    if (!call_options(call, call->argv[2], call->argv[3], &options, &answer)) return answer;
+    return done(call, lsq_commit(call->res->conn, &options, &err), &err);
+}
+
+ERL_NIF_TERM op_rollback(struct call *call) {
+    struct lsq_error err;
+    ERL_NIF_TERM answer;
+
+    if (!call_in_trx(call, call->argv[1], &answer)) return answer;
+    return done(call, lsq_rollback(call->res->conn, &err), &err);
+}
+
+typedef enum lsq_status savepoint_fn(struct lsq_conn *conn, const char *name, size_t len,
+                                     struct lsq_error *err);
+
+static ERL_NIF_TERM with_name(struct call *call, savepoint_fn *fn) {
+    struct lsq_error err;
+    ErlNifBinary name;
+    ERL_NIF_TERM answer;
+
+    if (!enif_inspect_binary(call->env, call->argv[2], &name))
+        return bad_argument(call, "a savepoint's name is a text");
+    if (!call_in_trx(call, call->argv[1], &answer)) return answer;
+    return done(call, fn(call->res->conn, (const char *)name.data, name.size, &err), &err);
+}
+
+ERL_NIF_TERM op_savepoint(struct call *call) { return with_name(call, lsq_savepoint); }
+ERL_NIF_TERM op_release(struct call *call) { return with_name(call, lsq_release); }
+ERL_NIF_TERM op_rollback_to(struct call *call) { return with_name(call, lsq_rollback_to); }
+
+ERL_NIF_TERM op_reset(struct call *call) {
+    struct lsq_error err;
+
+    return done(call, lsq_conn_reset(call->res->conn, &err), &err);
+}
+
+ERL_NIF_TERM op_set_busy_timeout(struct call *call) {
+    struct lsq_error err;
+    int ms;
+
+    if (!enif_get_int(call->env, call->argv[1], &ms))
+        return bad_argument(call, "the busy time-out is an integer of ms");
+    return done(call, lsq_conn_set_busy_timeout(call->res->conn, ms, &err), &err);
+}
+
+ERL_NIF_TERM op_info(struct call *call) {
+    struct nif_state *state = call->state;
+    ErlNifEnv *env = call->env;
+    struct lsq_conn_info info;
+    struct lsq_error err;
+    bool all = call->argv[1] == state->atoms.true_;
+    ERL_NIF_TERM map = enif_make_new_map(env);
+
+    if (lsq_conn_info(call->res->conn, all, &info, &err) != LSQ_OK) return call_failed(call, &err);
+    call_note(call, info.autocommit);
+    put(env, &map, "autocommit", make_bool(state, info.autocommit));
+    put(env, &map, "readonly", make_bool(state, info.readonly));
+    put(env, &map, "wal", make_bool(state, info.wal));
+#define PUT(field) put(env, &map, #field, enif_make_int64(env, info.field))
+    PUT(last_rowid);
+    PUT(changes);
+    PUT(total_changes);
+    if (all) {
+        PUT(cache_hits);
+        PUT(cache_misses);
+        PUT(cache_size);
+        PUT(fast_runs);
+        PUT(fast_refusals);
+        PUT(page_cache_bytes);
+        PUT(schema_bytes);
+        PUT(statement_bytes);
+    }
+#undef PUT
+    return make_ok(env, state, map);
+}
+
+ERL_NIF_TERM op_notices(struct call *call) {
+    ErlNifEnv *env = call->env;
+    ERL_NIF_TERM list = enif_make_list(env, 0);
+    const struct lsq_notice *notice;
+
+    for (size_t i = 0; (notice = lsq_conn_notice(call->res->conn, i)) != NULL; i++)
+        list = enif_make_list_cell(env,
+                                   enif_make_tuple3(env, make_text(env, notice->name),
+                                                    make_text(env, notice->asked),
+                                                    make_text(env, notice->got)),
+                                   list);
+    return list;
+}
+
+ERL_NIF_TERM op_cacheflush(struct call *call) {
+    struct lsq_error err;
+
+    return done(call, lsq_conn_cacheflush(call->res->conn, &err), &err);
+}
+
+ERL_NIF_TERM op_checkpoint(struct call *call) {
+    const struct atoms *a = &call->state->atoms;
+    ERL_NIF_TERM term = call->argv[2];
+    enum lsq_checkpoint mode;
+    struct lsq_error err;
+    char *schema = NULL;
+    enum lsq_status st;
+    int frames;
+    int moved;
+
+    if (term == a->passive)
+        mode = LSQ_CHECKPOINT_PASSIVE;
+    else if (term == a->full)
+        mode = LSQ_CHECKPOINT_FULL;
+    else if (term == a->restart)
+        mode = LSQ_CHECKPOINT_RESTART;
+    else if (term == a->truncate)
+        mode = LSQ_CHECKPOINT_TRUNCATE;
+    else
+        return bad_argument(call, "there is no such checkpoint mode");
+    if (!get_optional(call->env, call->state, call->argv[1], &schema))
+        return bad_argument(call, "a schema's name is a text");
+    st = lsq_conn_checkpoint(call->res->conn, schema, mode, &frames, &moved, &err);
+    enif_free(schema);
+    if (st != LSQ_OK) return call_failed(call, &err);
+    return make_ok(call->env, call->state,
+                   enif_make_tuple2(call->env, enif_make_int(call->env, frames),
+                                    enif_make_int(call->env, moved)));
+}
+
+ERL_NIF_TERM op_enable_extensions(struct call *call) {
+    struct lsq_error err;
+    bool on;
+
+    if (!get_bool(call->state, call->argv[1], &on))
+        return bad_argument(call, "extensions are enabled by true and disabled by false");
+    return done(call, lsq_conn_enable_extensions(call->res->conn, on, &err), &err);
+}
+
+ERL_NIF_TERM op_load_extension(struct call *call) {
+    struct lsq_error err;
+    char *path = NULL;
+    char *entry = NULL;
+    ERL_NIF_TERM answer;
+
+    if (!get_text(call->env, call->argv[1], &path) ||
+        !get_optional(call->env, call->state, call->argv[2], &entry))
+        answer = bad_argument(call, "an extension's path and entry point are texts");
+    else
+        answer = done(call, lsq_conn_load_extension(call->res->conn, path, entry, &err), &err);
+    enif_free(path);
+    enif_free(entry);
+    return answer;
+}

@@ -1,0 +1,246 @@
+/* JSON text of terms, for VMs that have no JSON library. The text is the one that Jason and Elixir's
+ * JSON write: RFC 8259, no spaces, control characters as \b \f \n \r \t or \u00XX. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "nif.h"
+
+enum { MAX_DEPTH = 512 };
+
+struct text {
+    ErlNifEnv *env;
+    struct nif_state *state;
+    ErlNifBinary bin; /* size is what is allocated */
+    size_t len;
+    const char *problem; /* NULL: none yet */
+};
+
+static bool fail(struct text *text, const char *problem) {
+    if (text->problem == NULL) text->problem = problem;
+    return false;
+}
+
+static bool append(struct text *text, const void *data, size_t len) {
+    if (text->bin.size - text->len < len) {
+        size_t size = text->bin.size + len + text->bin.size / 2;
+
+        if (!enif_realloc_binary(&text->bin, size)) return fail(text, "out of memory");
+    }
+    memcpy(text->bin.data + text->len, data, len);
+    text->len += len;
+    return true;
+}
+
+static bool append_text(struct text *text, const char *data) {
+    return append(text, data, strlen(data));
+}
+
+/* ---- Strings ---- */
+
+/* What stands for the byte; NULL: itself. */
+static const char *escape(unsigned char byte, char *room) {
+    switch (byte) {
+    case '"': return "\\\"";
+    case '\\': return "\\\\";
+    case '\b': return "\\b";
+    case '\f': return "\\f";
+    case '\n': return "\\n";
+    case '\r': return "\\r";
+    case '\t': return "\\t";
+    default: break;
+    }
+    if (byte >= 0x20) return NULL;
+    snprintf(room, 8, "\\u%04X", byte);
+    return room;
+}
+
+static bool put_string(struct text *text, const unsigned char *data, size_t len) {
+    size_t plain = 0; /* where the bytes begin that stand for themselves */
+    char room[8];
+
+    if (!lsqi_utf8_valid(data, len)) return fail(text, "a text is not UTF-8");
+    if (!append(text, "\"", 1)) return false;
+    for (size_t i = 0; i < len; i++) {
+        const char *other = escape(data[i], room);
+
+        if (other == NULL) continue;
+        if (!append(text, data + plain, i - plain) || !append_text(text, other)) return false;
+        plain = i + 1;
+    }
+    return append(text, data + plain, len - plain) && append(text, "\"", 1);
+}
+
+/* ---- Numbers ---- */
+
+/* The shortest digits that read back as value, "ddd" without the point; *exponent is that of the
+ * first one. Returns how many. */
+static int shortest(double value, char *digits, int *exponent) {
+    char out[40];
+    int count = 0;
+
+    for (int precision = 0; precision <= 16; precision++) {
+        snprintf(out, sizeof(out), "%.*e", precision, value);
+        if (strtod(out, NULL) == value) break;
+    }
+    for (const char *at = out; *at != 'e'; at++)
+        if (*at != '.') digits[count++] = *at;
+    while (count > 1 && digits[count - 1] == '0') count--;
+    digits[count] = '\0';
+    *exponent = (int)strtol(strchr(out, 'e') + 1, NULL, 10);
+    return count;
+}
+
+static void scientific(char *out, size_t size, const char *digits, int exponent) {
+    snprintf(out, size, "%c.%se%d", digits[0], digits[1] == '\0' ? "0" : digits + 1, exponent);
+}
+
+static void decimal(char *out, size_t size, const char *digits, int count, int exponent) {
+    static const char zeros[] = "00000000000000000";
+
+    if (exponent < 0)
+        snprintf(out, size, "0.%.*s%s", -exponent - 1, zeros, digits);
+    else if (count > exponent + 1)
+        snprintf(out, size, "%.*s.%s", exponent + 1, digits, digits + exponent + 1);
+    else
+        snprintf(out, size, "%s%.*s.0", digits, exponent + 1 - count, zeros);
+}
+
+/* As the VM writes floats in their short form: decimal where that is not the longer one;
+ * scientific from 2^53 on. */
+static bool put_float(struct text *text, double value) {
+    char digits[40];
+    char sci[48];
+    char dec[64];
+    int exponent;
+    int count;
+    bool small = fabs(value) < 9007199254740992.0;
+
+    if (signbit(value) && !append(text, "-", 1)) return false;
+    value = fabs(value);
+    count = shortest(value, digits, &exponent);
+    scientific(sci, sizeof(sci), digits, exponent);
+    if (!small || exponent < -17) return append_text(text, sci);
+    decimal(dec, sizeof(dec), digits, count, exponent);
+    return append_text(text, strlen(dec) <= strlen(sci) ? dec : sci);
+}
+
+static bool put_integer(struct text *text, ERL_NIF_TERM term) {
+    ErlNifSInt64 value;
+    char out[32];
+
+    if (!enif_get_int64(text->env, term, &value))
+        return fail(text, "an integer has more than 64 bits");
+    snprintf(out, sizeof(out), "%lld", (long long)value);
+    return append_text(text, out);
+}
+
+/* ---- Terms ---- */
+
+static bool put_term(struct text *text, ERL_NIF_TERM term, int depth);
+
+static bool put_atom(struct text *text, ERL_NIF_TERM term) {
+    const struct atoms *a = &text->state->atoms;
+    unsigned char name[256 * 2];
+    char latin[256];
+    size_t len = 0;
+
+    if (term == a->nil || term == a->null) return append_text(text, "null");
+    if (term == a->true_) return append_text(text, "true");
+    if (term == a->false_) return append_text(text, "false");
+    if (enif_get_atom(text->env, term, latin, sizeof(latin), ERL_NIF_LATIN1) <= 0)
+        return fail(text, "an atom has characters beyond Latin-1");
+    for (const char *at = latin; *at != '\0'; at++) {
+        unsigned char c = (unsigned char)*at;
+
+        if (c >= 0x80) name[len++] = (unsigned char)(0xC0 | c >> 6);
+        name[len++] = c < 0x80 ? c : (unsigned char)(0x80 | (c & 0x3F));
+    }
+    return put_string(text, name, len);
+}
+
+static bool put_list(struct text *text, ERL_NIF_TERM list, int depth) {
+    ERL_NIF_TERM head;
+    bool first = true;
+
+    if (!append(text, "[", 1)) return false;
+    while (enif_get_list_cell(text->env, list, &head, &list)) {
+        if (!first && !append(text, ",", 1)) return false;
+        first = false;
+        if (!put_term(text, head, depth + 1)) return false;
+    }
+    if (!enif_is_empty_list(text->env, list)) return fail(text, "a list has no proper end");
+    return append(text, "]", 1);
+}
+
+static bool put_key(struct text *text, ERL_NIF_TERM key) {
+    ErlNifBinary bin;
+
+    if (enif_is_atom(text->env, key)) {
+        /* nil, true and false are texts here. */
+        char name[8];
+
+        if (enif_get_atom(text->env, key, name, sizeof(name), ERL_NIF_LATIN1) > 0)
+            return put_string(text, (const unsigned char *)name, strlen(name));
+        return put_atom(text, key);
+    }
+    if (!enif_inspect_binary(text->env, key, &bin))
+        return fail(text, "a map's keys are texts or atoms");
+    return put_string(text, bin.data, bin.size);
+}
+
+static bool put_pairs(struct text *text, ErlNifMapIterator *at, int depth) {
+    ERL_NIF_TERM key;
+    ERL_NIF_TERM value;
+    bool first = true;
+
+    for (; enif_map_iterator_get_pair(text->env, at, &key, &value);
+         enif_map_iterator_next(text->env, at)) {
+        if (!first && !append(text, ",", 1)) return false;
+        first = false;
+        if (!put_key(text, key) || !append(text, ":", 1) || !put_term(text, value, depth + 1))
+            return false;
+    }
+    return true;
+}
+
+static bool put_map(struct text *text, ERL_NIF_TERM map, int depth) {
+    ErlNifMapIterator at;
+    bool good;
+
+    if (!append(text, "{", 1)) return false;
+    if (!enif_map_iterator_create(text->env, map, &at, ERL_NIF_MAP_ITERATOR_FIRST))
+        return fail(text, "out of memory");
+    good = put_pairs(text, &at, depth);
+    enif_map_iterator_destroy(text->env, &at);
+    return good && append(text, "}", 1);
+}
+
+static bool put_term(struct text *text, ERL_NIF_TERM term, int depth) {
+    ErlNifBinary bin;
+    double real;
+
+    if (depth > MAX_DEPTH) return fail(text, "it is nested too deeply");
+    if (enif_inspect_binary(text->env, term, &bin)) return put_string(text, bin.data, bin.size);
+    if (enif_get_double(text->env, term, &real)) return put_float(text, real);
+    if (enif_is_number(text->env, term)) return put_integer(text, term);
+    if (enif_is_atom(text->env, term)) return put_atom(text, term);
+    if (enif_is_list(text->env, term)) return put_list(text, term, depth);
+    if (enif_is_map(text->env, term)) return put_map(text, term, depth);
+    return fail(text, "a value is none that JSON has");
+}
+
+ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
+    struct text text = {.env = env, .state = state};
+
+    (void)argc;
+    if (!enif_alloc_binary(256, &text.bin)) return make_failure(env, state, LSQ_NOMEM, NULL);
+    if (put_term(&text, argv[0], 0) && enif_realloc_binary(&text.bin, text.len))
+        return make_ok(env, state, enif_make_binary(env, &text.bin));
+    enif_release_binary(&text.bin);
+    return make_failure(env, state, LSQ_BAD_ARGUMENT,
+                        text.problem == NULL ? "out of memory" : text.problem);
+}

@@ -1,0 +1,143 @@
+/* The table of functions. To add one: lib/ecto_libsql/nif.ex, a function here or in conn_nif.c or
+ * stmt_nif.c, its line below. */
+#include <string.h>
+
+#include "nif.h"
+
+/* ---- Functions that enter the connection ---- */
+
+static bool may_submit(const char *name) {
+    /* What is quick, or makes a resource for its caller, is called directly. */
+    static const char *const direct[] = {"prepare", "set_busy_timeout", "info", "notices"};
+
+    for (size_t i = 0; i < sizeof(direct) / sizeof(direct[0]); i++)
+        if (strcmp(direct[i], name) == 0) return false;
+    return true;
+}
+
+#define OP(op_name, op_arity) {.name = #op_name, .arity = op_arity, .run = op_##op_name},
+static const struct op ops[] = {OPS(OP)};
+#undef OP
+
+enum {
+#define OP(name, arity) OP_##name,
+    OPS(OP)
+#undef OP
+        OP_COUNT
+};
+
+const struct op *op_find(const char *name) {
+    for (size_t i = 0; i < OP_COUNT; i++)
+        if (strcmp(ops[i].name, name) == 0) return may_submit(name) ? &ops[i] : NULL;
+    return NULL;
+}
+
+#define OP(name, arity)                                                                            \
+    static ERL_NIF_TERM dirty_##name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {        \
+        return call_dirty(env, argc, argv, &ops[OP_##name]);                                       \
+    }
+OPS(OP)
+#undef OP
+
+static ERL_NIF_TERM normal_execute(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    return call_normal(env, argc, argv, &ops[OP_execute], dirty_execute);
+}
+
+static ERL_NIF_TERM normal_stmt_execute(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    return call_normal(env, argc, argv, &ops[OP_stmt_execute], dirty_stmt_execute);
+}
+
+#define DIRTY ERL_NIF_DIRTY_JOB_IO_BOUND
+#define OP_DIRTY(name, arity)                                                                      \
+    { #name, arity, dirty_##name, DIRTY }
+
+static ErlNifFunc functions[] = {
+    /* may run on the caller's scheduler */
+    {"execute", 6, normal_execute, 0},
+    {"stmt_execute", 6, normal_stmt_execute, 0},
+    /* never on it */
+    {"open", 1, nif_open, DIRTY},
+    OP_DIRTY(execute_many, 6),
+    OP_DIRTY(batch, 5),
+    OP_DIRTY(batch_sql, 5),
+    OP_DIRTY(begin, 4),
+    OP_DIRTY(commit, 4),
+    OP_DIRTY(rollback, 2),
+    OP_DIRTY(savepoint, 3),
+    OP_DIRTY(release, 3),
+    OP_DIRTY(rollback_to, 3),
+    OP_DIRTY(prepare, 2),
+    OP_DIRTY(stmt_reset, 2),
+    OP_DIRTY(stmt_info, 2),
+    OP_DIRTY(cursor_start, 4),
+    OP_DIRTY(cursor_fetch, 5),
+    OP_DIRTY(reset, 1),
+    OP_DIRTY(set_busy_timeout, 2),
+    OP_DIRTY(info, 2),
+    OP_DIRTY(notices, 1),
+    OP_DIRTY(cacheflush, 1),
+    OP_DIRTY(checkpoint, 3),
+    OP_DIRTY(enable_extensions, 2),
+    OP_DIRTY(load_extension, 3),
+    {"json_encode", 1, nif_json_encode, ERL_NIF_DIRTY_JOB_CPU_BOUND},
+    /* quick, and never wait */
+    {"close", 3, nif_close, 0},
+    {"interrupt", 1, nif_interrupt, 0},
+    {"busy_timeout", 1, nif_busy_timeout, 0},
+    {"status", 1, nif_status, 0},
+    {"stmt_finalize", 1, nif_stmt_finalize, 0},
+    {"stmt_interrupt", 1, nif_stmt_interrupt, 0},
+    {"submit", 4, nif_submit, 0},
+    {"cancel", 2, nif_cancel, 0},
+    {"notify_idle", 2, nif_notify_idle, 0},
+    {"cancel_idle", 1, nif_cancel_idle, 0},
+    {"core_info", 0, nif_core_info, DIRTY},
+    {"memory", 0, nif_memory, 0},
+};
+
+/* ---- Loading ---- */
+
+static void make_atoms(ErlNifEnv *env, struct atoms *atoms) {
+#define ATOM(field, text) atoms->field = enif_make_atom(env, text);
+#include "atoms.def"
+#undef ATOM
+}
+
+static ErlNifResourceType *open_type(ErlNifEnv *env, const char *name,
+                                     void (*destroy)(ErlNifEnv *, void *)) {
+    /* Taken over, so that handles made by the module's old code go on working in the new one. */
+    return enif_open_resource_type(env, NULL, name, destroy,
+                                   ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER, NULL);
+}
+
+static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info) {
+    struct nif_state *state = enif_alloc(sizeof(*state));
+
+    (void)info;
+    if (state == NULL) return 1;
+    memset(state, 0, sizeof(*state));
+    make_atoms(env, &state->atoms);
+    state->conn_type = open_type(env, "conn", conn_destroy);
+    state->stmt_type = open_type(env, "stmt", stmt_destroy);
+    state->waiter_type = open_type(env, "waiter", waiter_destroy);
+    if (state->conn_type == NULL || state->stmt_type == NULL || state->waiter_type == NULL) {
+        enif_free(state);
+        return 1;
+    }
+    *priv = state;
+    return 0;
+}
+
+static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM info) {
+    (void)old;
+    return load(env, priv, info);
+}
+
+/* No handle is left: the VM keeps the library until the last one is gone. */
+static void unload(ErlNifEnv *env, void *priv) {
+    (void)env;
+    lsq_shutdown();
+    enif_free(priv);
+}
+
+ERL_NIF_INIT(Elixir.EctoLibSql.NIF, functions, load, NULL, upgrade, unload)
