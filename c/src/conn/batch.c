@@ -110,6 +110,7 @@ static enum lsq_status run_batch(struct batch *batch, const struct lsq_call *cal
     /* A batch is not begun again from its start: it has neither budget nor row count. */
     own.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_TRANSACTION;
     batch->transaction = (own.flags & LSQ_CALL_TRANSACTION) != 0;
+    if (done != NULL) *done = 0;
     st = lsqi_call_begin(conn, &own, batch->err);
     if (st != LSQ_OK) return st;
     if (batch->transaction && !sqlite3_get_autocommit(conn->db))

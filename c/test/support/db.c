@@ -1,6 +1,8 @@
 #include "db.h"
 
+#include <fcntl.h>
 #include <ftw.h>
+#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,14 +40,43 @@ int db_forget(void **state) {
     return 0;
 }
 
-struct lsq_conn *db_open(const char *path) {
+struct lsq_config db_config(const char *path) {
     struct lsq_config cfg;
-    struct lsq_conn *conn = NULL;
 
     lsq_config_init(&cfg);
-    cfg.path = path == NULL ? db_path() : path;
-    if (lsq_conn_open(&conn, &cfg, &last_error) != LSQ_OK) fail_msg("open: %s", last_error.message);
+    cfg.path = path;
+    return cfg;
+}
+
+struct lsq_conn *db_open_as(const struct lsq_config *cfg) {
+    struct lsq_conn *conn = NULL;
+
+    if (lsq_conn_open(&conn, cfg, &last_error) != LSQ_OK) fail_msg("open: %s", last_error.message);
     return conn;
+}
+
+struct lsq_conn *db_open(const char *path) {
+    struct lsq_config cfg = db_config(path == NULL ? db_path() : path);
+
+    return db_open_as(&cfg);
+}
+
+enum lsq_status db_try(const struct lsq_config *cfg) {
+    struct lsq_conn *conn = NULL;
+    enum lsq_status st = lsq_conn_open(&conn, cfg, &last_error);
+
+    if (st == LSQ_OK) db_close(conn);
+    return st;
+}
+
+const char *db_file(struct lsq_conn *conn) {
+    static char paths[8][512];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+
+    snprintf(path, sizeof(paths[0]), "%.511s",
+             ask_text(conn, "SELECT file FROM pragma_database_list WHERE name = 'main'"));
+    return path;
 }
 
 static void post(void *arg) { sem_post(arg); }
@@ -97,6 +128,36 @@ const char *ask_text(struct lsq_conn *conn, const char *sql) {
     return text;
 }
 
+static size_t put_value(size_t at, struct lsq_value value) {
+    char *to = text + at;
+    size_t room = sizeof(text) - at;
+
+    switch (value.type) {
+    case LSQ_TYPE_NULL: return (size_t)snprintf(to, room, "null");
+    case LSQ_TYPE_INTEGER: return (size_t)snprintf(to, room, "%lld", (long long)value.as.integer);
+    case LSQ_TYPE_REAL: return (size_t)snprintf(to, room, "%g", value.as.real);
+    default:
+        return (size_t)snprintf(to, room, "%.*s", (int)value.as.bytes.len,
+                                (const char *)value.as.bytes.data);
+    }
+}
+
+const char *ask_rows(struct lsq_conn *conn, const char *sql) {
+    struct lsq_result *res = query(conn, sql);
+    size_t at = 0;
+
+    text[0] = '\0';
+    for (size_t i = 0; i < lsq_result_rows(res); i++) {
+        for (size_t j = 0; j < lsq_result_columns(res) && at + 2 < sizeof(text); j++) {
+            if (i + j > 0) text[at++] = j > 0 ? ',' : ';';
+            at += put_value(at, lsq_result_value(res, i, j));
+        }
+    }
+    lsq_result_free(res);
+    assert_true(at < sizeof(text));
+    return text;
+}
+
 const char *ask_columns(struct lsq_conn *conn, const char *sql) {
     struct lsq_result *res = query(conn, sql);
 
@@ -135,4 +196,102 @@ void child_wait(int pid) {
 
     assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_int_equal(status, 0);
+}
+
+/* ---- This program again ---- */
+
+void child_main(int argc, char **argv, const struct child_role *roles, size_t count) {
+    if (argc != 4 || strcmp(argv[1], "--role") != 0) return;
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(roles[i].name, argv[2]) == 0) _exit(roles[i].body(argv[3]));
+    }
+    _exit(99);
+}
+
+struct child child_begin(const char *role, const char *argument) {
+    struct child child;
+    int to[2];
+    int from[2];
+
+    assert_int_equal(pipe2(to, O_CLOEXEC), 0);
+    assert_int_equal(pipe2(from, O_CLOEXEC), 0);
+    child = (struct child){.pid = fork(), .to = to[1], .from = from[0]};
+    if (child.pid == 0) {
+        dup2(to[0], 0);
+        dup2(from[1], 1);
+        execl("/proc/self/exe", "/proc/self/exe", "--role", role, argument, (char *)NULL);
+        _exit(98);
+    }
+    assert_true(child.pid > 0);
+    close(to[0]);
+    close(from[1]);
+    return child;
+}
+
+void child_ready(const struct child *child) {
+    char byte;
+
+    assert_int_equal(read(child->from, &byte, 1), 1);
+}
+
+int child_end(struct child *child) {
+    int status = -1;
+
+    close(child->to);
+    assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
+    close(child->from);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+int child_hold(const char *path, const char *sql) {
+    struct lsq_config cfg = db_config(path);
+    struct lsq_conn *conn = NULL;
+    char byte;
+
+    if (lsq_conn_open(&conn, &cfg, &last_error) != LSQ_OK) return 1;
+    if (lsq_batch_sql(conn, sql, strlen(sql), NULL, NULL, NULL, NULL, &last_error) != LSQ_OK)
+        return 2;
+    if (write(1, "r", 1) != 1) return 3;
+    while (read(0, &byte, 1) > 0) continue;
+    db_close(conn);
+    return 0;
+}
+
+/* ---- Later, on another thread ---- */
+
+static void *later_run(void *arg) {
+    struct later *later = arg;
+
+    sleep_ms(later->ms);
+    later->fn(later->arg);
+    return NULL;
+}
+
+void later_begin(struct later *later) {
+    pthread_t thread;
+
+    assert_int_equal(pthread_create(&thread, NULL, later_run, later), 0);
+    later->thread = thread;
+}
+
+void later_join(struct later *later) { pthread_join(later->thread, NULL); }
+
+void interrupt_conn(void *conn) { lsq_conn_interrupt(conn); }
+
+/* ---- Chance ---- */
+
+uint64_t test_seed(void) {
+    const char *given = getenv("LSQ_TEST_SEED");
+    uint64_t seed = given == NULL ? (uint64_t)now_ns() : strtoull(given, NULL, 0);
+
+    print_message("LSQ_TEST_SEED=%llu\n", (unsigned long long)seed);
+    return seed;
+}
+
+uint64_t random_next(uint64_t *seed) {
+    uint64_t z = *seed += 0x9e3779b97f4a7c15u;
+
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
 }
