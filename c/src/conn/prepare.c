@@ -97,6 +97,14 @@ static enum lsq_command command_of(const struct lsqi_prepared *prepared) {
 
 /* ---- Compiling ---- */
 
+/* PRAGMA busy_timeout acts while it is compiled, and puts the engine's own handler in place: also
+ * where the text fails after it. */
+static void keep_busy_handler(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+    if ((prepared->record.actions & LSQI_PRAGMA) != 0 &&
+        sqlite3_stricmp(prepared->record.pragma, "busy_timeout") == 0)
+        (void)lsqi_call_install(conn, NULL);
+}
+
 enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepared, const char *sql,
                              size_t len, bool keep, size_t *used, struct lsq_error *err) {
     unsigned flags = keep ? SQLITE_PREPARE_PERSISTENT : 0;
@@ -109,17 +117,15 @@ enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepar
     if (rc != SQLITE_OK) {
         enum lsq_status st = lsqi_failure_set(err, conn->db, rc);
 
+        keep_busy_handler(conn, prepared);
         if (conn->run.stop != LSQ_OK)
             return lsqi_error_set(err, conn->run.stop, "%s", lsq_status_text(conn->run.stop));
         if (st != LSQ_ERROR) return st;
         if (err != NULL) err->status = LSQ_SQL;
         return LSQ_SQL;
     }
+    keep_busy_handler(conn, prepared);
     *used = (size_t)(tail - sql);
-    /* PRAGMA busy_timeout acts while it is compiled, and puts the engine's own handler in place. */
-    if ((prepared->record.actions & LSQI_PRAGMA) != 0 &&
-        sqlite3_stricmp(prepared->record.pragma, "busy_timeout") == 0)
-        (void)lsqi_call_install(conn, NULL);
     if (prepared->stmt == NULL) {
         prepared->command = LSQ_COMMAND_EMPTY;
         return LSQ_OK;

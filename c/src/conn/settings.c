@@ -200,6 +200,12 @@ void lsqi_settings_look(struct lsq_conn *conn) {
                 strcmp(got, "wal") == 0;
 }
 
+static void set_busy_timeout(struct lsq_conn *conn, const char *value) {
+    int ms = atoi(value);
+
+    atomic_store(&conn->busy_timeout, ms < 0 ? 0 : ms);
+}
+
 enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err) {
     enum lsq_status st;
 
@@ -207,8 +213,10 @@ enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err
     atomic_store(&conn->busy_timeout, conn->configured_busy_timeout);
     st = lsqi_call_install(conn, err);
     for (size_t i = 0; st == LSQ_OK && i < conn->setting_count; i++) {
-        if (sqlite3_stricmp(conn->settings[i].name, "busy_timeout") == 0) continue;
-        st = apply(conn, &conn->settings[i], err);
+        if (sqlite3_stricmp(conn->settings[i].name, "busy_timeout") == 0)
+            set_busy_timeout(conn, conn->settings[i].value); /* ours, not the engine's */
+        else
+            st = apply(conn, &conn->settings[i], err);
     }
     if (st == LSQ_OK) lsqi_settings_look(conn);
     return st;
