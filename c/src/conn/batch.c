@@ -10,7 +10,8 @@ enum { WATCH_STEPS = 1000 };
 
 /* Ends a transaction that this file began: commits, or rolls back where st is an error. */
 static enum lsq_status finish(struct lsq_conn *conn, enum lsq_status st, struct lsq_error *err) {
-    int number = err == NULL ? 0 : err->statement;
+    /* What fails at the end is no single statement's fault; before, *err may hold anything. */
+    int number = st == LSQ_OK || err == NULL ? 0 : err->statement;
 
     if (st == LSQ_OK) {
         st = lsqi_run_text(conn, "COMMIT", err);

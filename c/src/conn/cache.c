@@ -86,14 +86,25 @@ struct lsqi_prepared *lsqi_cache_find(struct lsqi_cache *cache, const char *sql,
     return prepared;
 }
 
-void lsqi_cache_put(struct lsqi_cache *cache, struct lsqi_prepared *prepared) {
+static bool make_room(struct lsqi_cache *cache) {
+    struct lsqi_prepared *victim = cache->oldest;
+
+    if (cache->count < cache->capacity) return true;
+    while (victim != NULL && victim->users > 0) victim = victim->newer;
+    if (victim == NULL) return false;
+    evict(cache, victim);
+    return true;
+}
+
+bool lsqi_cache_put(struct lsqi_cache *cache, struct lsqi_prepared *prepared) {
     struct lsqi_prepared **bucket;
 
+    if (!make_room(cache)) return false;
     prepared->hash = hash_text(prepared->sql, prepared->len);
-    while (cache->count >= cache->capacity) evict(cache, cache->oldest);
     bucket = &cache->buckets[prepared->hash & cache->bucket_mask];
     prepared->hash_next = *bucket;
     *bucket = prepared;
     list_put_first(cache, prepared);
     cache->count++;
+    return true;
 }

@@ -34,11 +34,17 @@ struct lsqi_prepared {
     struct lsqi_record record;
     struct lsqi_speed speed;
     /* of the cache */
+    unsigned users; /* between lsqi_statement_get() and _done(): it may not be evicted */
     uint64_t hash;
     struct lsqi_prepared *hash_next;
     struct lsqi_prepared *newer;
     struct lsqi_prepared *older;
 };
+
+/* It writes rows or schema, be it in the temp database only. */
+static inline bool lsqi_writes(const struct lsqi_prepared *prepared) {
+    return prepared->record.writes != 0 || (prepared->record.actions & LSQI_WRITES_TEMP) != 0;
+}
 
 struct lsqi_cache {
     struct lsqi_prepared **buckets; /* NULL: no cache */
@@ -153,8 +159,9 @@ size_t lsqi_sql_skip(const char *sql, size_t len, bool semicolons);
 enum lsq_status lsqi_cache_init(struct lsqi_cache *cache, size_t capacity);
 void lsqi_cache_release(struct lsqi_cache *cache);
 struct lsqi_prepared *lsqi_cache_find(struct lsqi_cache *cache, const char *sql, size_t len);
-/* Takes prepared, which was allocated. */
-void lsqi_cache_put(struct lsqi_cache *cache, struct lsqi_prepared *prepared);
+/* Takes prepared, which was allocated. False: all that it could evict are in use, and prepared is
+ * still the caller's. */
+bool lsqi_cache_put(struct lsqi_cache *cache, struct lsqi_prepared *prepared);
 
 /* ---- run.c ---- */
 

@@ -64,6 +64,7 @@ enum lsq_status lsqi_statement_get(struct lsq_conn *conn, const char *sql, size_
 
     if (prepared != NULL) {
         conn->cache.hits++;
+        prepared->users++;
         *out = prepared;
         return LSQ_OK;
     }
@@ -72,6 +73,7 @@ enum lsq_status lsqi_statement_get(struct lsq_conn *conn, const char *sql, size_
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement not seen before");
     }
     st = compile(conn, sql, len, out, err);
+    if (st == LSQ_OK) (*out)->users = 1;
     if (st != LSQ_OK || conn->cache.buckets == NULL || !worth_keeping(*out)) return st;
     conn->cache.misses++;
     /* What text stands behind the statement is part of the key. */
@@ -83,7 +85,7 @@ enum lsq_status lsqi_statement_get(struct lsq_conn *conn, const char *sql, size_
         (*out)->sql = whole;
         (*out)->len = len;
     }
-    lsqi_cache_put(&conn->cache, *out);
+    (void)lsqi_cache_put(&conn->cache, *out);
     return LSQ_OK;
 }
 
@@ -92,6 +94,7 @@ static bool cached(const struct lsq_conn *conn, const struct lsqi_prepared *prep
 }
 
 void lsqi_statement_done(struct lsq_conn *conn, struct lsqi_prepared *prepared) {
+    prepared->users--;
     if (cached(conn, prepared)) return;
     lsqi_prepared_release(prepared);
     lsqi_free(prepared);
@@ -412,7 +415,7 @@ static enum lsq_status run_steps(struct lsq_conn *conn, struct lsqi_prepared *pr
     lsqi_error_set(err, st, "%s", lsq_status_text(st));
     /* What wrote has written all its rows at the first step; ending it early stores them. */
     if (sqlite3_reset(prepared->stmt) == SQLITE_OK && err != NULL && autocommit &&
-        prepared->record.writes != 0)
+        lsqi_writes(prepared))
         err->outcome = LSQ_OUTCOME_COMMITTED;
     return st;
 }
@@ -466,7 +469,7 @@ static enum lsq_status run_bound(struct lsq_conn *conn, struct lsqi_prepared *pr
 
     if (pragma && sqlite3_stricmp(prepared->record.pragma, "busy_timeout") == 0)
         return run_busy_timeout(conn, prepared, sink, ctx, reply);
-    if ((conn->run.flags & LSQ_CALL_ONE) != 0 && prepared->record.writes != 0)
+    if ((conn->run.flags & LSQ_CALL_ONE) != 0 && lsqi_writes(prepared))
         return run_one_write(conn, prepared, sink, ctx, reply, err);
     st = run_steps(conn, prepared, sink, ctx, reply, err);
     if (pragma) lsqi_settings_look(conn);

@@ -277,7 +277,6 @@ static enum lsq_status fetch_rows(struct lsq_stmt *stmt, size_t max_rows,
 static enum lsq_status fetch(struct lsq_stmt *stmt, size_t max_rows, const struct lsq_sink *sink,
                              void *ctx, bool *end, struct lsq_error *err) {
     struct lsq_conn *conn = stmt->conn;
-    bool writes;
     enum lsq_status st;
 
     if (!stmt->started)
@@ -288,10 +287,8 @@ static enum lsq_status fetch(struct lsq_stmt *stmt, size_t max_rows, const struc
     }
     conn->run.budget_end = 0; /* what was handed out cannot be begun again */
     lsqi_watch_begin(conn, &stmt->prepared, WATCH_STEPS);
-    writes = stmt->prepared.record.writes != 0 ||
-             (stmt->prepared.record.actions & LSQI_WRITES_TEMP) != 0;
-    st = writes ? fetch_kept(stmt, max_rows, sink, ctx, end, err)
-                : fetch_rows(stmt, max_rows, sink, ctx, end, err);
+    st = lsqi_writes(&stmt->prepared) ? fetch_kept(stmt, max_rows, sink, ctx, end, err)
+                                      : fetch_rows(stmt, max_rows, sink, ctx, end, err);
     if ((st != LSQ_OK && st != LSQ_WOULD_BLOCK) || (st == LSQ_OK && *end)) end_run(stmt);
     return st;
 }
