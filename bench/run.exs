@@ -218,8 +218,7 @@ defmodule Bench do
   end
 
   defp join_sql do
-    joins =
-      for i <- 2..@join_tables, do: " JOIN j#{i} ON j#{i}.a = j#{i - 1}.id AND j#{i}.b <> 'z'"
+    joins = for i <- 2..@join_tables, do: " JOIN j#{i} ON j#{i}.a = j#{i - 1}.id AND j#{i}.b <> 'z'"
 
     "SELECT j1.id, j#{@join_tables}.b FROM j1#{joins} WHERE j1.id = ?1"
   end

@@ -551,12 +551,13 @@ ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     struct conn_res *res;
     struct closer *closer;
     ErlNifPid pid;
+    bool tell = argv[1] != state->atoms.nil;
 
     (void)argc;
-    if (!conn_get(env, state, argv[0], &res) || !enif_get_local_pid(env, argv[1], &pid) ||
-        !enif_is_ref(env, argv[2]))
+    if (!conn_get(env, state, argv[0], &res) || !enif_is_ref(env, argv[2]) ||
+        (tell && !enif_get_local_pid(env, argv[1], &pid)))
         return enif_make_badarg(env);
-    closer = enif_alloc(sizeof(*closer));
+    closer = tell ? enif_alloc(sizeof(*closer)) : NULL;
     if (closer != NULL) {
         *closer = (struct closer){.state = state, .pid = pid, .env = enif_alloc_env()};
         closer->ref = enif_make_copy(closer->env, argv[2]);
@@ -568,5 +569,5 @@ ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     calling_env = env;
     lsq_conn_close(res->conn, closer == NULL ? NULL : closer_done, closer);
     calling_env = NULL;
-    return closer == NULL ? make_failure(env, state, LSQ_NOMEM, NULL) : state->atoms.ok;
+    return tell && closer == NULL ? make_failure(env, state, LSQ_NOMEM, NULL) : state->atoms.ok;
 }

@@ -191,31 +191,34 @@ static bool put_key(struct text *text, ERL_NIF_TERM key) {
     return put_string(text, bin.data, bin.size);
 }
 
-static bool put_pairs(struct text *text, ErlNifMapIterator *at, int depth) {
-    ERL_NIF_TERM key;
-    ERL_NIF_TERM value;
-    bool first = true;
+static bool put_pair(struct text *text, ERL_NIF_TERM term, int depth) {
+    const ERL_NIF_TERM *pair;
+    int arity;
 
-    for (; enif_map_iterator_get_pair(text->env, at, &key, &value);
-         enif_map_iterator_next(text->env, at)) {
-        if (!first && !append(text, ",", 1)) return false;
-        first = false;
-        if (!put_key(text, key) || !append(text, ":", 1) || !put_term(text, value, depth + 1))
-            return false;
-    }
-    return true;
+    if (!enif_get_tuple(text->env, term, &arity, &pair) || arity != 2)
+        return fail(text, "an object is a list of pairs");
+    return put_key(text, pair[0]) && append(text, ":", 1) && put_term(text, pair[1], depth + 1);
 }
 
-static bool put_map(struct text *text, ERL_NIF_TERM map, int depth) {
-    ErlNifMapIterator at;
-    bool good;
+/* {[{key, value}, ...]} */
+static bool put_object(struct text *text, ERL_NIF_TERM term, int depth) {
+    const ERL_NIF_TERM *parts;
+    ERL_NIF_TERM head;
+    ERL_NIF_TERM list;
+    bool first = true;
+    int arity;
 
+    if (!enif_get_tuple(text->env, term, &arity, &parts) || arity != 1)
+        return fail(text, "a value is none that JSON has");
+    list = parts[0];
     if (!append(text, "{", 1)) return false;
-    if (!enif_map_iterator_create(text->env, map, &at, ERL_NIF_MAP_ITERATOR_FIRST))
-        return fail(text, "out of memory");
-    good = put_pairs(text, &at, depth);
-    enif_map_iterator_destroy(text->env, &at);
-    return good && append(text, "}", 1);
+    while (enif_get_list_cell(text->env, list, &head, &list)) {
+        if (!first && !append(text, ",", 1)) return false;
+        first = false;
+        if (!put_pair(text, head, depth)) return false;
+    }
+    if (!enif_is_empty_list(text->env, list)) return fail(text, "an object is a list of pairs");
+    return append(text, "}", 1);
 }
 
 static bool put_term(struct text *text, ERL_NIF_TERM term, int depth) {
@@ -228,8 +231,7 @@ static bool put_term(struct text *text, ERL_NIF_TERM term, int depth) {
     if (enif_is_number(text->env, term)) return put_integer(text, term);
     if (enif_is_atom(text->env, term)) return put_atom(text, term);
     if (enif_is_list(text->env, term)) return put_list(text, term, depth);
-    if (enif_is_map(text->env, term)) return put_map(text, term, depth);
-    return fail(text, "a value is none that JSON has");
+    return put_object(text, term, depth);
 }
 
 ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {

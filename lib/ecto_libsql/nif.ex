@@ -47,7 +47,8 @@ defmodule EctoLibSql.NIF do
   # key}: flags as LSQ_OPEN_*; vfs, key: binary or nil -> {:ok, conn}
   def open(_config), do: stub()
 
-  # Never waits; sends {ref, :closed} to pid when the engine has closed the file.
+  # Never waits; sends {ref, :closed} to pid, if that is not nil, when the engine has closed
+  # the file.
   def close(_conn, _pid, _ref), do: stub()
 
   def interrupt(_conn), do: stub()
@@ -143,8 +144,8 @@ defmodule EctoLibSql.NIF do
   # -> %{bytes, blocks, failed}
   def memory, do: stub()
 
-  # JSON text of maps with binary or atom keys, lists, binaries, numbers, true, false, nil
-  # -> {:ok, binary} | {:error, reason}. Map keys come in the order of :maps.to_list/1.
+  # JSON text of {[{key, value}]} (an object; keys are binaries or atoms), lists, binaries, floats,
+  # integers of 64 bits, atoms -> {:ok, binary}
   def json_encode(_term), do: stub()
 
   defp stub, do: :erlang.nif_error(:not_loaded)

@@ -1,0 +1,284 @@
+defmodule EctoLibSql do
+  @moduledoc """
+  libSQL databases from Elixir: a driver with its core in C, and a `DBConnection` where that library is
+  there.
+
+      {:ok, db} = EctoLibSql.connect(database: "shop.db")
+      {:ok, _query, result, db} =
+        EctoLibSql.query(db, "SELECT name FROM item WHERE price < :limit", limit: 10)
+
+  A connection is a value, `EctoLibSql.State`, that goes into a function and comes out of it. Any process
+  may use it; processes that use one connection at the same time take turns. The handle inside belongs to
+  the VM: a connection that nobody holds any more is closed.
+
+  ## Options of `connect/1`
+
+  #{EctoLibSql.Options.docs()}
+
+  ## Parameters
+
+  A list binds by position, a keyword list or a map by name (`:n`, `@n` and `$n` in SQL; names that the
+  statement does not have are passed over). Integers, floats, binaries (text if they are UTF-8, else
+  blobs), `nil`, booleans (1 and 0), `:infinity`, `:neg_infinity`; `{:blob, binary}` and `{:text, binary}`
+  say what a binary is. Dates and times are stored as ISO 8601 text, `Decimal`s as text, maps as JSON text.
+
+  ## Time-outs and interrupts
+
+  `timeout: ms` among the options of a call bounds the whole call, waiting included (default: none; by way
+  of `DBConnection` its own `:timeout`). The answer comes on time even where the engine cannot be stopped
+  at once (a sort, a CREATE INDEX, one long SQL function): the connection is then in use until the engine
+  returns. `busy_timeout` bounds only the waiting for other connections' locks.
+
+  ## Errors
+
+  Always `{:error, %EctoLibSql.Error{}}`, or the shape of the `DBConnection` callback.
+  """
+
+  alias EctoLibSql.{Connection, Error, NIF, Query, Result, State}
+
+  @typedoc "SQL, or what `EctoLibSql.Native.prepare/2` gave."
+  @type statement :: iodata() | Query.t() | reference()
+
+  @type params :: [term()] | keyword() | map()
+
+  @type query_answer ::
+          {:ok, Query.t(), Result.t(), State.t()} | {:error, Error.t(), State.t()}
+
+  ## Connections
+
+  @doc """
+  Opens a connection. Unknown options are refused.
+
+  Errors: `:bad_argument` for options, `:cannot_open`, `:not_a_database`, `:busy`, `:setting`,
+  `:unsafe_filesystem`, `:unsupported`.
+  """
+  @spec connect(keyword()) :: {:ok, State.t()} | {:error, Error.t()}
+  defdelegate connect(opts), to: Connection
+
+  @doc """
+  Closes the connection: running calls are interrupted, an open transaction is rolled back. Waits until
+  the file is closed, at most five seconds. Twice is fine.
+  """
+  @spec disconnect(term(), State.t()) :: :ok | {:error, Error.t()}
+  defdelegate disconnect(reason, state), to: Connection
+
+  @doc """
+  Closes the connection. `wait: false` returns at once; `wait: ms` waits until the file is closed for that
+  long (default 5000).
+  """
+  @spec close(State.t(), keyword()) :: :ok | {:error, Error.t()}
+  def close(state, opts \\ []) do
+    case Keyword.get(opts, :wait, 5000) do
+      false -> EctoLibSql.Call.close_later(state.conn_id)
+      ms -> Connection.close(state, ms)
+    end
+  end
+
+  @doc """
+  Makes the connection as new: an open transaction is rolled back, temporary tables, views and triggers
+  are gone, attached databases detached, settings applied again, statements reset.
+  """
+  @spec reset_connection(State.t()) :: {:ok, State.t()} | {:error, Error.t()}
+  def reset_connection(state) do
+    with :ok <- Connection.plain(:reset, [state.conn_id]), do: {:ok, %{state | trx_id: nil}}
+  end
+
+  @doc """
+  Stops what runs on the connection, from any process. The stopped call answers `:interrupted`; the
+  connection stays usable. An interrupted write inside a transaction rolls the whole transaction back.
+  """
+  @spec interrupt_connection(State.t()) :: :ok
+  def interrupt_connection(state), do: NIF.interrupt(state.conn_id)
+
+  @doc "Sets how long calls wait for other connections' locks, in ms; 0: not at all."
+  @spec set_busy_timeout(State.t(), non_neg_integer()) :: :ok | {:error, Error.t()}
+  def set_busy_timeout(state, ms) do
+    if EctoLibSql.Options.valid?(:busy_timeout, ms) do
+      Connection.plain(:set_busy_timeout, [state.conn_id, ms])
+    else
+      message = "a busy time-out is an integer of milliseconds from 0, not #{inspect(ms)}"
+      {:error, Error.new(:bad_argument, message)}
+    end
+  end
+
+  @doc "How long calls wait for other connections' locks, in ms."
+  @spec busy_timeout(State.t()) :: non_neg_integer()
+  def busy_timeout(state), do: NIF.busy_timeout(state.conn_id)
+
+  @doc "Settings that the database cannot have: what was asked, what it has instead."
+  @spec notices(State.t()) :: [%{name: String.t(), asked: String.t(), got: String.t()}]
+  def notices(state) do
+    case Connection.plain(:notices, [state.conn_id]) do
+      {:error, _closed} -> []
+      list -> for {name, asked, got} <- list, do: %{name: name, asked: asked, got: got}
+    end
+  end
+
+  @doc """
+  What the connection is doing and has done: `autocommit`, `readonly`, `wal`, `last_rowid`, `changes`,
+  `total_changes`, `cache_hits`, `cache_misses`, `cache_size` (of the statement cache), `fast_runs`,
+  `fast_refusals` (of the fast path), `page_cache_bytes`, `schema_bytes`, `statement_bytes`.
+  """
+  @spec stats(State.t()) :: map() | {:error, Error.t()}
+  def stats(state) do
+    with {:ok, info} <- Connection.plain(:info, [state.conn_id, true]), do: info
+  end
+
+  @doc "Facts about the engine that is built in."
+  @spec core_info() :: map()
+  def core_info, do: NIF.core_info()
+
+  @doc "Native memory of the driver and its engine: `bytes`, `blocks`, `failed` allocations."
+  @spec memory() :: map()
+  def memory, do: NIF.memory()
+
+  ## SQL
+
+  @doc """
+  Runs one statement.
+
+  Options: `:timeout` in ms, or `:infinity` (default).
+  """
+  @spec query(State.t(), statement(), params(), keyword()) :: query_answer()
+  def query(state, statement, params \\ [], opts \\ []) do
+    query = to_query(statement)
+
+    case Connection.execute(state, text(statement), params, timeout(opts), 0) do
+      {:ok, native, state} -> {:ok, query, Result.from_native(native), state}
+      {_failed, error, state} -> {:error, error, state}
+    end
+  end
+
+  @doc """
+  The one row that a statement returns. None is `:no_row`, more than one `:many_rows`; it stops at the
+  second, and a statement that writes has then changed nothing.
+  """
+  @spec query_one(State.t(), statement(), params(), keyword()) ::
+          {:ok, [Result.value()]} | {:error, Error.t()}
+  def query_one(state, statement, params \\ [], opts \\ []) do
+    case Connection.execute(state, text(statement), params, timeout(opts), Connection.one()) do
+      {:ok, {_command, _columns, [row], _count, _rowid, _autocommit}, _state} -> {:ok, row}
+      {_failed, error, _state} -> {:error, error}
+    end
+  end
+
+  @doc "Runs any statement, with rows or without; the rows are dropped."
+  @spec run(State.t(), statement(), params(), keyword()) :: {:ok, State.t()} | {:error, Error.t()}
+  def run(state, statement, params \\ [], opts \\ []) do
+    case Connection.execute(state, text(statement), params, timeout(opts), 0) do
+      {:ok, _native, state} -> {:ok, state}
+      {_failed, error, _state} -> {:error, error}
+    end
+  end
+
+  @doc """
+  Runs one statement for each list of parameters, in one native call. Outside a transaction all of them
+  are stored or none; `error.statement_number` is the number of the row that failed.
+  """
+  @spec execute_many(State.t(), iodata(), [params()], keyword()) ::
+          {:ok, Result.t()} | {:error, Error.t()}
+  def execute_many(state, sql, rows, opts \\ []) do
+    rows = Enum.map(rows, &EctoLibSql.Encoder.params/1)
+    args = [state.conn_id, state.trx_id, IO.iodata_to_binary(sql), rows]
+
+    with {:ok, native} <- Connection.timed(:execute_many, args, timeout(opts)),
+         do: {:ok, Result.from_native(native)}
+  end
+
+  ## Statements
+
+  @doc """
+  The columns of a prepared statement, by the schema as it is now: maps of `name`, `database`, `table`,
+  `origin` (the column in the table) and `type` (as declared), each `nil` where there is none.
+  """
+  @spec get_statement_columns(State.t(), reference()) :: {:ok, [map()]} | {:error, Error.t()}
+  def get_statement_columns(state, stmt) do
+    with {:ok, {columns, _params, _readonly?}} <- statement_info(state, stmt) do
+      {:ok,
+       for {name, database, table, origin, type} <- columns do
+         %{name: name, database: database, table: table, origin: origin, type: type}
+       end}
+    end
+  end
+
+  @doc "The parameters of a prepared statement: their names with the prefix, `nil` for a bare `?`."
+  @spec get_statement_parameters(State.t(), reference()) ::
+          {:ok, [String.t() | nil]} | {:error, Error.t()}
+  def get_statement_parameters(state, stmt) do
+    with {:ok, {_columns, params, _readonly?}} <- statement_info(state, stmt), do: {:ok, params}
+  end
+
+  @doc "Whether a prepared statement changes nothing, triggers included."
+  @spec statement_readonly?(State.t(), reference()) :: {:ok, boolean()} | {:error, Error.t()}
+  def statement_readonly?(state, stmt) do
+    with {:ok, {_columns, _params, readonly?}} <- statement_info(state, stmt), do: {:ok, readonly?}
+  end
+
+  defp statement_info(state, stmt), do: Connection.plain(:stmt_info, [state.conn_id, stmt])
+
+  @doc "Ends a run or cursor of the statement and clears its parameters."
+  @spec reset_stmt(State.t(), reference()) :: :ok | {:error, Error.t()}
+  def reset_stmt(state, stmt), do: Connection.plain(:stmt_reset, [state.conn_id, stmt])
+
+  @doc "Frees a statement, from any process and at any time; using it afterwards is `:closed`."
+  @spec finalize_stmt(reference()) :: :ok
+  def finalize_stmt(stmt), do: NIF.stmt_finalize(stmt)
+
+  @doc "Stops this statement if it is the one running on its connection."
+  @spec interrupt_stmt(reference()) :: :ok
+  def interrupt_stmt(stmt), do: NIF.stmt_interrupt(stmt)
+
+  ## Pages
+
+  @doc "Writes the dirty pages of the open transaction to the file, as far as nobody is using them."
+  @spec cacheflush(State.t()) :: :ok | {:error, Error.t()}
+  def cacheflush(state), do: Connection.plain(:cacheflush, [state.conn_id])
+
+  @doc """
+  Moves the WAL into the database file. `mode`: `:passive`, `:full`, `:restart` or `:truncate`. Answers
+  how many frames the WAL has and how many of them are in the file; -1 where there is no WAL.
+  """
+  @spec checkpoint(State.t(), :passive | :full | :restart | :truncate) ::
+          {:ok, %{log: integer(), checkpointed: integer()}} | {:error, Error.t()}
+  def checkpoint(state, mode \\ :passive) do
+    with {:ok, {log, done}} <- Connection.plain(:checkpoint, [state.conn_id, nil, mode]),
+         do: {:ok, %{log: log, checkpointed: done}}
+  end
+
+  ## DBConnection
+
+  @doc false
+  defdelegate ping(state), to: Connection
+  @doc false
+  defdelegate checkout(state), to: Connection
+  @doc false
+  defdelegate handle_prepare(query, opts, state), to: Connection
+  @doc false
+  defdelegate handle_execute(query, params, opts, state), to: Connection
+  @doc false
+  defdelegate handle_close(query, opts, state), to: Connection
+  @doc false
+  defdelegate handle_begin(opts, state), to: Connection
+  @doc false
+  defdelegate handle_commit(opts, state), to: Connection
+  @doc false
+  defdelegate handle_rollback(opts, state), to: Connection
+  @doc false
+  defdelegate handle_status(opts, state), to: Connection
+  @doc false
+  defdelegate handle_declare(query, params, opts, state), to: Connection
+  @doc false
+  defdelegate handle_fetch(query, cursor, opts, state), to: Connection
+  @doc false
+  defdelegate handle_deallocate(query, cursor, opts, state), to: Connection
+
+  defp text(%Query{statement: statement}), do: IO.iodata_to_binary(statement)
+  defp text(statement) when is_reference(statement), do: statement
+  defp text(statement), do: IO.iodata_to_binary(statement)
+
+  defp to_query(%Query{} = query), do: query
+  defp to_query(statement) when is_reference(statement), do: %Query{prepared: statement}
+  defp to_query(statement), do: %Query{statement: IO.iodata_to_binary(statement)}
+
+  defp timeout(opts), do: Keyword.get(opts, :timeout, :infinity)
+end

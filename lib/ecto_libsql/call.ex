@@ -1,0 +1,268 @@
+defmodule EctoLibSql.Call do
+  @moduledoc false
+  # How a native call comes to its answer. Native code never waits: what would have to wait says so,
+  # and the waiting is done here, in `receive`, with the caller's deadline.
+  #
+  #   :in_use   another process is in the connection: wait for its {ref, :idle}
+  #   :async    the call is long: a thread of ours runs it, and sends {ref, answer}
+  #   busy      another connection holds a lock: again in a millisecond, until the busy time-out
+  #
+  # Whatever happens, no message of ours is left in the caller's mailbox. An answer is {:ok, _}, :ok,
+  # {:error, native} or {:abandoned, native}: the call was given up at its deadline while the engine
+  # goes on; the connection is in use until the engine returns.
+
+  alias EctoLibSql.{NIF, Telemetry}
+
+  @fast 1
+  # The engine is asked to stop at the deadline; this much later nobody waits for it any more.
+  @grace 50
+
+  @type timeout_ms :: pos_integer() | :infinity
+
+  @doc "Opens; waits for locks as a call does."
+  def open(config, busy_timeout), do: open_until(config, now() + busy_timeout)
+
+  defp open_until(config, until) do
+    case NIF.open(config) do
+      {:error, {:busy, _, _, _, _, _, _, _}} = busy ->
+        if now() >= until, do: busy, else: open_again(config, until)
+
+      answer ->
+        answer
+    end
+  end
+
+  defp open_again(config, until) do
+    pause()
+    open_until(config, until)
+  end
+
+  @doc "One statement: what runs most."
+  def execute(conn, trx, sql, params, timeout, flags \\ 0) do
+    case NIF.execute(conn, trx, sql, params, native(timeout), flags + @fast) do
+      {:ok, _} = ok -> ok
+      other -> settle(other, conn, :execute, [conn, trx, sql, params], timeout, flags)
+    end
+  end
+
+  @doc "A function of NIF whose last arguments are time-out and flags; args are those before."
+  def timed(op, [conn | _] = args, timeout, flags \\ 0) do
+    op |> attempt(args, native(timeout), flags) |> settle(conn, op, args, timeout, flags)
+  end
+
+  @doc "A function of NIF without a time-out of its own."
+  def plain(op, [conn | _] = args, timeout \\ :infinity) do
+    op |> attempt(args, nil, 0) |> settle(conn, op, args, timeout, nil)
+  end
+
+  defp native(:infinity), do: 0
+  defp native(ms), do: ms
+
+  defp attempt(op, args, nil, _flags), do: apply(NIF, op, args)
+  defp attempt(op, args, ms, flags), do: apply(NIF, op, args ++ [ms, flags])
+
+  ## What the first try did not answer
+
+  defp settle(answer, conn, op, args, timeout, flags) do
+    if final?(answer) do
+      answer
+    else
+      call = %{conn: conn, op: op, args: args, flags: flags, deadline: deadline(timeout)}
+      go_on(answer, call)
+    end
+  end
+
+  defp final?(:in_use), do: false
+  defp final?(:async), do: false
+  defp final?({:error, {:busy, _, _, _, _, transient?, _, _}}), do: not transient?
+  defp final?(_answer), do: true
+
+  defp deadline(:infinity), do: :infinity
+  defp deadline(ms), do: now() + ms
+
+  defp now, do: System.monotonic_time(:millisecond)
+
+  # ms from now, at least 1: 0 says "none" to native code.
+  defp left(:infinity), do: :infinity
+  defp left(deadline), do: max(deadline - now(), 1)
+
+  defp again(%{flags: nil} = call), do: attempt(call.op, call.args, nil, 0)
+  defp again(call), do: attempt(call.op, call.args, native(left(call.deadline)), call.flags)
+
+  defp go_on(:in_use, call) do
+    case await_idle(call.conn, call.deadline) do
+      :ok -> call |> again() |> go_on(call)
+      error -> error
+    end
+  end
+
+  defp go_on(:async, call), do: call |> submit() |> go_on(call)
+
+  defp go_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call) do
+    start = System.monotonic_time()
+    until = now() + NIF.busy_timeout(call.conn)
+    answer = wait_for_lock(busy, call, min_deadline(until, call.deadline))
+
+    Telemetry.event(:busy, %{duration: System.monotonic_time() - start}, %{result: result(answer)})
+    if final?(answer) or busy?(answer), do: answer, else: go_on(answer, call)
+  end
+
+  defp go_on(answer, _call), do: answer
+
+  ## Another connection's lock
+
+  defp min_deadline(until, :infinity), do: until
+  defp min_deadline(until, deadline), do: min(until, deadline)
+
+  # Answers what the call answers, or the last :busy.
+  defp wait_for_lock(busy, call, until) do
+    if now() >= until do
+      busy
+    else
+      pause()
+
+      case try_again(call) do
+        {:error, {:busy, _, _, _, _, true, _, _}} = busy -> wait_for_lock(busy, call, until)
+        other -> other
+      end
+    end
+  end
+
+  # A call that is long is sent to a thread each time; while it waits for a lock it is short.
+  defp try_again(call) do
+    case again(call) do
+      :async -> submit(call)
+      other -> other
+    end
+  end
+
+  defp busy?({:error, {:busy, _, _, _, _, _, _, _}}), do: true
+  defp busy?(_answer), do: false
+
+  defp result({:error, native}), do: elem(native, 0)
+  defp result({:abandoned, native}), do: elem(native, 0)
+  defp result(_answer), do: :ok
+
+  defp pause do
+    receive do
+    after
+      1 -> :ok
+    end
+  end
+
+  ## Another process in the connection
+
+  defp await_idle(conn, deadline) do
+    ref = make_ref()
+
+    case NIF.notify_idle(conn, ref) do
+      {:ok, waiter} ->
+        receive do
+          {^ref, :idle} -> :ok
+        after
+          left(deadline) -> stop_waiting(waiter, ref)
+        end
+
+      error ->
+        error
+    end
+  end
+
+  defp stop_waiting(waiter, ref) do
+    if NIF.cancel_idle(waiter) == :sent do
+      receive do
+        {^ref, :idle} -> :ok
+      end
+    end
+
+    {:error,
+     failure(:timeout, "the connection was in use by another process until the time-out", :none)}
+  end
+
+  ## A long call, on a thread of ours
+
+  defp submit(call) do
+    ref = make_ref()
+
+    args =
+      if call.flags, do: call.args ++ [native(left(call.deadline)), call.flags], else: call.args
+
+    case NIF.submit(call.conn, ref, call.op, args) do
+      :ok -> await(call, ref)
+      error -> error
+    end
+  end
+
+  defp await(call, ref) do
+    receive do
+      {^ref, :interrupting} -> await_end(call.conn, ref)
+      {^ref, answer} -> ended(ref, answer)
+    after
+      grace(call.deadline) -> give_up(call.conn, ref, :timeout)
+    end
+  end
+
+  defp grace(:infinity), do: :infinity
+  defp grace(deadline), do: left(deadline) + @grace
+
+  # Interrupted: the engine mostly stops at once.
+  defp await_end(conn, ref) do
+    receive do
+      {^ref, answer} when answer != :interrupting -> ended(ref, answer)
+    after
+      @grace -> give_up(conn, ref, :interrupted)
+    end
+  end
+
+  # Cancelled, or answered at this very moment: then that is the answer.
+  defp give_up(conn, ref, code) do
+    case NIF.cancel(conn, ref) do
+      :sent ->
+        receive do
+          {^ref, answer} when answer != :interrupting -> ended(ref, answer)
+        end
+
+      :cancelled ->
+        # The engine goes on: whether it stores anything is not known.
+        Telemetry.event(:abandoned, %{count: 1}, %{code: code})
+        ended(ref, {:abandoned, failure(code, abandoned_message(code), :unknown)})
+    end
+  end
+
+  # The one message that may be left over.
+  defp ended(ref, answer) do
+    receive do
+      {^ref, :interrupting} -> answer
+    after
+      0 -> answer
+    end
+  end
+
+  defp abandoned_message(:timeout),
+    do: "the call took longer than its time-out, and the engine could not be stopped yet"
+
+  defp abandoned_message(:interrupted),
+    do: "the call was interrupted, and the engine could not be stopped yet"
+
+  defp failure(code, message, outcome), do: {code, 0, message, nil, nil, false, outcome, nil}
+
+  @doc "Closes and waits until the file is closed, at most `timeout`."
+  def close(conn, timeout) do
+    ref = make_ref()
+
+    case NIF.close(conn, self(), ref) do
+      :ok ->
+        receive do
+          {^ref, :closed} -> :ok
+        after
+          timeout -> :still_closing
+        end
+
+      error ->
+        error
+    end
+  end
+
+  @doc "Closes without waiting."
+  def close_later(conn), do: NIF.close(conn, nil, make_ref())
+end

@@ -1,0 +1,321 @@
+defmodule EctoLibSql.Connection do
+  @moduledoc false
+  # What DBConnection calls, by way of EctoLibSql, and what the driver's own functions share. A state
+  # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
+
+  alias EctoLibSql.{Call, Encoder, Error, NIF, Options, Query, Result, State, Telemetry}
+
+  # DBConnection's own default; inside the sandbox's proxy no time-out is given.
+  @default_timeout 15_000
+  @close_timeout 5_000
+  @savepoint "ecto_libsql"
+  @one 8
+
+  ## Called by the connection process
+
+  def connect(opts) do
+    start = System.monotonic_time()
+    # DBConnection's pools number their connections; a direct caller's keys are all meant for us.
+    strict? = Keyword.keyword?(opts) and not Keyword.has_key?(opts, :pool_index)
+
+    answer =
+      with {:ok, checked} <- check(opts, strict?),
+           {:ok, conn} <- open(checked) do
+        state = state(conn, opts, checked)
+        with :ok <- load_extensions(conn, checked.extensions), do: {:ok, state}
+      end
+
+    tell_connected(answer, opts, System.monotonic_time() - start)
+    answer
+  end
+
+  defp check(opts, strict?) do
+    with {:ok, checked} <- Options.validate(opts, strict: strict?),
+         :ok <- check_mode(State.detect_mode(opts)),
+         :ok <- check_database(checked) do
+      {:ok, checked}
+    else
+      {:error, message} when is_binary(message) -> {:error, Error.new(:bad_argument, message)}
+      error -> error
+    end
+  end
+
+  defp check_mode(:local), do: :ok
+
+  defp check_mode(:unknown),
+    do: {:error, "option :database is missing: the path of a file, or \":memory:\""}
+
+  defp check_mode(mode) do
+    message = "connections of mode #{inspect(mode)} are not there yet; give :database without :uri"
+    {:error, Error.new(:unsupported, message)}
+  end
+
+  defp check_database(%{database: nil}), do: check_mode(:unknown)
+  defp check_database(_checked), do: :ok
+
+  defp open(checked) do
+    case Call.open(Options.native(checked), checked.busy_timeout) do
+      {:ok, conn} -> {:ok, conn}
+      {:error, native} -> {:error, Error.from_native(native)}
+    end
+  end
+
+  defp state(conn, opts, checked) do
+    %State{
+      conn_id: conn,
+      mode: :local,
+      sync: State.detect_sync(opts),
+      config: %{database: checked.database, transaction_mode: checked.transaction_mode}
+    }
+  end
+
+  defp load_extensions(_conn, []), do: :ok
+
+  defp load_extensions(conn, extensions) do
+    answer =
+      with :ok <- plain(:enable_extensions, [conn, true]),
+           :ok <- load_each(conn, extensions),
+           do: plain(:enable_extensions, [conn, false])
+
+    if answer != :ok, do: Call.close_later(conn)
+    answer
+  end
+
+  defp load_each(conn, extensions) do
+    Enum.reduce_while(extensions, :ok, fn extension, :ok ->
+      {path, entry} = if is_tuple(extension), do: extension, else: {extension, nil}
+
+      case plain(:load_extension, [conn, path, entry]) do
+        :ok -> {:cont, :ok}
+        error -> {:halt, error}
+      end
+    end)
+  end
+
+  defp tell_connected(answer, opts, duration) do
+    result = if match?({:ok, _}, answer), do: :ok, else: elem(answer, 1).code
+    database = if Keyword.keyword?(opts), do: opts[:database]
+    Telemetry.event(:connect, %{duration: duration}, %{database: database, result: result})
+
+    with {:ok, state} <- answer, notices when is_list(notices) <- NIF.notices(state.conn_id) do
+      for {name, asked, got} <- notices do
+        metadata = %{database: database, name: name, asked: asked, got: got}
+        Telemetry.event(:setting_refused, %{count: 1}, metadata)
+      end
+    end
+  end
+
+  def disconnect(_reason, state), do: close(state, @close_timeout)
+
+  def close(state, timeout) do
+    case Call.close(state.conn_id, timeout) do
+      {:error, native} -> {:error, Error.from_native(native)}
+      _closed_or_closing -> :ok
+    end
+  end
+
+  def ping(state) do
+    case Call.execute(state.conn_id, nil, "SELECT 1", [], @close_timeout) do
+      {:ok, _result} -> {:ok, state}
+      {_kind, native} -> {:disconnect, Error.from_native(native), state}
+    end
+  end
+
+  def checkout(state), do: {:ok, state}
+
+  ## Called by the client process while it holds the connection
+
+  def handle_prepare(query, _opts, state), do: {:ok, query, state}
+  def handle_close(_query, _opts, state), do: {:ok, %Result{}, state}
+
+  def handle_execute(query, params, opts, state) do
+    query = query(query)
+
+    case execute(state, query.statement, params, deadline(opts), 0) do
+      {:ok, native, state} -> {:ok, query, Result.from_native(native), state}
+      failed -> failed
+    end
+  end
+
+  def handle_begin(opts, state) do
+    case {Keyword.get(opts, :mode, :transaction), NIF.status(state.conn_id)} do
+      {:savepoint, {:transaction, trx}} -> savepoint(:savepoint, %{state | trx_id: trx})
+      {:savepoint, :idle} -> {:idle, %{state | trx_id: nil}}
+      {_mode, {:transaction, trx}} -> {:transaction, %{state | trx_id: trx}}
+      {mode, :idle} -> begin_transaction(kind(mode, state), opts, state)
+      {_mode, {:error, native}} -> {:disconnect, Error.from_native(native), state}
+    end
+  end
+
+  defp kind(:transaction, state), do: state.config[:transaction_mode] || :immediate
+  defp kind(:read_only, _state), do: :read
+  defp kind(kind, _state), do: kind
+
+  defp begin_transaction(kind, opts, state) do
+    case Call.timed(:begin, [state.conn_id, kind], deadline(opts)) do
+      {:ok, trx} -> {:ok, %Result{command: :begin}, %{state | trx_id: trx}}
+      {_failed, native} -> {:disconnect, Error.from_native(native), state}
+    end
+  end
+
+  def handle_commit(opts, state) do
+    case {Keyword.get(opts, :mode, :transaction), NIF.status(state.conn_id)} do
+      {_mode, :idle} -> {:idle, %{state | trx_id: nil}}
+      {:savepoint, {:transaction, trx}} -> savepoint(:release, %{state | trx_id: trx})
+      {_mode, {:transaction, trx}} -> commit(opts, %{state | trx_id: trx})
+      {_mode, {:error, native}} -> {:disconnect, Error.from_native(native), state}
+    end
+  end
+
+  # After a failed COMMIT the transaction may still be open; closing the connection ends it.
+  defp commit(opts, state) do
+    case Call.timed(:commit, [state.conn_id, state.trx_id], deadline(opts)) do
+      :ok -> {:ok, %Result{command: :commit}, %{state | trx_id: nil}}
+      {_failed, native} -> {:disconnect, Error.from_native(native), state}
+    end
+  end
+
+  def handle_rollback(opts, state) do
+    case {Keyword.get(opts, :mode, :transaction), NIF.status(state.conn_id)} do
+      # The engine has rolled back by itself: what was asked for is done.
+      {:transaction, :idle} -> {:ok, %Result{command: :rollback}, %{state | trx_id: nil}}
+      {_mode, :idle} -> {:idle, %{state | trx_id: nil}}
+      {:savepoint, {:transaction, trx}} -> undo_savepoint(%{state | trx_id: trx})
+      {_mode, {:transaction, trx}} -> rollback(%{state | trx_id: trx})
+      {_mode, {:error, native}} -> {:disconnect, Error.from_native(native), state}
+    end
+  end
+
+  defp rollback(state) do
+    case Call.plain(:rollback, [state.conn_id, state.trx_id]) do
+      :ok -> {:ok, %Result{command: :rollback}, %{state | trx_id: nil}}
+      {_failed, native} -> {:disconnect, Error.from_native(native), state}
+    end
+  end
+
+  defp undo_savepoint(state) do
+    with {:ok, _result, state} <- savepoint(:rollback_to, state), do: savepoint(:release, state)
+  end
+
+  defp savepoint(op, state) do
+    case Call.plain(op, [state.conn_id, state.trx_id, @savepoint]) do
+      :ok -> {:ok, %Result{command: command(op)}, state}
+      {_failed, native} -> {:disconnect, Error.from_native(native), state}
+    end
+  end
+
+  defp command(:savepoint), do: :begin
+  defp command(:release), do: :commit
+  defp command(:rollback_to), do: :rollback
+
+  def handle_status(_opts, state) do
+    case NIF.status(state.conn_id) do
+      {:transaction, trx} -> {:transaction, %{state | trx_id: trx}}
+      :idle -> {:idle, %{state | trx_id: nil}}
+      {:error, native} -> {:disconnect, Error.from_native(native), state}
+    end
+  end
+
+  def handle_declare(query, params, opts, state) do
+    query = query(query)
+    conn = state.conn_id
+    timeout = deadline(opts)
+    params = Encoder.params(params)
+
+    with {:ok, stmt} <- Call.plain(:prepare, [conn, query.statement], timeout),
+         :ok <- Call.plain(:cursor_start, [conn, state.trx_id, stmt, params], timeout) do
+      {:ok, query, %{ref: stmt}, state}
+    else
+      failed -> failed(failed, query.statement, state)
+    end
+  end
+
+  def handle_fetch(query, %{ref: stmt}, opts, state) do
+    max_rows = Keyword.get(opts, :max_rows, 500)
+
+    case Call.timed(:cursor_fetch, [state.conn_id, stmt, max_rows], deadline(opts)) do
+      {:ok, {columns, rows, count, end?}} ->
+        result = %Result{command: :select, columns: columns, rows: rows, num_rows: count}
+        {if(end?, do: :halt, else: :cont), result, state}
+
+      failed ->
+        failed(failed, query(query).statement, state)
+    end
+  end
+
+  def handle_deallocate(_query, %{ref: stmt}, _opts, state) do
+    NIF.stmt_finalize(stmt)
+    {:ok, %Result{}, state}
+  end
+
+  ## Shared
+
+  @doc "Runs SQL or a prepared statement; answers the native result."
+  def execute(state, sql, params, timeout, flags) when is_binary(sql) do
+    state.conn_id
+    |> Call.execute(state.trx_id, sql, Encoder.params(params), timeout, flags)
+    |> executed(sql, state)
+  end
+
+  def execute(state, stmt, params, timeout, flags) when is_reference(stmt) do
+    :stmt_execute
+    |> Call.timed([state.conn_id, state.trx_id, stmt, Encoder.params(params)], timeout, flags + 1)
+    |> executed(nil, state)
+  end
+
+  def execute(state, sql, params, timeout, flags),
+    do: execute(state, IO.iodata_to_binary(sql), params, timeout, flags)
+
+  defp executed({:ok, native}, _sql, state), do: {:ok, native, note(state, native)}
+  defp executed(failed, sql, state), do: failed(failed, sql, state)
+
+  @doc "The flag of NIF.execute/6 for exactly one row."
+  def one, do: @one
+
+  # SQL may have begun or ended a transaction.
+  defp note(%{trx_id: nil} = state, native) do
+    if elem(native, 5) or elem(native, 0) not in [:begin, :other], do: state, else: look(state)
+  end
+
+  defp note(state, native), do: if(elem(native, 5), do: %{state | trx_id: nil}, else: state)
+
+  defp look(state) do
+    case NIF.status(state.conn_id) do
+      {:transaction, trx} -> %{state | trx_id: trx}
+      _idle -> state
+    end
+  end
+
+  @doc "{:error | :disconnect, error, state} of what Call answered instead of :ok."
+  def failed({:error, native}, sql, state), do: {:error, Error.from_native(native, sql), state}
+
+  def failed({:abandoned, native}, sql, state),
+    do: {:disconnect, Error.from_native(native, sql), state}
+
+  @doc "A function of NIF without a time-out: its answer, the error as a struct."
+  def plain(op, args, timeout \\ :infinity) do
+    case Call.plain(op, args, timeout) do
+      {failed, native} when failed in [:error, :abandoned] -> {:error, Error.from_native(native)}
+      answer -> answer
+    end
+  end
+
+  @doc "The same for one with a time-out."
+  def timed(op, args, timeout, flags \\ 0) do
+    case Call.timed(op, args, timeout, flags) do
+      {failed, native} when failed in [:error, :abandoned] -> {:error, Error.from_native(native)}
+      answer -> answer
+    end
+  end
+
+  # DBConnection's own timer closes the connection; ours stops the call before that.
+  defp deadline(opts) do
+    case Keyword.get(opts, :timeout, @default_timeout) do
+      :infinity -> :infinity
+      ms -> max(ms - min(150, div(ms, 2)), 1)
+    end
+  end
+
+  defp query(%Query{} = query), do: query
+  defp query(sql), do: %Query{statement: IO.iodata_to_binary(sql)}
+end

@@ -1,0 +1,246 @@
+defmodule EctoLibSql.Options do
+  @moduledoc false
+  # One schema: checks, defaults and documentation come from it.
+
+  require Logger
+
+  # {name, type, default, documentation}. An option that sets a PRAGMA of the same name has the type
+  # {:pragma, type}; nil leaves the engine's own.
+  @schema [
+    {:database, :path, nil,
+     "path of the database file; `\":memory:\"` for one that only this connection has; " <>
+       "`\"file:NAME?mode=memory&cache=shared\"` for one that connections of this VM share by its name; " <>
+       "or a `file:` URI of SQLite"},
+    {:mode, {:in, [:local, :remote, :remote_replica]}, nil,
+     "the kind of connection; without it, it follows from which of the options are given"},
+    {:busy_timeout, :ms, 5000,
+     "how long a call waits for other connections' locks, in ms; 0: not at all"},
+    {:read_only, :boolean, false, "refuses all writes; the file must exist"},
+    {:create, :boolean, true, "creates the file if it does not exist"},
+    {:follow_symlinks, :boolean, true, "whether the path may be a symbolic link"},
+    {:vfs, :string, nil, "name of the engine's file layer to use"},
+    {:encryption_key, :string, nil,
+     "key of an encrypted file (AES-256); the wrong one is `:not_a_database`"},
+    {:journal_mode, {:pragma, {:in, [:wal, :delete, :truncate, :persist, :memory, :off]}}, :wal,
+     "how changes are made safe; readers and the writer stand in each other's way in all but `:wal`"},
+    {:synchronous, {:pragma, {:in, [:off, :normal, :full, :extra]}}, :normal,
+     "how often the disk is waited for; with `:wal`, `:normal` may lose the last commits at a power cut, " <>
+       "never the file"},
+    {:foreign_keys, {:pragma, :boolean}, true, "enforces foreign keys"},
+    {:cache_size, {:pragma, :integer}, nil, "pages of the page cache if positive, KiB if negative"},
+    {:temp_store, {:pragma, {:in, [:default, :file, :memory]}}, nil,
+     "where temporary tables and sorts lie"},
+    {:mmap_size, {:pragma, :integer}, nil, "bytes of the file to map into memory"},
+    {:auto_vacuum, {:pragma, {:in, [:none, :full, :incremental]}}, nil,
+     "whether deleted pages go back to the system; only for a new file"},
+    {:page_size, {:pragma, :integer}, nil, "bytes of a page; only for a new file"},
+    {:recursive_triggers, {:pragma, :boolean}, nil, "whether triggers fire triggers of themselves"},
+    {:secure_delete, {:pragma, {:in, [true, false, :fast]}}, nil,
+     "overwrites deleted content with zeros"},
+    {:wal_autocheckpoint, {:pragma, :integer}, nil,
+     "pages in the WAL at which a commit checkpoints; 0: never"},
+    {:journal_size_limit, {:pragma, :integer}, nil,
+     "bytes that the journal or WAL keeps when idle"},
+    {:case_sensitive_like, {:pragma, :boolean}, nil, "whether LIKE tells `a` and `A` apart"},
+    {:pragmas, :pragmas, [],
+     "any other PRAGMAs, a keyword list; applied after those above, in their order"},
+    {:statement_cache, :size, 256, "prepared statements that the connection keeps; 0: none"},
+    {:fast_path, :boolean, true,
+     "runs cached statements that are known to be short on the caller's own scheduler"},
+    {:max_length, :size, nil, "bytes that a text, blob or row may have; at most 100,000,000"},
+    {:double_quoted_strings, :boolean, false,
+     "whether `\"text\"` in SQL may be a string where no column has that name"},
+    {:unsafe_filesystem, :boolean, false,
+     "allows `journal_mode: :wal` on network and shared-folder file systems"},
+    {:extensions, :extensions, [],
+     "SQLite extensions to load at connect: paths, or `{path, entry_point}`"},
+    {:transaction_mode, {:in, [:deferred, :immediate, :exclusive, :read]}, :immediate,
+     "how DBConnection and Ecto begin transactions"},
+    {:uri, :string, nil, "address of a remote server"},
+    {:auth_token, :string, nil, "token for the remote server"},
+    {:sync, :boolean, nil, "keeps a local replica of the remote database"},
+    {:remote_encryption_key, :string, nil, "key that the remote server needs"}
+  ]
+
+  @names Enum.map(@schema, &elem(&1, 0))
+  @by_name Map.new(@schema, fn {name, type, default, _doc} -> {name, {type, default}} end)
+
+  # Of DBConnection, Ecto and their pools: theirs, never a near miss of ours.
+  @others ~w(adapter after_connect backoff_max backoff_min backoff_type configure connection_listeners
+             dump_path idle_interval idle_limit log migration_lock migration_primary_key
+             migration_repo migration_source migration_timestamps name otp_app ownership_timeout pool
+             pool_count pool_index pool_size priv queue_interval queue_target repo show_sensitive_data
+             socket_options ssl stacktrace start_apps_before_migration telemetry_prefix timeout
+             types url username password hostname port)a
+
+  @open_readonly 1
+  @open_nocreate 2
+  @open_nofollow 4
+  @open_any_filesystem 8
+  @open_dqs 16
+
+  @doc "The options as Markdown."
+  def docs do
+    Enum.map_join(@schema, "\n", fn {name, type, default, doc} ->
+      "  * `:#{name}` (#{describe(type)}#{describe_default(default)}): #{doc}"
+    end)
+  end
+
+  @doc "Names of all options."
+  def names, do: @names
+
+  @doc """
+  Checks options and fills in defaults. `strict: true` refuses keys that are not ours; else they are
+  passed over, with a warning for what looks like a slip of the pen.
+  """
+  def validate(opts, settings \\ []) do
+    unknown = for {key, _} <- opts, key not in @names, do: key
+
+    with :ok <- check_keyword(opts),
+         :ok <- check_unknown(unknown, Keyword.get(settings, :strict, false)) do
+      check_all(opts)
+    end
+  end
+
+  defp check_keyword(opts) do
+    if Keyword.keyword?(opts), do: :ok, else: {:error, "options are a keyword list"}
+  end
+
+  defp check_unknown([], _strict?), do: :ok
+
+  defp check_unknown(unknown, true) do
+    case Enum.reject(unknown, &(&1 in @others)) do
+      [] -> :ok
+      [key | _] -> {:error, "there is no option #{inspect(key)}#{suggestion(key)}"}
+    end
+  end
+
+  defp check_unknown(unknown, false) do
+    for key <- unknown, key not in @others, name = near(key) do
+      Logger.warning(
+        "EctoLibSql: there is no option #{inspect(key)}; did you mean #{inspect(name)}?"
+      )
+    end
+
+    :ok
+  end
+
+  defp suggestion(key) do
+    case near(key) do
+      nil -> "; there are: " <> Enum.map_join(@names, ", ", &inspect/1)
+      name -> "; did you mean #{inspect(name)}?"
+    end
+  end
+
+  defp near(key) when is_atom(key) do
+    text = Atom.to_string(key)
+    closest = Enum.max_by(@names, &String.jaro_distance(text, Atom.to_string(&1)))
+    if String.jaro_distance(text, Atom.to_string(closest)) > 0.9, do: closest
+  end
+
+  defp check_all(opts) do
+    Enum.reduce_while(@schema, {:ok, %{}}, fn {name, type, default, _doc}, {:ok, checked} ->
+      value = Keyword.get(opts, name)
+
+      cond do
+        is_nil(value) ->
+          {:cont, {:ok, Map.put(checked, name, default)}}
+
+        valid?(value, type) ->
+          {:cont, {:ok, Map.put(checked, name, value)}}
+
+        true ->
+          {:halt,
+           {:error, "option #{inspect(name)} must be #{describe(type)}, not #{inspect(value)}"}}
+      end
+    end)
+  end
+
+  @doc "Checks one value."
+  def valid?(name, value) when is_atom(name) and is_map_key(@by_name, name) do
+    {type, _default} = Map.fetch!(@by_name, name)
+    valid?(value, type)
+  end
+
+  def valid?(value, {:pragma, type}), do: valid?(value, type)
+  def valid?(value, {:in, values}), do: value in values
+  def valid?(value, :boolean), do: is_boolean(value)
+  def valid?(value, :integer), do: is_integer(value) and abs(value) < 0x7FFFFFFFFFFFFFFF
+  def valid?(value, :ms), do: is_integer(value) and value in 0..0x7FFFFFFF
+  def valid?(value, :size), do: is_integer(value) and value in 0..100_000_000
+  def valid?(value, :string), do: is_binary(value) and value != ""
+  def valid?(value, :path), do: is_binary(value) and not String.contains?(value, <<0>>)
+
+  def valid?(value, :pragmas) do
+    Keyword.keyword?(value) and
+      Enum.all?(value, fn {_, v} -> is_atom(v) or is_integer(v) or is_binary(v) end)
+  end
+
+  def valid?(value, :extensions) do
+    is_list(value) and
+      Enum.all?(value, fn
+        {path, entry} -> is_binary(path) and is_binary(entry)
+        path -> is_binary(path)
+      end)
+  end
+
+  defp describe({:pragma, type}), do: describe(type)
+  defp describe({:in, values}), do: Enum.map_join(values, " or ", &inspect/1)
+  defp describe(:boolean), do: "a boolean"
+  defp describe(:integer), do: "an integer"
+  defp describe(:ms), do: "an integer of milliseconds, from 0"
+  defp describe(:size), do: "an integer from 0 to 100,000,000"
+  defp describe(:string), do: "a text that is not empty"
+  defp describe(:path), do: "a text without a NUL"
+  defp describe(:pragmas), do: "a keyword list of names and values"
+  defp describe(:extensions), do: "a list of paths or {path, entry_point}"
+
+  defp describe_default(nil), do: ""
+  defp describe_default(default), do: ", default `#{inspect(default)}`"
+
+  @doc "What NIF.open/1 takes, of checked options."
+  def native(checked) do
+    %{
+      path: checked.database,
+      flags: flags(checked),
+      vfs: checked.vfs,
+      busy_timeout: checked.busy_timeout,
+      settings: settings(checked),
+      statement_cache: checked.statement_cache,
+      fast_path: checked.fast_path,
+      max_length: checked.max_length,
+      key: checked.encryption_key
+    }
+  end
+
+  defp flags(checked) do
+    [
+      {checked.read_only, @open_readonly},
+      {not checked.create, @open_nocreate},
+      {not checked.follow_symlinks, @open_nofollow},
+      {checked.unsafe_filesystem, @open_any_filesystem},
+      {checked.double_quoted_strings, @open_dqs}
+    ]
+    |> Enum.reduce(0, fn {on?, flag}, sum -> if on?, do: sum + flag, else: sum end)
+  end
+
+  # page_size and auto_vacuum must come before the file's first page, which WAL mode writes.
+  defp settings(checked) do
+    first = [:page_size, :auto_vacuum]
+    pragmas = for {name, {:pragma, _}, _, _} <- @schema, do: name
+
+    for(name <- first ++ (pragmas -- first), value = setting(checked, name), do: value) ++
+      for {name, value} <- checked.pragmas, do: {Atom.to_string(name), text(value)}
+  end
+
+  defp setting(checked, name) do
+    case Map.fetch!(checked, name) do
+      nil -> nil
+      value -> {Atom.to_string(name), text(value)}
+    end
+  end
+
+  defp text(true), do: "on"
+  defp text(false), do: "off"
+  defp text(value), do: to_string(value)
+end

@@ -1,0 +1,55 @@
+defmodule EctoLibSql.State do
+  @moduledoc """
+  A connection, as the functions of `EctoLibSql` take and give it.
+
+  The values are opaque: `conn_id` is a handle that the VM frees when nobody holds it any more; `trx_id`
+  is the open transaction, or `nil`. Any process may use a connection; calls take turns.
+  """
+
+  @type t :: %__MODULE__{
+          conn_id: reference(),
+          trx_id: integer() | nil,
+          mode: mode(),
+          sync: :enable_sync | :disable_sync,
+          config: map()
+        }
+
+  @type mode :: :local | :remote | :remote_replica | :unknown
+
+  @enforce_keys [:conn_id]
+  defstruct [:conn_id, :trx_id, mode: :local, sync: :disable_sync, config: %{}]
+
+  @doc """
+  The kind of connection that options ask for: `:mode` where it is given; else a replica with `:uri`,
+  `:auth_token`, `:database` and `:sync`, a remote one with `:uri` and `:auth_token` (or `:uri` alone),
+  a local one with `:database`.
+  """
+  @spec detect_mode(keyword()) :: mode()
+  def detect_mode(opts) do
+    given = fn key -> Keyword.get(opts, key) != nil end
+
+    cond do
+      opts[:mode] in [:local, :remote, :remote_replica] ->
+        opts[:mode]
+
+      given.(:uri) and given.(:auth_token) and given.(:database) and given.(:sync) ->
+        :remote_replica
+
+      given.(:uri) and given.(:auth_token) ->
+        :remote
+
+      given.(:database) ->
+        :local
+
+      given.(:uri) ->
+        :remote
+
+      true ->
+        :unknown
+    end
+  end
+
+  @doc "`:enable_sync` if `sync: true` is among the options."
+  @spec detect_sync(keyword()) :: :enable_sync | :disable_sync
+  def detect_sync(opts), do: if(opts[:sync] == true, do: :enable_sync, else: :disable_sync)
+end

@@ -1,0 +1,31 @@
+defmodule EctoLibSql.Telemetry do
+  @moduledoc """
+  The driver's events, given to `:telemetry` where that application is there.
+
+    * `[:ecto_libsql, :connect]`: `%{duration: native}` with `%{mode: mode, database: text, result: :ok |
+      code}`
+    * `[:ecto_libsql, :busy]`: a call waited for another connection's lock, `%{duration: native}` with
+      `%{result: :ok | code}`
+    * `[:ecto_libsql, :abandoned]`: a call was given up because the engine could not be stopped in time,
+      `%{count: 1}` with `%{code: :timeout | :interrupted | :closed}`
+    * `[:ecto_libsql, :setting_refused]`: a database cannot have a setting, `%{count: 1}` with
+      `%{name: text, asked: text, got: text}`
+
+  `config :ecto_libsql, :events, fun` sends them to a function of three arguments instead.
+  """
+
+  @doc false
+  @spec event(atom(), map(), map()) :: :ok
+  def event(name, measurements, metadata) do
+    case Application.get_env(:ecto_libsql, :events, :telemetry) do
+      fun when is_function(fun, 3) ->
+        fun.([:ecto_libsql, name], measurements, metadata)
+
+      :telemetry ->
+        if :erlang.function_exported(:telemetry, :execute, 3),
+          do: apply(:telemetry, :execute, [[:ecto_libsql, name], measurements, metadata])
+    end
+
+    :ok
+  end
+end
