@@ -225,17 +225,21 @@ static int lock_noted(struct inode *node, struct flock *lock) {
     return 0;
 }
 
-/* All or, where one cannot be had, none. */
-static bool take_ranges(const struct inode *node, int fd) {
+static void unlock_all(int fd) {
     struct flock all = {.l_type = F_UNLCK, .l_whence = SEEK_SET};
 
+    (void)real_fcntl(fd, F_OFD_SETLK, &all);
+}
+
+/* All or, where one cannot be had, none. */
+static bool take_ranges(const struct inode *node, int fd) {
     for (unsigned i = 0; i < node->range_count; i++) {
         const struct range range = node->ranges[i];
         struct flock lock = {.l_type = F_RDLCK, .l_whence = SEEK_SET, .l_start = range.start};
 
         lock.l_len = range.end == 0 ? 0 : range.end - range.start;
         if (real_fcntl(fd, F_OFD_SETLK, &lock) == 0) continue;
-        (void)real_fcntl(fd, F_OFD_SETLK, &all);
+        unlock_all(fd);
         return false;
     }
     return true;
@@ -250,6 +254,7 @@ static void make_writable(struct inode *node, int fd) {
     pthread_mutex_lock(&node->lock);
     got = node->writable ? -1 : open_lock_fd(fd, &file);
     if (got >= 0 && take_ranges(node, got)) {
+        unlock_all(node->fd); /* the engine may have another descriptor of it */
         close(node->fd);
         node->fd = got;
         node->writable = true;
