@@ -104,7 +104,7 @@ demo: all build/setup/demo
 bench: all
 	@$(NATIVE) bench
 	@[ -z '$(EXQLITE_PATH)' ] || tools/bench-peer '$(EXQLITE_PATH)' build/bench/exqlite
-	@BENCH_FLOOR=build/release/bench/floor $(if $(EXQLITE_PATH),ERL_FLAGS='-pa build/bench/exqlite/ebin') \
+	@BENCH_FLOOR='$(CURDIR)/build/release/bench/floor' $(if $(EXQLITE_PATH),ERL_FLAGS='-pa build/bench/exqlite/ebin') \
 	    MIX_ENV=prod $(MIX) run bench/run.exs
 
 # ---- Tests --------------------------------------------------------------------------------------

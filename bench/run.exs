@@ -62,7 +62,7 @@ defmodule Bench do
       "CREATE TABLE sink (id INTEGER PRIMARY KEY, name TEXT, score REAL, note TEXT, flag INTEGER)"
     )
 
-    {:ok, _} = NIF.execute_many(conn, nil, String.replace(@insert, "sink", "item"), rows(), 0, 0)
+    run(conn, :execute_many, [nil, String.replace(@insert, "sink", "item"), rows(), 0, 0])
 
     for i <- 1..@join_tables do
       sql!(conn, "CREATE TABLE j#{i} (id INTEGER PRIMARY KEY, a INTEGER, b TEXT)")
@@ -214,7 +214,7 @@ defmodule Bench do
 
   defp driver_insert(conn, rows) do
     sql!(conn, "DELETE FROM sink")
-    time(@rows, fn -> {:ok, _} = NIF.execute_many(conn, nil, @insert, rows, 0, 0) end)
+    time(@rows, fn -> run(conn, :execute_many, [nil, @insert, rows, 0, 0]) end)
   end
 
   defp join_sql do
@@ -380,7 +380,7 @@ defmodule Bench do
 
   defp print(rows) do
     IO.puts(line(["work", "who", "ns each", "× floor", "exqlite ÷"]))
-    IO.puts(String.duplicate("-", 96))
+    IO.puts(String.duplicate("-", 104))
 
     for {name, unit, figures} <- rows do
       base = figures[:floor] || figures[:cached]
@@ -400,7 +400,7 @@ defmodule Bench do
   end
 
   defp line([work, who, ns, floor, peer]) do
-    String.pad_trailing(work, 42) <>
+    String.pad_trailing(work, 50) <>
       String.pad_trailing(who, 27) <>
       String.pad_leading(ns, 9) <> String.pad_leading(floor, 9) <> String.pad_leading(peer, 11)
   end

@@ -1,5 +1,4 @@
 /* What the engine really does: the facts that the design stands on, each with its test. */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -70,31 +69,17 @@ static void one_row_of_a_write_with_two_changes_nothing(void **state) {
     db_close(conn);
 }
 
-struct later {
-    struct lsq_conn *conn;
-    int ms;
-};
-
-static void *interrupt_later(void *arg) {
-    struct later *later = arg;
-
-    sleep_ms(later->ms);
-    lsq_conn_interrupt(later->conn);
-    return NULL;
-}
-
 static void interrupt_stops_the_running_call_and_nothing_else(void **state) {
     struct lsq_conn *conn = db_open(NULL);
-    struct later later = {.conn = conn, .ms = 50};
+    struct later later = {.fn = interrupt_conn, .arg = conn, .ms = 50};
     int64_t start = now_ns();
-    pthread_t thread;
 
     (void)state;
     lsq_conn_interrupt(conn); /* nothing runs: nothing happens */
     assert_int_equal(ask(conn, "SELECT 1"), 1);
-    pthread_create(&thread, NULL, interrupt_later, &later);
+    later_begin(&later);
     expect(LSQ_INTERRUPTED, conn, LONG_QUERY);
-    pthread_join(thread, NULL);
+    later_join(&later);
     assert_true(now_ns() - start < 5000000000);
     assert_int_equal(ask(conn, "SELECT 1"), 1);
     db_close(conn);
@@ -104,9 +89,8 @@ static void interrupt_stops_the_running_call_and_nothing_else(void **state) {
  * is reset. */
 static void interrupt_leaves_an_open_cursor_readable(void **state) {
     struct lsq_conn *conn = db_open(NULL);
-    struct later later = {.conn = conn, .ms = 50};
+    struct later later = {.fn = interrupt_conn, .arg = conn, .ms = 50};
     struct lsq_stmt *cursor = NULL;
-    pthread_t thread;
     bool end = true;
 
     (void)state;
@@ -116,9 +100,9 @@ static void interrupt_leaves_an_open_cursor_readable(void **state) {
     assert_int_equal(lsq_stmt_start(cursor, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(cursor, 1, NULL, NULL, NULL, &end, &last_error), LSQ_OK);
     assert_false(end);
-    pthread_create(&thread, NULL, interrupt_later, &later);
+    later_begin(&later);
     expect(LSQ_INTERRUPTED, conn, LONG_QUERY);
-    pthread_join(thread, NULL);
+    later_join(&later);
     assert_int_equal(ask(conn, "SELECT 7"), 7);
     assert_int_equal(lsq_stmt_fetch(cursor, 9, NULL, NULL, NULL, &end, &last_error), LSQ_OK);
     assert_true(end);
