@@ -1,5 +1,6 @@
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/error.h"
 #include "conn/conn.h"
 #include "engine/failure.h"
@@ -51,7 +52,9 @@ static enum lsq_status run_one(struct batch *batch, struct lsqi_prepared *prepar
         return lsqi_error_set(batch->err, LSQ_IN_TRANSACTION,
                               "the batch is a transaction already: it can hold neither BEGIN nor "
                               "COMMIT nor ROLLBACK");
-    st = lsqi_run(batch->conn, prepared, params, batch->sink, batch->ctx, &reply, batch->err);
+    st = lsqi_call_check(batch->conn, batch->err);
+    if (st == LSQ_OK)
+        st = lsqi_run(batch->conn, prepared, params, batch->sink, batch->ctx, &reply, batch->err);
     if (st != LSQ_OK) return st;
     batch->done++;
     if (batch->sink != NULL && batch->sink->statement_end != NULL &&
@@ -76,18 +79,18 @@ static enum lsq_status run_items(struct batch *batch, const void *items, size_t 
     return st == LSQ_OK ? LSQ_OK : fail(batch, st);
 }
 
-static enum lsq_status run_sql(struct batch *batch, const void *text, size_t len) {
-    const char *sql = text;
-    enum lsq_status st = lsqi_sql_check(sql, len, batch->err);
+/* The NUL behind the text is part of what the engine is given: without it, it would copy all the rest
+ * of the text for each statement. */
+static enum lsq_status run_copy(struct batch *batch, const char *sql, size_t len) {
     size_t at = 0;
 
-    if (st != LSQ_OK) return st;
     while (at += lsqi_sql_skip(sql + at, len - at, true), at < len) {
         struct lsqi_prepared prepared = {0};
         size_t used = 0;
+        enum lsq_status st;
 
         batch->number++;
-        st = lsqi_prepare(batch->conn, &prepared, sql + at, len - at, false, &used, batch->err);
+        st = lsqi_prepare(batch->conn, &prepared, sql + at, len - at + 1, false, &used, batch->err);
         if (st == LSQ_OK) st = run_one(batch, &prepared, NULL);
         lsqi_prepared_release(&prepared);
         if (st != LSQ_OK) {
@@ -97,6 +100,18 @@ static enum lsq_status run_sql(struct batch *batch, const void *text, size_t len
         at += used;
     }
     return LSQ_OK;
+}
+
+static enum lsq_status run_sql(struct batch *batch, const void *sql, size_t len) {
+    enum lsq_status st = lsqi_sql_check(sql, len, batch->err);
+    char *copy;
+
+    if (st != LSQ_OK) return st;
+    copy = lsqi_strndup(sql, len);
+    if (copy == NULL) return lsqi_error_set(batch->err, LSQ_NOMEM, "out of memory for the SQL");
+    st = run_copy(batch, copy, len);
+    lsqi_free(copy);
+    return st;
 }
 
 typedef enum lsq_status batch_body(struct batch *batch, const void *work, size_t size);

@@ -148,6 +148,16 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
     return LSQ_OK;
 }
 
+enum lsq_status lsqi_call_check(struct lsq_conn *conn, struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+
+    if (atomic_load_explicit(&conn->gate.cancel, memory_order_relaxed))
+        st = LSQ_INTERRUPTED;
+    else if (conn->run.deadline != 0 && time_over(&conn->run, lsqi_now_ns()))
+        st = LSQ_TIMEOUT;
+    return st == LSQ_OK ? st : lsqi_error_set(err, st, "%s", lsq_status_text(st));
+}
+
 void lsqi_call_end(struct lsq_conn *conn) {
     atomic_store_explicit(&conn->running, NULL, memory_order_relaxed);
     lsqi_gate_end(&conn->gate);

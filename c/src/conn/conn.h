@@ -130,6 +130,10 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
                                 struct lsq_error *err);
 void lsqi_call_end(struct lsq_conn *conn);
 
+/* Between two statements of one call, which may be too short for the watch: LSQ_INTERRUPTED or
+ * LSQ_TIMEOUT where the call is to stop. */
+enum lsq_status lsqi_call_check(struct lsq_conn *conn, struct lsq_error *err);
+
 /* Puts the busy handler, the authorizer and the progress handler in place. */
 enum lsq_status lsqi_call_install(struct lsq_conn *conn, struct lsq_error *err);
 

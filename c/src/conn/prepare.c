@@ -139,8 +139,11 @@ enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepar
     prepared->len = *used;
     if (sqlite3_stmt_isexplain(prepared->stmt)) prepared->record = (struct lsqi_record){0};
     prepared->command = command_of(prepared);
-    /* DROP ... IF EXISTS of what is absent does nothing today; compiled anew it may drop. */
-    if (prepared->command == LSQ_COMMAND_CREATE) prepared->record.actions |= LSQI_DDL;
+    /* DROP ... IF EXISTS of what is absent does nothing today, nor REINDEX without an index; compiled
+     * anew they may. */
+    if (prepared->command == LSQ_COMMAND_CREATE ||
+        (prepared->command == LSQ_COMMAND_OTHER && prepared->record.actions == 0))
+        prepared->record.actions |= LSQI_DDL;
     return LSQ_OK;
 }
 

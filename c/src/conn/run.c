@@ -354,6 +354,8 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
                                  struct lsq_error *err) {
     unsigned flags = conn->run.flags;
 
+    /* A failure, or a cursor over COMMIT, may have ended the transaction. */
+    if (conn->read_txn && sqlite3_get_autocommit(conn->db)) conn->read_txn = false;
     if ((flags & LSQ_CALL_TRY) != 0 && !fast_enough(conn, prepared)) {
         conn->fast_refusals++;
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement not known to be short");
