@@ -94,8 +94,13 @@ defmodule EctoLibSql.Connection do
 
   defp tell_connected(answer, opts, duration) do
     result = if match?({:ok, _}, answer), do: :ok, else: elem(answer, 1).code
-    database = if Keyword.keyword?(opts), do: opts[:database]
-    Telemetry.event(:connect, %{duration: duration}, %{database: database, result: result})
+    {mode, database} = target(opts)
+
+    Telemetry.event(:connect, %{duration: duration}, %{
+      mode: mode,
+      database: database,
+      result: result
+    })
 
     with {:ok, state} <- answer, notices when is_list(notices) <- NIF.notices(state.conn_id) do
       for {name, asked, got} <- notices do
@@ -103,6 +108,10 @@ defmodule EctoLibSql.Connection do
         Telemetry.event(:setting_refused, %{count: 1}, metadata)
       end
     end
+  end
+
+  defp target(opts) do
+    if Keyword.keyword?(opts), do: {State.detect_mode(opts), opts[:database]}, else: {:unknown, nil}
   end
 
   def disconnect(_reason, state), do: close(state, @close_timeout)

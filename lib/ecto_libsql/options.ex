@@ -62,6 +62,8 @@ defmodule EctoLibSql.Options do
     {:remote_encryption_key, :string, nil, "key that the remote server needs"}
   ]
 
+  @secrets [:encryption_key, :auth_token, :remote_encryption_key]
+
   @names Enum.map(@schema, &elem(&1, 0))
   @by_name Map.new(@schema, fn {name, type, default, _doc} -> {name, {type, default}} end)
 
@@ -94,9 +96,8 @@ defmodule EctoLibSql.Options do
   passed over, with a warning for what looks like a slip of the pen.
   """
   def validate(opts, settings \\ []) do
-    unknown = for {key, _} <- opts, key not in @names, do: key
-
     with :ok <- check_keyword(opts),
+         unknown = for({key, _} <- opts, key not in @names, do: key),
          :ok <- check_unknown(unknown, Keyword.get(settings, :strict, false)) do
       check_all(opts)
     end
@@ -151,10 +152,14 @@ defmodule EctoLibSql.Options do
 
         true ->
           {:halt,
-           {:error, "option #{inspect(name)} must be #{describe(type)}, not #{inspect(value)}"}}
+           {:error, "option #{inspect(name)} must be #{describe(type)}#{instead(name, value)}"}}
       end
     end)
   end
+
+  # Messages come into logs: what may be a secret is not shown.
+  defp instead(name, _value) when name in @secrets, do: ""
+  defp instead(_name, value), do: ", not #{inspect(value)}"
 
   @doc "Checks one value."
   def valid?(name, value) when is_atom(name) and is_map_key(@by_name, name) do

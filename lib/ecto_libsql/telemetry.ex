@@ -9,7 +9,7 @@ defmodule EctoLibSql.Telemetry do
     * `[:ecto_libsql, :abandoned]`: a call was given up because the engine could not be stopped in time,
       `%{count: 1}` with `%{code: :timeout | :interrupted | :closed}`
     * `[:ecto_libsql, :setting_refused]`: a database cannot have a setting, `%{count: 1}` with
-      `%{name: text, asked: text, got: text}`
+      `%{database: text, name: text, asked: text, got: text}`
 
   `config :ecto_libsql, :events, fun` sends them to a function of three arguments instead.
   """

@@ -1,0 +1,793 @@
+defmodule EctoLibSql.Driver.ConnectTest do
+  # The application's environment and the log are everybody's: not async.
+  use EctoLibSql.Case
+  import EctoLibSql.DriverHelpers
+  import ExUnit.CaptureLog
+
+  alias EctoLibSql.{Error, Options, State}
+
+  defp refused(opts) do
+    assert {:error, %Error{code: code} = error} = EctoLibSql.connect(opts)
+    {code, error.message}
+  end
+
+  describe "without options" do
+    setup do: {:ok, db: open(tmp_path())}
+
+    test "a connection has its defaults", %{db: db} do
+      assert %State{trx_id: nil, mode: :local, sync: :disable_sync} = db
+      assert one(db, "PRAGMA foreign_keys") == 1
+      assert one(db, "PRAGMA journal_mode") == "wal"
+      assert one(db, "PRAGMA synchronous") == 1
+      assert EctoLibSql.busy_timeout(db) == 5000
+      assert EctoLibSql.notices(db) == []
+      assert %{readonly: false, wal: true, autocommit: true} = EctoLibSql.stats(db)
+    end
+
+    test "a string in double quotes is a column, and a wrong one is an error", %{db: db} do
+      assert %Error{code: :sql, message: message} = err(db, ~s(SELECT "text"))
+      assert message =~ "no such column"
+    end
+
+    test "SQL cannot load an extension", %{db: db} do
+      assert %Error{} = err(db, "SELECT load_extension('x')")
+    end
+  end
+
+  describe "each option has its effect:" do
+    # What a PRAGMA of the option's name answers.
+    for {option, value, answer} <- [
+          {:journal_mode, :delete, "delete"},
+          {:journal_mode, :truncate, "truncate"},
+          {:journal_mode, :persist, "persist"},
+          {:journal_mode, :memory, "memory"},
+          {:journal_mode, :off, "off"},
+          {:synchronous, :off, 0},
+          {:synchronous, :full, 2},
+          {:synchronous, :extra, 3},
+          {:foreign_keys, false, 0},
+          {:cache_size, -1234, -1234},
+          {:cache_size, 77, 77},
+          {:temp_store, :file, 1},
+          {:temp_store, :memory, 2},
+          {:temp_store, :default, 0},
+          {:auto_vacuum, :full, 1},
+          {:auto_vacuum, :incremental, 2},
+          {:auto_vacuum, :none, 0},
+          {:page_size, 8192, 8192},
+          {:recursive_triggers, true, 1},
+          {:recursive_triggers, false, 0},
+          {:secure_delete, true, 1},
+          {:secure_delete, false, 0},
+          {:secure_delete, :fast, 2},
+          {:wal_autocheckpoint, 50, 50},
+          {:journal_size_limit, 4096, 4096},
+          {:busy_timeout, 123, nil}
+        ] do
+      test "#{option}: #{inspect(value)}" do
+        db = open(tmp_path(), [{unquote(option), unquote(value)}])
+
+        if unquote(option) == :busy_timeout,
+          do: assert(EctoLibSql.busy_timeout(db) == unquote(value)),
+          else: assert(one(db, "PRAGMA #{unquote(option)}") == unquote(answer))
+
+        assert EctoLibSql.notices(db) == []
+      end
+    end
+
+    test "page_size and auto_vacuum are in the file, whatever their order" do
+      path = tmp_path()
+      db = open(path, journal_mode: :wal, auto_vacuum: :incremental, page_size: 1024)
+      q(db, "CREATE TABLE t(a)")
+      :ok = EctoLibSql.close(db)
+      db = open(path)
+      assert one(db, "PRAGMA page_size") == 1024
+      assert one(db, "PRAGMA auto_vacuum") == 2
+    end
+
+    test "mmap_size" do
+      db = open(tmp_path(), mmap_size: 1_048_576)
+      got = one(db, "PRAGMA mmap_size")
+
+      # An engine built without memory mapping says so in a notice.
+      assert got == 1_048_576 or
+               EctoLibSql.notices(db) == [
+                 %{name: "mmap_size", asked: "1048576", got: to_string(got)}
+               ]
+    end
+
+    test "case_sensitive_like" do
+      assert one(open(case_sensitive_like: true), "SELECT 'a' LIKE 'A'") == 0
+      assert one(open(case_sensitive_like: false), "SELECT 'a' LIKE 'A'") == 1
+      assert one(open(), "SELECT 'a' LIKE 'A'") == 1
+    end
+
+    test "pragmas, after the others and in their order" do
+      db = open(tmp_path(), pragmas: [user_version: 7, application_id: 9, synchronous: :off])
+      assert one(db, "PRAGMA user_version") == 7
+      assert one(db, "PRAGMA application_id") == 9
+      assert one(db, "PRAGMA synchronous") == 0
+      db = open(tmp_path(), pragmas: [cache_size: 5, cache_size: 6])
+      assert one(db, "PRAGMA cache_size") == 6
+      db = open(tmp_path(), pragmas: [busy_timeout: 77])
+      assert EctoLibSql.busy_timeout(db) == 77
+    end
+
+    test "an unknown PRAGMA is :setting, and its name is in the message" do
+      assert {:setting, message} = refused(database: ":memory:", pragmas: [no_such: 1])
+      assert message =~ "no_such"
+      assert {:setting, message} = refused(database: ":memory:", pragmas: ["a;b": 1])
+      assert message =~ "a;b"
+    end
+
+    test "read_only" do
+      path = tmp_path()
+      assert {:cannot_open, message} = refused(database: path, read_only: true)
+      assert message =~ path
+      db = open(path)
+      q(db, "CREATE TABLE t(a)")
+      reader = open(path, read_only: true)
+      assert %{readonly: true} = EctoLibSql.stats(reader)
+      assert all(reader, "SELECT * FROM t") == []
+
+      assert %Error{code: :readonly, transient?: false} = err(reader, "INSERT INTO t VALUES (1)")
+
+      assert_usable(reader)
+      assert all(db, "SELECT * FROM t") == []
+    end
+
+    test "create: false" do
+      path = tmp_path()
+      assert {:cannot_open, _} = refused(database: path, create: false)
+      refute File.exists?(path)
+      q(open(path), "CREATE TABLE t(a)")
+      q(open(path, create: false), "INSERT INTO t VALUES (1)")
+    end
+
+    test "follow_symlinks: false" do
+      path = tmp_path()
+      q(open(path), "CREATE TABLE t(a)")
+      link = path <> "-link"
+      File.ln_s!(path, link)
+      assert all(open(link), "SELECT * FROM t") == []
+      assert {:cannot_open, _} = refused(database: link, follow_symlinks: false)
+      assert all(open(path, follow_symlinks: false), "SELECT * FROM t") == []
+    end
+
+    test "vfs" do
+      assert one(open(database: "/x", vfs: "memdb"), "SELECT 1") == 1
+      assert {:bad_argument, message} = refused(database: ":memory:", vfs: "nowhere")
+      assert message =~ "nowhere"
+    end
+
+    test "statement_cache" do
+      db = open(statement_cache: 2)
+      for n <- 1..5, do: q(db, "SELECT #{n}")
+      assert EctoLibSql.stats(db).cache_size == 2
+      db = open(statement_cache: 0)
+      for _ <- 1..5, do: q(db, "SELECT 1")
+      assert %{cache_size: 0, cache_hits: 0} = EctoLibSql.stats(db)
+    end
+
+    test "fast_path" do
+      run = fn db ->
+        q(db, "CREATE TABLE t(a INTEGER PRIMARY KEY)")
+        q(db, "INSERT INTO t VALUES (1)")
+        for _ <- 1..50, do: q(db, "SELECT a FROM t WHERE a = ?", [1])
+        EctoLibSql.stats(db).fast_runs
+      end
+
+      assert run.(open(tmp_path(), fast_path: false)) == 0
+      assert run.(open(tmp_path())) > 0
+    end
+
+    test "max_length" do
+      db = open(max_length: 1000)
+      assert %Error{code: :too_big} = err(db, "SELECT zeroblob(1001)")
+      assert byte_size(one(db, "SELECT zeroblob(1000)")) == 1000
+    end
+
+    test "double_quoted_strings" do
+      assert one(open(double_quoted_strings: true), ~s(SELECT "text")) == "text"
+    end
+
+    test "unsafe_filesystem leaves a local file as it is" do
+      assert one(open(tmp_path(), unsafe_filesystem: true), "PRAGMA journal_mode") == "wal"
+    end
+
+    test "transaction_mode is how DBConnection's transactions begin" do
+      path = tmp_path()
+      q(open(path), "CREATE TABLE t(a)")
+      other = open(path, busy_timeout: 0)
+
+      for {mode, other_may_write?} <- [
+            immediate: false,
+            exclusive: false,
+            deferred: true,
+            read: true
+          ] do
+        db = open(path, transaction_mode: mode, busy_timeout: 0)
+        assert {:ok, _, db} = EctoLibSql.handle_begin([], db)
+        answer = EctoLibSql.query(other, "INSERT INTO t VALUES (1)")
+        assert {mode, elem(answer, 0)} == {mode, if(other_may_write?, do: :ok, else: :error)}
+        assert {:ok, _, _db} = EctoLibSql.handle_rollback([], db)
+      end
+    end
+
+    test "sync is what the state says" do
+      assert open(sync: true).sync == :enable_sync
+      assert open(sync: false).sync == :disable_sync
+    end
+
+    test "mode: :local, and the others are not there yet" do
+      assert one(open(mode: :local), "SELECT 1") == 1
+      assert {:unsupported, _} = refused(mode: :remote, uri: "http://localhost")
+      assert {:unsupported, _} = refused(uri: "http://localhost", auth_token: "t")
+      assert {:unsupported, _} = refused(uri: "http://localhost")
+
+      assert {:unsupported, _} =
+               refused(uri: "http://localhost", auth_token: "t", database: "x", sync: true)
+    end
+  end
+
+  describe "values that are wrong" do
+    @wrong [
+      database: [5, nil, :memory, "a\0b", ["x"]],
+      mode: [:lokal, "local", 1],
+      busy_timeout: [-1, 1.5, "5000", :infinity, 0x80000000],
+      read_only: [1, "true", :yes],
+      create: [0],
+      follow_symlinks: ["no"],
+      vfs: ["", :unix, 1],
+      encryption_key: ["", :key, 5],
+      journal_mode: ["wal", :wall, 1, true],
+      synchronous: [1, "normal", :most],
+      foreign_keys: [1, :on, "on"],
+      cache_size: [1.0, "10", :big, 0x8000000000000000],
+      temp_store: [2, :ram],
+      mmap_size: ["1"],
+      auto_vacuum: [1, true],
+      page_size: ["4096", :big],
+      recursive_triggers: [1],
+      secure_delete: [2, :slow],
+      wal_autocheckpoint: [:never],
+      journal_size_limit: ["1"],
+      case_sensitive_like: [1],
+      pragmas: [%{}, [1], [{"user_version", 1}], [user_version: 1.5], [user_version: [1]]],
+      statement_cache: [-1, 1.0, 100_000_001],
+      fast_path: [1],
+      max_length: [-1, 100_000_001, "1"],
+      double_quoted_strings: ["yes"],
+      unsafe_filesystem: [:ok],
+      extensions: ["path", [5], [{"path", 5}], [{:path, "entry"}]],
+      transaction_mode: ["immediate", :now, :read_only],
+      uri: ["", :uri, 1],
+      auth_token: ["", 1],
+      sync: ["true", 1],
+      remote_encryption_key: ["", 1]
+    ]
+
+    for {option, values} <- @wrong do
+      test "of #{option} are :bad_argument and name it" do
+        for value <- unquote(Macro.escape(values)) do
+          opts = Keyword.put([database: ":memory:"], unquote(option), value)
+          assert {:bad_argument, message} = refused(opts)
+          assert message =~ ":#{unquote(option)}", inspect({value, message})
+        end
+      end
+    end
+
+    test "the list above has every option" do
+      assert Enum.sort(Keyword.keys(@wrong)) == Enum.sort(Options.names())
+    end
+
+    test "options that are no keyword list" do
+      for opts <- [nil, 5, "x", %{database: ":memory:"}, [:database], [{"database", "x"}]] do
+        assert {:bad_argument, message} = refused(opts)
+        assert message =~ "keyword list"
+      end
+    end
+
+    test "no database at all" do
+      assert {:bad_argument, message} = refused([])
+      assert message =~ ":database"
+      assert {:bad_argument, _} = refused(mode: :local)
+      assert {:bad_argument, _} = refused(auth_token: "t")
+    end
+  end
+
+  describe "keys that are not ours" do
+    test "are refused by connect/1, with the nearest name" do
+      assert {:bad_argument, message} = refused(database: ":memory:", busy_timout: 5)
+      assert message =~ ":busy_timout"
+      assert message =~ ":busy_timeout"
+      assert {:bad_argument, message} = refused(database: ":memory:", colour: :red)
+      assert message =~ ":colour"
+      for name <- Options.names(), do: assert(message =~ inspect(name))
+    end
+
+    test "are passed over for a pool, with one warning for a near miss" do
+      log =
+        capture_log(fn ->
+          db = open(database: ":memory:", pool_index: 1, busy_timout: 5)
+          assert EctoLibSql.busy_timeout(db) == 5000
+        end)
+
+      assert log =~ ":busy_timout"
+      assert log =~ ":busy_timeout"
+      assert length(String.split(log, "there is no option")) == 2
+    end
+
+    test "of others give no warning" do
+      others = [
+        # Ecto's
+        adapter: Ecto.Adapters.LibSql,
+        otp_app: :shop,
+        repo: Shop.Repo,
+        telemetry_prefix: [:shop, :repo],
+        log: :debug,
+        stacktrace: true,
+        priv: "priv/repo",
+        migration_lock: false,
+        migration_source: "versions",
+        migration_repo: Shop.Repo,
+        migration_timestamps: [type: :utc_datetime],
+        migration_primary_key: [type: :binary_id],
+        migration_foreign_key: [type: :binary_id],
+        migration_cast_version_column: true,
+        migration_default_prefix: "x",
+        start_apps_before_migration: [:ssl],
+        show_sensitive_data_on_connection_error: true,
+        default_options: [],
+        dump_path: "x",
+        url: "ecto://x",
+        ssl: false,
+        # DBConnection's
+        name: Shop.Repo,
+        pool: DBConnection.ConnectionPool,
+        pool_size: 5,
+        pool_count: 2,
+        pool_index: 3,
+        queue_target: 50,
+        queue_interval: 1000,
+        timeout: 15_000,
+        idle_interval: 1000,
+        idle_limit: 5,
+        max_lifetime: 1..2,
+        backoff_type: :stop,
+        backoff_min: 1,
+        backoff_max: 2,
+        configure: nil,
+        after_connect: nil,
+        after_connect_timeout: 5,
+        connection_listeners: [],
+        show_sensitive_data: false,
+        show_sensitive_data_on_connection_error: false,
+        ownership_timeout: 60_000,
+        ownership_mode: :manual,
+        post_checkout: nil,
+        pre_checkin: nil,
+        disconnect_on_error_codes: [],
+        prepare: :named,
+        types: Shop.Types,
+        # Oban's, which gives its own repository's options on
+        engine: Oban.Engines.Lite,
+        notifier: Oban.Notifiers.PG,
+        plugins: [],
+        queues: [default: 10],
+        prefix: false,
+        testing: :manual,
+        peer: false
+      ]
+
+      log =
+        capture_log(fn ->
+          assert {:ok, db} = EctoLibSql.connect([database: ":memory:"] ++ others)
+          EctoLibSql.close(db)
+        end)
+
+      assert log == ""
+    end
+  end
+
+  test "the documentation has every option, its default, and its type" do
+    {:docs_v1, _, :elixir, _, %{"en" => text}, _, _} = Code.fetch_docs(EctoLibSql)
+
+    for name <- Options.names(), do: assert(text =~ "  * `:#{name}` (")
+    assert text =~ "`:busy_timeout` (an integer of milliseconds, from 0, default `5000`)"
+    assert text =~ "`:foreign_keys` (a boolean, default `true`)"
+  end
+
+  describe "databases in memory" do
+    test ":memory: is private" do
+      [a, b] = [open(), open()]
+      q(a, "CREATE TABLE t(a)")
+      assert %Error{code: :sql} = err(b, "SELECT * FROM t")
+    end
+
+    test "a named one is shared by its name, and gone with its last connection" do
+      name = "shared#{System.unique_integer([:positive])}"
+      uri = "file:#{name}?mode=memory&cache=shared"
+      [a, b] = [open(uri), open(uri)]
+      other = open("file:#{name}x?mode=memory&cache=shared")
+      q(a, "CREATE TABLE t(a)")
+      q(a, "INSERT INTO t VALUES (1)")
+      assert all(b, "SELECT * FROM t") == [[1]]
+      assert %Error{code: :sql} = err(other, "SELECT * FROM t")
+      for db <- [a, b], do: :ok = EctoLibSql.close(db)
+      assert %Error{code: :sql} = err(open(uri), "SELECT * FROM t")
+      refute File.exists?(name)
+    end
+
+    test "have no WAL, and a notice says so" do
+      assert EctoLibSql.notices(open()) == [%{name: "journal_mode", asked: "wal", got: "memory"}]
+      assert EctoLibSql.notices(open(journal_mode: :memory)) == []
+    end
+
+    test "the empty path is a private temporary file" do
+      [a, b] = [open(""), open("")]
+      q(a, "CREATE TABLE t(a)")
+      assert %Error{code: :sql} = err(b, "SELECT * FROM t")
+    end
+  end
+
+  describe "files" do
+    test "in a folder that is not there" do
+      path = Path.join(tmp_path(), "no/such/folder.db")
+      assert {:cannot_open, message} = refused(database: path)
+      assert message =~ path
+    end
+
+    test "that are folders" do
+      assert {:cannot_open, _} = refused(database: Path.dirname(tmp_path()))
+    end
+
+    test "that are no databases" do
+      path = tmp_path()
+      File.write!(path, String.duplicate("not a database. ", 1000))
+      assert {:not_a_database, _} = refused(database: path)
+      assert File.read!(path) == String.duplicate("not a database. ", 1000)
+    end
+
+    test "with names that SQL and URIs would mind" do
+      for name <- ["a b.db", "ä€𝄞.db", "100%.db", "it's \"x\".db", "a?b#c.db"] do
+        path = tmp_path(name)
+        db = open(path)
+        q(db, "CREATE TABLE t(a)")
+        assert File.exists?(path)
+        assert [[_, "main", file]] = all(db, "PRAGMA database_list")
+        assert Path.basename(file) == name
+      end
+    end
+
+    test "a file: URI" do
+      path = tmp_path()
+      q(open(path), "CREATE TABLE t(a)")
+      db = open("file:#{path}?mode=ro")
+      assert %Error{code: :readonly} = err(db, "INSERT INTO t VALUES (1)")
+    end
+
+    test "another page size than the file has is a notice" do
+      path = tmp_path()
+      q(open(path, page_size: 1024), "CREATE TABLE t(a)")
+
+      assert [%{name: "page_size", asked: "4096", got: "1024"}] =
+               EctoLibSql.notices(open(path, page_size: 4096))
+    end
+
+    test "a read-only file has the journal that it has" do
+      path = tmp_path()
+      q(open(path, journal_mode: :delete), "CREATE TABLE t(a)")
+
+      assert [%{name: "journal_mode", got: "delete"}] =
+               EctoLibSql.notices(open(path, read_only: true))
+    end
+  end
+
+  describe "encryption_key" do
+    @describetag skip: EctoLibSql.core_info().encryption == false
+
+    setup do
+      path = tmp_path()
+      db = open(path, encryption_key: "right")
+      q(db, "CREATE TABLE secret_table(a)")
+      q(db, "INSERT INTO secret_table VALUES ('secret text')")
+      :ok = EctoLibSql.close(db)
+      {:ok, path: path}
+    end
+
+    test "right", %{path: path} do
+      assert all(open(path, encryption_key: "right"), "SELECT * FROM secret_table") ==
+               [["secret text"]]
+    end
+
+    test "wrong, or none", %{path: path} do
+      assert {:not_a_database, _} = refused(database: path, encryption_key: "wrong")
+      assert {:not_a_database, message} = refused(database: path)
+      refute message =~ "wrong"
+    end
+
+    test "nothing is in clear, and no error shows the key", %{path: path} do
+      bytes = for file <- Path.wildcard(path <> "*"), into: "", do: File.read!(file)
+      refute bytes =~ "SQLite format"
+      refute bytes =~ "secret"
+      assert {:bad_argument, message} = refused(database: path, encryption_key: :top_secret)
+      refute message =~ "top_secret"
+    end
+
+    test "a plain file opened with a key", %{path: path} do
+      plain = path <> ".plain"
+      q(open(plain), "CREATE TABLE t(a)")
+      assert {:not_a_database, _} = refused(database: plain, encryption_key: "key")
+    end
+  end
+
+  describe "extensions" do
+    @compiler System.find_executable("gcc") || System.find_executable("cc")
+    @header Enum.find(["/usr/include", "build/engine/src"], &File.exists?(&1 <> "/sqlite3ext.h"))
+    @describetag skip: is_nil(@compiler) or is_nil(@header)
+
+    @source """
+    #include <sqlite3ext.h>
+    SQLITE_EXTENSION_INIT1
+    static void answer(sqlite3_context *ctx, int n, sqlite3_value **values) {
+        (void)n, (void)values;
+        sqlite3_result_int(ctx, 42);
+    }
+    static int add(sqlite3 *db, const char *name) {
+        return sqlite3_create_function(db, name, 0, SQLITE_UTF8, 0, answer, 0, 0);
+    }
+    int sqlite3_answer_init(sqlite3 *db, char **error, const sqlite3_api_routines *api) {
+        (void)error;
+        SQLITE_EXTENSION_INIT2(api);
+        return add(db, "answer");
+    }
+    int other_entry(sqlite3 *db, char **error, const sqlite3_api_routines *api) {
+        (void)error;
+        SQLITE_EXTENSION_INIT2(api);
+        return add(db, "other_answer");
+    }
+    """
+
+    setup do
+      path = tmp_path("answer.so")
+      source = Path.join(Path.dirname(path), "answer.c")
+      File.write!(source, @source)
+      args = ["-shared", "-fPIC", "-I", @header, "-o", path, source]
+      {_, 0} = System.cmd(@compiler, args, stderr_to_stdout: true)
+      {:ok, extension: path}
+    end
+
+    test "at connect, by path and by entry point", %{extension: path} do
+      assert one(open(extensions: [path]), "SELECT answer()") == 42
+      db = open(extensions: [path, {path, "other_entry"}])
+      assert one(db, "SELECT answer() + other_answer()") == 84
+      # Only for the connecting.
+      assert {:error, %Error{code: :auth}} = EctoLibSql.Native.load_ext(db, path)
+      assert %Error{} = err(db, "SELECT load_extension(?)", [path])
+    end
+
+    test "later, while it is allowed", %{extension: path} do
+      db = open()
+      assert {:error, %Error{code: :auth}} = EctoLibSql.Native.load_ext(db, path)
+      assert :ok = EctoLibSql.Native.enable_extensions(db, true)
+      assert %Error{} = err(db, "SELECT load_extension(?)", [path])
+      assert :ok = EctoLibSql.Native.load_ext(db, path)
+      assert one(db, "SELECT answer()") == 42
+      assert :ok = EctoLibSql.Native.load_ext(db, path, "other_entry")
+      assert one(db, "SELECT other_answer()") == 42
+      assert :ok = EctoLibSql.Native.enable_extensions(db, false)
+      assert {:error, %Error{code: :auth}} = EctoLibSql.Native.load_ext(db, path)
+    end
+
+    test "that are not there, or are none", %{extension: path} do
+      assert {:error_code, message} = extension_refused("/no/such.so")
+      assert message =~ "/no/such.so"
+      assert {:error_code, _} = extension_refused({path, "no_such_entry"})
+    end
+
+    defp extension_refused(extension) do
+      assert {code, message} = refused(database: ":memory:", extensions: [extension])
+      assert code in [:error, :cannot_open]
+      {:error_code, message}
+    end
+  end
+
+  describe "events" do
+    setup do
+      test = self()
+
+      Application.put_env(:ecto_libsql, :events, fn name, measurements, metadata ->
+        send(test, {name, measurements, metadata})
+      end)
+
+      on_exit(fn -> Application.delete_env(:ecto_libsql, :events) end)
+    end
+
+    test "of connecting" do
+      path = tmp_path()
+      open(path)
+      assert_received {[:ecto_libsql, :connect], %{duration: duration}, metadata}
+      assert is_integer(duration) and duration > 0
+      assert %{mode: :local, database: ^path, result: :ok} = metadata
+      refute_received {[:ecto_libsql, :setting_refused], _, _}
+    end
+
+    test "of connecting in vain" do
+      refused(database: "/no/such/folder.db")
+
+      assert_received {[:ecto_libsql, :connect], %{duration: _},
+                       %{mode: :local, database: "/no/such/folder.db", result: :cannot_open}}
+
+      refused([])
+      assert_received {[:ecto_libsql, :connect], _, %{mode: :unknown, result: :bad_argument}}
+      refused(5)
+      assert_received {[:ecto_libsql, :connect], _, %{mode: :unknown, result: :bad_argument}}
+    end
+
+    test "of settings that could not be had" do
+      open()
+
+      assert_received {[:ecto_libsql, :setting_refused], %{count: 1},
+                       %{name: "journal_mode", asked: "wal", got: "memory"}}
+    end
+
+    test "of waiting for a lock" do
+      path = tmp_path()
+      holder = open(path)
+      q(holder, "BEGIN IMMEDIATE")
+      db = open(path, busy_timeout: 20)
+      err(db, "CREATE TABLE t(a)")
+      assert_received {[:ecto_libsql, :busy], %{duration: _}, %{result: :busy}}
+      EctoLibSql.set_busy_timeout(db, 5000)
+      spawn(fn -> Process.sleep(20) && EctoLibSql.query(holder, "ROLLBACK") end)
+      q(db, "CREATE TABLE t(a)")
+      assert_received {[:ecto_libsql, :busy], %{duration: _}, %{result: :ok}}
+    end
+
+    test "of a call that was given up" do
+      db = open()
+
+      assert %Error{code: :timeout} =
+               err(db, "SELECT length(hex(randomblob(45000000)))", [], timeout: 20)
+
+      assert_received {[:ecto_libsql, :abandoned], %{count: 1}, %{code: :timeout}}
+    end
+  end
+
+  describe "State" do
+    test "detect_mode" do
+      d = &State.detect_mode/1
+      assert d.(database: "x") == :local
+      assert d.(database: "x", sync: true) == :local
+      assert d.(uri: "u", auth_token: "t") == :remote
+      assert d.(uri: "u", auth_token: "t", database: "x") == :remote
+      assert d.(uri: "u", auth_token: "t", sync: true) == :remote
+      assert d.(uri: "u", auth_token: "t", database: "x", sync: true) == :remote_replica
+      assert d.(uri: "u", auth_token: "t", database: "x", sync: false) == :remote_replica
+      assert d.(uri: "u", auth_token: "t", database: "x", sync: nil) == :remote
+      assert d.(uri: "u", database: "x") == :local
+      assert d.(uri: "u") == :remote
+      assert d.([]) == :unknown
+      assert d.(auth_token: "t") == :unknown
+      assert d.(mode: :local, uri: "u", auth_token: "t", database: "x") == :local
+      assert d.(mode: :remote_replica, database: "x") == :remote_replica
+      assert d.(mode: nil, database: "x") == :local
+    end
+
+    test "detect_sync" do
+      assert State.detect_sync(sync: true) == :enable_sync
+      assert State.detect_sync(sync: false) == :disable_sync
+      assert State.detect_sync(sync: nil) == :disable_sync
+      assert State.detect_sync([]) == :disable_sync
+    end
+
+    test "needs a handle" do
+      assert_raise ArgumentError, fn -> struct!(State, []) end
+    end
+  end
+
+  describe "closing" do
+    test "disconnect twice" do
+      db = open()
+      assert :ok = EctoLibSql.disconnect(:any, db)
+      assert :ok = EctoLibSql.disconnect(:any, db)
+      assert %Error{code: :closed} = err(db, "SELECT 1")
+      assert_no_messages()
+    end
+
+    test "rolls back and leaves the file whole" do
+      path = tmp_path()
+      db = open(path)
+      q(db, "CREATE TABLE t(a)")
+      {:ok, db} = EctoLibSql.Native.begin(db)
+      q(db, "INSERT INTO t VALUES (1)")
+      assert :ok = EctoLibSql.close(db)
+      assert all(open(path), "SELECT * FROM t") == []
+      assert_no_messages()
+    end
+
+    test "the last connection takes the WAL away" do
+      path = tmp_path()
+      db = open(path)
+      q(db, "CREATE TABLE t(a)")
+      assert File.exists?(path <> "-wal")
+      :ok = EctoLibSql.close(db)
+      refute File.exists?(path <> "-wal")
+    end
+
+    test "wait: false returns at once, and it is closed all the same" do
+      path = tmp_path()
+      db = open(path)
+      q(db, "CREATE TABLE t(a)")
+      assert :ok = EctoLibSql.close(db, wait: false)
+      assert %Error{code: :closed} = err(db, "SELECT 1")
+      assert :ok = EctoLibSql.close(db, wait: false)
+      eventually(fn -> not File.exists?(path <> "-wal") end)
+      assert_no_messages()
+    end
+
+    test "wait: ms, while a call runs" do
+      db = open()
+      task = Task.async(fn -> EctoLibSql.query(db, endless()) end)
+      eventually(fn -> match?({:error, %Error{code: :timeout}, _}, busy_call(db)) end)
+      assert :ok = EctoLibSql.close(db, wait: 5000)
+      assert {:error, %Error{code: code}, _} = Task.await(task)
+      assert code in [:interrupted, :closed]
+      assert_no_messages()
+    end
+
+    defp busy_call(db), do: EctoLibSql.query(db, "SELECT 1", [], timeout: 5)
+
+    test "what a process held is closed when it dies" do
+      path = tmp_path()
+      q(open(path), "CREATE TABLE t(a)")
+
+      {pid, monitor} =
+        spawn_monitor(fn ->
+          {:ok, db} = EctoLibSql.connect(database: path)
+          {:ok, _db} = EctoLibSql.Native.begin(db, behavior: :immediate)
+        end)
+
+      assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 5000
+      q(open(path), "INSERT INTO t VALUES (1)")
+    end
+  end
+
+  test "ping, checkout" do
+    db = open()
+    assert {:ok, ^db} = EctoLibSql.ping(db)
+    assert {:ok, ^db} = EctoLibSql.checkout(db)
+    EctoLibSql.close(db)
+    assert {:disconnect, %Error{code: :closed}, ^db} = EctoLibSql.ping(db)
+  end
+
+  test "busy_timeout can be set and read" do
+    db = open()
+    assert :ok = EctoLibSql.set_busy_timeout(db, 0)
+    assert EctoLibSql.busy_timeout(db) == 0
+    assert :ok = EctoLibSql.Native.busy_timeout(db, 77)
+    assert EctoLibSql.busy_timeout(db) == 77
+    assert :ok = EctoLibSql.Native.busy_timeout(db)
+    assert EctoLibSql.busy_timeout(db) == 5000
+
+    for wrong <- [-1, 1.5, "1", nil, 0x80000000] do
+      assert {:error, %Error{code: :bad_argument}} = EctoLibSql.set_busy_timeout(db, wrong)
+    end
+
+    EctoLibSql.close(db)
+    assert {:error, %Error{code: :closed}} = EctoLibSql.set_busy_timeout(db, 5)
+  end
+
+  test "facts about the engine and its memory" do
+    assert %{engine: engine, engine_version: "3." <> _, ofd_locks: ofd} = EctoLibSql.core_info()
+    assert engine in ["libsql", "sqlite"]
+    assert is_boolean(ofd)
+    before = EctoLibSql.memory()
+    db = open()
+    assert EctoLibSql.memory().bytes > before.bytes
+    assert %{blocks: blocks, failed: 0} = before
+    assert blocks >= 0
+    :ok = EctoLibSql.close(db)
+  end
+end
