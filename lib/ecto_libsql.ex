@@ -158,6 +158,7 @@ defmodule EctoLibSql do
   def query_one(state, statement, params \\ [], opts \\ []) do
     case Connection.execute(state, text(statement), params, timeout(opts), Connection.one()) do
       {:ok, {_command, _columns, [row], _count, _rowid, _autocommit}, _state} -> {:ok, row}
+      {:ok, _empty_sql, _state} -> {:error, Error.new(:no_row, "there is no statement in the text")}
       {_failed, error, _state} -> {:error, error}
     end
   end
@@ -179,10 +180,13 @@ defmodule EctoLibSql do
           {:ok, Result.t()} | {:error, Error.t()}
   def execute_many(state, sql, rows, opts \\ []) do
     rows = Enum.map(rows, &EctoLibSql.Encoder.params/1)
-    args = [state.conn_id, state.trx_id, IO.iodata_to_binary(sql), rows]
+    sql = IO.iodata_to_binary(sql)
+    args = [state.conn_id, state.trx_id, sql, rows]
 
-    with {:ok, native} <- Connection.timed(:execute_many, args, timeout(opts)),
-         do: {:ok, Result.from_native(native)}
+    case Connection.timed(:execute_many, args, timeout(opts)) do
+      {:ok, native} -> {:ok, Result.from_native(native)}
+      {:error, error} -> {:error, %{error | statement: sql}}
+    end
   end
 
   ## Statements

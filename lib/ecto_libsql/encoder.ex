@@ -16,16 +16,25 @@ defmodule EctoLibSql.Encoder do
           "parameters are a list, a keyword list or a map, but this was given: #{inspect(params)}"
   end
 
-  defp list([]), do: []
+  @doc "Whether a list of parameters is one of names and values."
+  def named?([{tag, _} | rest]) when tag in [:blob, :text], do: Enum.any?(rest, &name?/1)
+  def named?([head | _]), do: name?(head)
+  def named?([]), do: false
 
-  defp list([{tag, _} | _] = params) when is_atom(tag) and tag not in [:blob, :text],
-    do: named(params)
+  # {:blob, _} and {:text, _} may also be parameters of that name; who has others has names.
+  defp name?({tag, _}) when is_binary(tag), do: true
+  defp name?({tag, _}) when is_atom(tag), do: tag not in [:blob, :text]
+  defp name?(_value), do: false
 
-  defp list([head | tail]), do: [value(head) | list(tail)]
+  defp list(params) do
+    if named?(params), do: named(params), else: Enum.map(params, &value/1)
+  end
 
+  # As texts: native code knows an atom's name only if it is Latin-1, and {:text, _} as a value.
   defp named(params) do
     Enum.map(params, fn
-      {name, value} when is_atom(name) or is_binary(name) -> {name, value(value)}
+      {name, value} when is_binary(name) -> {name, value(value)}
+      {name, value} when is_atom(name) -> {Atom.to_string(name), value(value)}
       other -> raise ArgumentError, "a named parameter is {name, value}, not #{inspect(other)}"
     end)
   end

@@ -198,9 +198,16 @@ defmodule EctoLibSql.Native do
   defp run_batch(state, statements, flags) do
     items = for {sql, args} <- statements, do: {IO.iodata_to_binary(sql), Encoder.params(args)}
 
-    with {:ok, results} <-
-           Connection.timed(:batch, [state.conn_id, state.trx_id, items], :infinity, flags),
-         do: {:ok, for(native <- results, do: %{Result.from_native(native) | command: :batch})}
+    case Connection.timed(:batch, [state.conn_id, state.trx_id, items], :infinity, flags) do
+      {:ok, results} ->
+        {:ok, for(native <- results, do: %{Result.from_native(native) | command: :batch})}
+
+      {:error, %{statement_number: nil} = error} ->
+        {:error, error}
+
+      {:error, error} ->
+        {:error, %{error | statement: items |> Enum.at(error.statement_number - 1) |> elem(0)}}
+    end
   end
 
   @doc """
@@ -215,10 +222,12 @@ defmodule EctoLibSql.Native do
   def execute_transactional_batch_sql(state, sql), do: run_text(state, sql, Raw.transaction())
 
   defp run_text(state, sql, flags) do
-    args = [state.conn_id, state.trx_id, IO.iodata_to_binary(sql)]
+    sql = IO.iodata_to_binary(sql)
 
-    with {:ok, results} <- Connection.timed(:batch_sql, args, :infinity, flags),
-         do: {:ok, Enum.map(results, &Raw.map_or_nil/1)}
+    case Connection.timed(:batch_sql, [state.conn_id, state.trx_id, sql], :infinity, flags) do
+      {:ok, results} -> {:ok, Enum.map(results, &Raw.map_or_nil/1)}
+      {:error, error} -> {:error, %{error | statement: sql}}
+    end
   end
 
   ## Counters

@@ -220,7 +220,10 @@ static enum lsq_status run_rows(struct many *many) {
     }
     sqlite3_clear_bindings(many->prepared->stmt);
     if (st != LSQ_OK && many->err != NULL) many->err->statement = number;
-    if (st == LSQ_OK && number == 0 && !lsqi_push_columns(many->prepared->stmt, many->sink, many->ctx))
+    if (st != LSQ_OK || number > 0) return st;
+    /* No rows of parameters: the result is empty, and has its columns. */
+    many->reply->columns = (size_t)sqlite3_column_count(many->prepared->stmt);
+    if (!lsqi_push_columns(many->prepared->stmt, many->sink, many->ctx))
         st = lsqi_error_set(many->err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));
     return st;
 }

@@ -122,18 +122,31 @@ defmodule EctoLibSql.Native.Raw do
       else: refuse("there is no #{what} #{inspect(index)}: the index is out of bounds")
   end
 
-  @doc "Parameters in the statement's order; a name that is missing is nil."
-  def arguments(_conn, _stmt, []), do: []
-  def arguments(_conn, _stmt, [head | _] = args) when not is_tuple(head), do: args
+  @doc "Parameters in the statement's order, of a list or by name."
+  def arguments(conn, stmt, args) when is_list(args) do
+    if Encoder.named?(args), do: by_name(conn, stmt, args), else: args
+  end
 
-  def arguments(conn, stmt, args) do
-    given =
-      Map.new(args, fn {name, value} -> {String.trim_leading(to_string(name), ":"), value} end)
+  def arguments(conn, stmt, args) when is_map(args) and not is_struct(args),
+    do: by_name(conn, stmt, args)
+
+  def arguments(_conn, _stmt, _args), do: refuse("arguments must be a list or a map")
+
+  defp by_name(conn, stmt, args) do
+    given = Map.new(args, fn {name, value} -> {name |> to_string() |> bare(), value} end)
 
     info(conn, stmt, fn _, params ->
-      for name <- params, do: given[name && binary_part(name, 1, byte_size(name) - 1)]
+      names = Enum.map(params, &(&1 || "?"))
+
+      case Enum.find(names, &(not is_map_key(given, bare(&1)))) do
+        nil -> Enum.map(names, &given[bare(&1)])
+        name -> {:error, Error.new(:parameters, "there is no value for parameter #{name}")}
+      end
     end)
   end
+
+  defp bare(<<prefix, name::binary>>) when prefix in ':@$', do: name
+  defp bare(name), do: name
 
   ## Batches
 
