@@ -75,15 +75,33 @@ static bool put_string(struct text *text, const unsigned char *data, size_t len)
 
 /* ---- Numbers ---- */
 
+/* Adds one to the last digit of "d.ddde+x". False where all of them are nines. */
+static bool next_above(char *out) {
+    for (char *at = strchr(out, 'e'); at > out;) {
+        if (*--at == '.') continue;
+        if (*at != '9') {
+            ++*at;
+            return true;
+        }
+        *at = '0';
+    }
+    return false;
+}
+
 /* The shortest digits that read back as value, "ddd" without the point; *exponent is that of the
  * first one. Returns how many. */
 static int shortest(double value, char *digits, int *exponent) {
     char out[40];
     int count = 0;
+    int unused;
+    bool power = frexp(value, &unused) == 0.5;
 
     for (int precision = 0; precision <= 16; precision++) {
         snprintf(out, sizeof(out), "%.*e", precision, value);
         if (strtod(out, NULL) == value) break;
+        /* Above a power of two the next number is twice as far away as below: digits that are not
+         * the nearest ones may still read back. */
+        if (power && precision < 16 && next_above(out) && strtod(out, NULL) == value) break;
     }
     for (const char *at = out; *at != 'e'; at++)
         if (*at != '.') digits[count++] = *at;
@@ -141,24 +159,21 @@ static bool put_integer(struct text *text, ERL_NIF_TERM term) {
 
 static bool put_term(struct text *text, ERL_NIF_TERM term, int depth);
 
+static bool put_name(struct text *text, ERL_NIF_TERM atom) {
+    char name[ATOM_BYTES];
+    size_t len = get_atom_text(text->env, atom, name);
+
+    if (len == SIZE_MAX) return fail(text, "out of memory");
+    return put_string(text, (const unsigned char *)name, len);
+}
+
 static bool put_atom(struct text *text, ERL_NIF_TERM term) {
     const struct atoms *a = &text->state->atoms;
-    unsigned char name[256 * 2];
-    char latin[256];
-    size_t len = 0;
 
     if (term == a->nil || term == a->null) return append_text(text, "null");
     if (term == a->true_) return append_text(text, "true");
     if (term == a->false_) return append_text(text, "false");
-    if (enif_get_atom(text->env, term, latin, sizeof(latin), ERL_NIF_LATIN1) <= 0)
-        return fail(text, "an atom has characters beyond Latin-1");
-    for (const char *at = latin; *at != '\0'; at++) {
-        unsigned char c = (unsigned char)*at;
-
-        if (c >= 0x80) name[len++] = (unsigned char)(0xC0 | c >> 6);
-        name[len++] = c < 0x80 ? c : (unsigned char)(0x80 | (c & 0x3F));
-    }
-    return put_string(text, name, len);
+    return put_name(text, term);
 }
 
 static bool put_list(struct text *text, ERL_NIF_TERM list, int depth) {
@@ -178,14 +193,8 @@ static bool put_list(struct text *text, ERL_NIF_TERM list, int depth) {
 static bool put_key(struct text *text, ERL_NIF_TERM key) {
     ErlNifBinary bin;
 
-    if (enif_is_atom(text->env, key)) {
-        /* nil, true and false are texts here. */
-        char name[8];
-
-        if (enif_get_atom(text->env, key, name, sizeof(name), ERL_NIF_LATIN1) > 0)
-            return put_string(text, (const unsigned char *)name, strlen(name));
-        return put_atom(text, key);
-    }
+    /* nil, true and false are texts here. */
+    if (enif_is_atom(text->env, key)) return put_name(text, key);
     if (!enif_inspect_binary(text->env, key, &bin))
         return fail(text, "a map's keys are texts or atoms");
     return put_string(text, bin.data, bin.size);

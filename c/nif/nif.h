@@ -126,7 +126,6 @@ struct params {
     struct lsq_params params;
     struct lsq_value *values; /* values_inline, or allocated */
     struct lsq_name *names;   /* NULL by position */
-    char *name_texts;         /* of names that are atoms */
     struct lsq_value values_inline[PARAMS_INLINE];
 };
 
@@ -169,6 +168,11 @@ ERL_NIF_TERM make_failure(ErlNifEnv *env, struct nif_state *state, enum lsq_stat
 /* A copy of the binary with a NUL behind it, to be given to enif_free(). False: no binary, with a NUL
  * inside, or no memory. */
 bool get_text(ErlNifEnv *env, ERL_NIF_TERM term, char **text);
+
+enum { ATOM_BYTES = 255 * 4 };
+/* Writes an atom's name to text[0..ATOM_BYTES), UTF-8 without a NUL behind it. Its length, or SIZE_MAX
+ * for what is no atom. */
+size_t get_atom_text(ErlNifEnv *env, ERL_NIF_TERM term, char *text);
 
 /* ---- conn_nif.c, stmt_nif.c ---- */
 

@@ -43,6 +43,46 @@ bool get_text(ErlNifEnv *env, ERL_NIF_TERM term, char **text) {
     return true;
 }
 
+/* The external term format of one atom: version, tag, a length of one byte or two, UTF-8. */
+static size_t atom_from_external(const ErlNifBinary *bin, char *text) {
+    enum { SMALL_ATOM_UTF8 = 119, ATOM_UTF8 = 118 };
+    size_t start = 0;
+    size_t len = 0;
+
+    if (bin->size >= 3 && bin->data[1] == SMALL_ATOM_UTF8) {
+        start = 3;
+        len = bin->data[2];
+    } else if (bin->size >= 4 && bin->data[1] == ATOM_UTF8) {
+        start = 4;
+        len = (size_t)bin->data[2] << 8 | bin->data[3];
+    }
+    if (start == 0 || len > ATOM_BYTES || bin->size - start < len) return SIZE_MAX;
+    memcpy(text, bin->data + start, len);
+    return len;
+}
+
+size_t get_atom_text(ErlNifEnv *env, ERL_NIF_TERM term, char *text) {
+    char latin[256];
+    ErlNifBinary bin;
+    size_t len = 0;
+    int chars = enif_get_atom(env, term, latin, sizeof(latin), ERL_NIF_LATIN1);
+
+    if (chars > 0) { /* with the NUL behind them; there may be one among them */
+        for (int i = 0; i < chars - 1; i++) {
+            unsigned char c = (unsigned char)latin[i];
+
+            if (c >= 0x80) text[len++] = (char)(0xC0 | c >> 6);
+            text[len++] = (char)(c < 0x80 ? c : (0x80 | (c & 0x3F)));
+        }
+        return len;
+    }
+    /* Beyond Latin-1. Before OTP 26 no function gives it but this one. */
+    if (!enif_is_atom(env, term) || !enif_term_to_binary(env, term, &bin)) return SIZE_MAX;
+    len = atom_from_external(&bin, text);
+    enif_release_binary(&bin);
+    return len;
+}
+
 /* ---- Errors ---- */
 
 static ERL_NIF_TERM make_columns(ErlNifEnv *env, const char *columns) {
@@ -184,13 +224,15 @@ static void say_value(ErlNifEnv *env, ERL_NIF_TERM term, unsigned number, char *
     snprintf(why, 256, "parameter %u cannot be stored: %s", number, shown);
 }
 
-enum { NAME_MAX_BYTES = 256 }; /* an atom has at most 255 characters */
-
 /* {name, value} with a name that is a binary or an atom. */
-static bool get_named(ErlNifEnv *env, ERL_NIF_TERM term, struct lsq_name *name, char *text,
+static bool get_named(ErlNifEnv *env, ERL_NIF_TERM term, struct lsq_name *name,
                       ERL_NIF_TERM *value) {
     const ERL_NIF_TERM *parts;
     ErlNifBinary bin;
+    char room[ATOM_BYTES];
+    unsigned char *text;
+    ERL_NIF_TERM kept;
+    size_t len;
     int arity;
 
     if (!enif_get_tuple(env, term, &arity, &parts) || arity != 2) return false;
@@ -199,8 +241,11 @@ static bool get_named(ErlNifEnv *env, ERL_NIF_TERM term, struct lsq_name *name, 
         *name = (struct lsq_name){.text = (const char *)bin.data, .len = bin.size};
         return true;
     }
-    if (enif_get_atom(env, parts[0], text, NAME_MAX_BYTES, ERL_NIF_LATIN1) <= 0) return false;
-    *name = (struct lsq_name){.text = text, .len = strlen(text)};
+    len = get_atom_text(env, parts[0], room);
+    if (len == SIZE_MAX) return false;
+    text = enif_make_new_binary(env, len, &kept); /* the environment's */
+    if (len > 0) memcpy(text, room, len);
+    *name = (struct lsq_name){.text = (const char *)text, .len = len};
     return true;
 }
 
@@ -220,12 +265,8 @@ static bool is_named(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list)
 static bool params_room(struct params *params, unsigned count, bool named, char *why) {
     params->values = params->values_inline;
     if (count > PARAMS_INLINE) params->values = enif_alloc(count * sizeof(*params->values));
-    if (named && params->values != NULL) {
-        params->names = enif_alloc((count + 1) * sizeof(*params->names));
-        params->name_texts = enif_alloc((size_t)count * NAME_MAX_BYTES + 1);
-    }
-    if (params->values != NULL && (!named || (params->names != NULL && params->name_texts != NULL)))
-        return true;
+    if (named) params->names = enif_alloc((count + 1) * sizeof(*params->names));
+    if (params->values != NULL && (!named || params->names != NULL)) return true;
     snprintf(why, 256, "out of memory for %u parameters", count);
     return false;
 }
@@ -238,7 +279,6 @@ bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list,
 
     params->values = NULL;
     params->names = NULL;
-    params->name_texts = NULL;
     if (!enif_get_list_length(env, list, &count)) {
         snprintf(why, 256, "the parameters are not a list");
         return false;
@@ -254,8 +294,7 @@ bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list,
 
         enif_get_list_cell(env, list, &head, &list);
         value = head;
-        if (named && !get_named(env, head, &params->names[i],
-                                &params->name_texts[(size_t)i * NAME_MAX_BYTES], &value)) {
+        if (named && !get_named(env, head, &params->names[i], &value)) {
             snprintf(why, 256, "parameter %u has no name, but the first one has", i + 1);
             return false;
         }
@@ -272,7 +311,6 @@ bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list,
 void params_release(struct params *params) {
     if (params->values != params->values_inline) enif_free(params->values);
     enif_free(params->names);
-    enif_free(params->name_texts);
 }
 
 /* ---- Rows ---- */

@@ -1,0 +1,1009 @@
+defmodule EctoLibSql.NIF.ContractTest do
+  # What lib/ecto_libsql/nif.ex says of each function.
+  use EctoLibSql.Case, async: false
+
+  import EctoLibSql.NIFHelp
+
+  alias EctoLibSql.{Call, NIF}
+
+  setup do
+    conn = connect(tmp_path())
+    execute!(conn, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    %{conn: conn}
+  end
+
+  defp fill(conn, count) do
+    execute!(
+      conn,
+      "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT ?) INSERT INTO t(b) SELECT x FROM c",
+      [count]
+    )
+  end
+
+  defp prepare!(conn, sql) do
+    {:ok, stmt} = NIF.prepare(conn, sql)
+    stmt
+  end
+
+  describe "execute" do
+    test "gives columns and rows of each kind of statement", %{conn: conn} do
+      run = fn sql, params -> NIF.execute(conn, nil, sql, params, 0, 0) end
+
+      assert run.("INSERT INTO t(b) VALUES (?), (?)", [1, "x"]) ==
+               {:ok, {:insert, nil, nil, 2, 2, true}}
+
+      assert run.("SELECT a, b AS c FROM t", []) ==
+               {:ok, {:select, ["a", "c"], [[1, 1], [2, "x"]], 2, 2, true}}
+
+      assert run.("INSERT INTO t(b) VALUES (2.5) RETURNING b, a", []) ==
+               {:ok, {:insert, ["b", "a"], [[2.5, 3]], 1, 3, true}}
+
+      assert run.("UPDATE t SET b = NULL WHERE a > 1", []) ==
+               {:ok, {:update, nil, nil, 2, 3, true}}
+
+      assert run.("DELETE FROM t WHERE a = 1", []) == {:ok, {:delete, nil, nil, 1, 3, true}}
+      assert run.("WITH c AS (SELECT 1) SELECT * FROM c", []) |> elem(1) |> elem(0) == :select
+
+      assert run.("WITH c AS (SELECT 9) DELETE FROM t WHERE a IN c", []) |> elem(1) |> elem(0) ==
+               :delete
+
+      assert {:create, nil, nil, 0, 3, true} = execute!(conn, "CREATE INDEX i ON t(b)")
+      assert {:create, nil, nil, 0, 3, true} = execute!(conn, "DROP INDEX i")
+
+      assert {:pragma, ["journal_mode"], [["wal"]], 1, 3, true} =
+               execute!(conn, "PRAGMA journal_mode")
+
+      assert {:begin, nil, nil, 0, 3, false} = execute!(conn, "BEGIN")
+      assert {:rollback, nil, nil, 0, 3, true} = execute!(conn, "ROLLBACK")
+      assert {:other, nil, nil, 0, 3, true} = execute!(conn, " -- nothing")
+      assert {:other, nil, nil, 0, 3, true} = execute!(conn, "")
+    end
+
+    test "has columns for no rows", %{conn: conn} do
+      for _ <- 1..5, flags <- [0, 1] do
+        assert NIF.execute(conn, nil, "SELECT a, b FROM t WHERE 0", [], 0, flags) ==
+                 {:ok, {:select, ["a", "b"], [], 0, 0, true}}
+      end
+
+      assert NIF.execute(conn, nil, "UPDATE t SET b = 1 RETURNING a", [], 0, 0) ==
+               {:ok, {:update, ["a"], [], 0, 0, true}}
+
+      assert NIF.execute(conn, nil, "DELETE FROM t", [], 0, 0) ==
+               {:ok, {:delete, nil, nil, 0, 0, true}}
+    end
+
+    test "gives the same on every way to the engine", %{conn: conn} do
+      fill(conn, 100)
+      sql = "SELECT a, b, a * 1.5, 'ä' || b, x'00ff', NULL FROM t WHERE a <= ? ORDER BY a"
+      {:ok, expected} = NIF.execute(conn, nil, sql, [50], 0, 0)
+      assert elem(expected, 3) == 50
+      for _ <- 1..10, do: assert({:ok, expected} == NIF.execute(conn, nil, sql, [50], 0, 1))
+
+      ref = make_ref()
+      assert NIF.submit(conn, ref, :execute, [conn, nil, sql, [50], 0, 0]) == :ok
+      assert answer(ref) == {:ok, expected}
+
+      stmt = prepare!(conn, sql)
+      for _ <- 1..10, do: assert({:ok, expected} == NIF.stmt_execute(conn, nil, stmt, [50], 0, 1))
+      assert {:ok, %{fast_runs: fast}} = NIF.info(conn, true)
+      assert fast > 0
+    end
+
+    test "gives what went in", %{conn: conn} do
+      values = [
+        nil,
+        0,
+        -1,
+        9_223_372_036_854_775_807,
+        -9_223_372_036_854_775_808,
+        0.0,
+        1.5,
+        -1.0e300,
+        5.0e-324,
+        "",
+        "text",
+        "ä€😀",
+        "a" <> <<0>> <> "b",
+        <<255, 0, 1>>,
+        :infinity,
+        :neg_infinity,
+        String.duplicate("x", 100_000)
+      ]
+
+      for value <- values, flags <- [0, 1, 1, 1, 1, 1] do
+        assert {:ok, {:select, ["v"], [[^value]], 1, _, true}} =
+                 NIF.execute(conn, nil, "SELECT ? AS v", [value], 0, flags)
+      end
+
+      for {given, type, value} <- [
+            {true, "integer", 1},
+            {false, "integer", 0},
+            {{:blob, "text"}, "blob", "text"},
+            {{:blob, [1, [2, "3"], <<255>>]}, "blob", <<1, 2, ?3, 255>>},
+            {{:blob, []}, "blob", ""},
+            {{:text, "text"}, "text", "text"},
+            {"text", "text", "text"},
+            {<<128>>, "blob", <<128>>},
+            {1.0, "real", 1.0},
+            {nil, "null", nil}
+          ] do
+        assert rows!(conn, "SELECT typeof(?1), ?1", [given]) == [[type, value]]
+      end
+    end
+
+    test "binds by name", %{conn: conn} do
+      sql = "SELECT :a, @b, $c, :a"
+
+      for params <- [
+            [{:a, 1}, {:b, 2}, {:c, 3}],
+            [{"c", 3}, {"b", 2}, {"a", 1}],
+            [{":a", 1}, {"@b", 2}, {"$c", 3}, {"more", 4}],
+            [{:a, 1}, {"b", 2}, {:c, 3}, {:"no parameter", 5}]
+          ] do
+        assert rows!(conn, sql, params) == [[1, 2, 3, 1]]
+      end
+
+      assert {:error, {:parameters, _, message, _, _, _, _, _}} =
+               NIF.execute(conn, nil, sql, [{:a, 1}, {:b, 2}], 0, 0)
+
+      assert message =~ "$c"
+    end
+
+    test "binds by names that are not ASCII", %{conn: conn} do
+      assert rows!(conn, "SELECT :é, @жд, $ß€", [{:é, 1}, {:жд, 2}, {:"ß€", 3}]) == [[1, 2, 3]]
+      assert rows!(conn, "SELECT :é, @жд", [{"жд", 2}, {"é", 1}]) == [[1, 2]]
+      long = String.duplicate("é", 255)
+      assert rows!(conn, "SELECT :#{long}", [{String.to_atom(long), 1}]) == [[1]]
+    end
+
+    test "does not cut a name at a NUL", %{conn: conn} do
+      assert code(NIF.execute(conn, nil, "SELECT :a", [{:"a\0b", 1}], 0, 0)) == :parameters
+      assert code(NIF.execute(conn, nil, "SELECT :a", [{"a\0b", 1}], 0, 0)) == :parameters
+    end
+
+    test "with exactly one row", %{conn: conn} do
+      fill(conn, 3)
+      one = fn sql -> NIF.execute(conn, nil, sql, [], 0, 8) end
+      assert {:ok, {:select, ["a"], [[2]], 1, 3, true}} = one.("SELECT a FROM t WHERE a = 2")
+      assert code(one.("SELECT a FROM t WHERE a = 9")) == :no_row
+      assert code(one.("SELECT a FROM t")) == :many_rows
+      assert code(one.("DELETE FROM t RETURNING a")) == :many_rows
+      assert rows!(conn, "SELECT count(*) FROM t") == [[3]]
+    end
+
+    test "says :async for what is long, and has done nothing", %{conn: conn} do
+      assert NIF.execute(conn, nil, endless(), [], 0, 0) == :async
+      assert NIF.execute(conn, nil, "CREATE TABLE u(a)", [], 0, 1) == :async
+      assert rows!(conn, "SELECT count(*) FROM sqlite_schema WHERE name = 'u'") == [[0]]
+    end
+
+    test "keeps its time-out", %{conn: conn} do
+      ref = make_ref()
+      assert NIF.submit(conn, ref, :execute, [conn, nil, endless(), [], 50, 0]) == :ok
+      assert code(answer(ref)) == :timeout
+      assert code(NIF.execute(conn, nil, "SELECT 1", [], -1, 0)) == :bad_argument
+    end
+
+    test "says what was wrong", %{conn: conn} do
+      assert {:error, {:sql, 1, "near \"SELEC\": syntax error", 0, nil, false, :none, nil}} =
+               NIF.execute(conn, nil, "SELEC 1", [], 0, 0)
+
+      assert {:error, {:sql, 1, "no such column: nope", 10, nil, false, :none, nil}} =
+               NIF.execute(conn, nil, "SELECT a, nope FROM t", [], 0, 0)
+    end
+
+    test "names the constraint that failed", %{conn: conn} do
+      for sql <- [
+            "CREATE TABLE p(id INTEGER PRIMARY KEY, u, v, UNIQUE(u, v))",
+            "CREATE TABLE k(id INTEGER PRIMARY KEY, n NOT NULL, p REFERENCES p(id), " <>
+              "CONSTRAINT positive CHECK (n > 0))",
+            "CREATE UNIQUE INDEX k_n ON k(n)",
+            "INSERT INTO p VALUES (1, 2, 3)",
+            "INSERT INTO k VALUES (1, 1, 1)"
+          ],
+          do: execute!(conn, sql)
+
+      failed = fn sql ->
+        {:error, {:constraint, _, _, _, _, false, :none, constraint}} =
+          NIF.execute(conn, nil, sql, [], 0, 0)
+
+        constraint
+      end
+
+      assert {:unique, "p", ["u", "v"], _} = failed.("INSERT INTO p VALUES (2, 2, 3)")
+      assert {:unique, "k", ["n"], _} = failed.("INSERT INTO k VALUES (2, 1, 1)")
+      assert {:primary_key, "p", ["id"], nil} = failed.("INSERT INTO p VALUES (1, 1, 1)")
+      assert {:not_null, "k", ["n"], nil} = failed.("INSERT INTO k VALUES (2, NULL, 1)")
+      assert {:check, _, [], "positive"} = failed.("INSERT INTO k VALUES (2, -1, 1)")
+      assert {:foreign_key, _, _, _} = failed.("INSERT INTO k VALUES (2, 2, 7)")
+    end
+
+    test "never waits for another connection's lock", %{conn: conn} do
+      [[_, _, path]] = rows!(conn, "PRAGMA database_list")
+      other = connect(path)
+      {:ok, trx} = NIF.begin(other, :immediate, 0, 0)
+
+      assert {:error, {:busy, _, _, nil, nil, true, :none, nil}} =
+               NIF.execute(conn, nil, "INSERT INTO t(b) VALUES (1)", [], 0, 0)
+
+      assert {:error, {:busy, _, _, nil, nil, true, :none, nil}} = NIF.begin(conn, :immediate, 0, 0)
+      assert NIF.rollback(other, trx) == :ok
+      assert {:ok, _} = NIF.execute(conn, nil, "INSERT INTO t(b) VALUES (1)", [], 0, 0)
+    end
+  end
+
+  describe "many" do
+    test "execute_many runs all rows or none", %{conn: conn} do
+      many = fn rows ->
+        NIF.execute_many(conn, nil, "INSERT INTO t(a, b) VALUES (?, ?)", rows, 0, 0)
+      end
+
+      assert many.([[1, "a"], [2, "b"]]) == {:ok, {:insert, nil, nil, 2, 2, true}}
+      assert {:error, {:constraint, _, _, _, 2, _, _, _}} = many.([[3, 1], [1, 1]])
+      assert {:error, {:parameters, _, _, _, 3, _, _, _}} = many.([[3, 1], [4, 1], [5, self()]])
+      assert {:error, {:parameters, _, _, _, 1, _, _, _}} = many.([:x])
+      assert many.([]) |> elem(1) |> elem(3) == 0
+      assert rows!(conn, "SELECT count(*) FROM t") == [[2]]
+
+      assert {:ok, {:insert, ["b"], [[7], [8]], 2, _, true}} =
+               NIF.execute_many(
+                 conn,
+                 nil,
+                 "INSERT INTO t(b) VALUES (:v) RETURNING b",
+                 [[v: 7], [{"v", 8}]],
+                 0,
+                 0
+               )
+
+      long = for i <- 1..3000, do: [nil, i]
+      assert many.(long) == :async
+      ref = make_ref()
+      sql = "INSERT INTO t(a, b) VALUES (?, ?)"
+      assert NIF.submit(conn, ref, :execute_many, [conn, nil, sql, long, 0, 0]) == :ok
+      assert {:ok, {:insert, nil, nil, 3000, _, true}} = answer(ref)
+    end
+
+    test "batch answers each statement, to the first error", %{conn: conn} do
+      insert = {"INSERT INTO t(b) VALUES (?)", [5]}
+
+      assert NIF.batch(
+               conn,
+               nil,
+               [insert, {"SELECT b FROM t WHERE a = :a", [a: 1]}, {"", []}],
+               0,
+               0
+             ) ==
+               {:ok,
+                [
+                  {:insert, nil, nil, 1, 1, true},
+                  {:select, ["b"], [[5]], 1, 1, true},
+                  {:other, nil, nil, 0, 1, true}
+                ]}
+
+      assert NIF.batch(conn, nil, [], 0, 0) == {:ok, []}
+
+      assert {:error, {:sql, _, _, _, 2, _, _, _}} =
+               NIF.batch(conn, nil, [insert, {"nonsense", []}, insert], 0, 0)
+
+      assert rows!(conn, "SELECT count(*) FROM t") == [[2]]
+
+      assert {:error, {:sql, _, _, _, 2, _, _, _}} =
+               NIF.batch(conn, nil, [insert, {"nonsense", []}], 0, 16)
+
+      assert rows!(conn, "SELECT count(*) FROM t") == [[2]]
+      assert NIF.status(conn) == :idle
+
+      {:ok, trx} = NIF.begin(conn, :deferred, 0, 0)
+      assert code(NIF.batch(conn, trx, [insert], 0, 16)) == :in_transaction
+      assert {:ok, [_]} = NIF.batch(conn, trx, [insert], 0, 0)
+      assert NIF.rollback(conn, trx) == :ok
+    end
+
+    test "batch_sql runs a text", %{conn: conn} do
+      assert NIF.batch_sql(conn, nil, "INSERT INTO t(b) VALUES (1);; SELECT b FROM t -- end", 0, 0) ==
+               {:ok, [{:insert, nil, nil, 1, 1, true}, {:select, ["b"], [[1]], 1, 1, true}]}
+
+      assert NIF.batch_sql(conn, nil, " ; -- nothing", 0, 0) == {:ok, []}
+
+      assert {:error, {:sql, _, _, _, 2, _, _, _}} =
+               NIF.batch_sql(conn, nil, "INSERT INTO t(b) VALUES (2); nonsense", 0, 16)
+
+      assert rows!(conn, "SELECT count(*) FROM t") == [[1]]
+
+      assert {:ok, [{:begin, nil, nil, 0, _, false}]} = NIF.batch_sql(conn, nil, "BEGIN", 0, 0)
+      assert {:transaction, trx} = NIF.status(conn)
+      assert NIF.rollback(conn, trx) == :ok
+
+      long = "SELECT 1; -- " <> String.duplicate("x", 70_000)
+      assert NIF.batch_sql(conn, nil, long, 0, 0) == :async
+
+      assert {:ok, [{:select, ["1"], [[1]], 1, _, true}]} =
+               Call.timed(:batch_sql, [conn, nil, long], :infinity)
+    end
+  end
+
+  describe "transactions" do
+    test "have numbers, of which only the open one is good", %{conn: conn} do
+      assert NIF.status(conn) == :idle
+      insert = fn trx -> NIF.execute(conn, trx, "INSERT INTO t(b) VALUES (1)", [], 0, 0) end
+
+      for kind <- [:deferred, :immediate, :exclusive] do
+        assert {:ok, trx} = NIF.begin(conn, kind, 0, 0)
+        assert is_integer(trx) and trx > 0
+        assert NIF.status(conn) == {:transaction, trx}
+        assert {:ok, {:insert, nil, nil, 1, _, false}} = insert.(trx)
+        assert {:ok, {:insert, nil, nil, 1, _, false}} = insert.(nil)
+        assert code(NIF.begin(conn, kind, 0, 0)) == :in_transaction
+        assert code(insert.(trx + 1)) == :no_transaction
+        assert code(insert.(0)) in [:no_transaction, :wrong_connection]
+        assert NIF.commit(conn, trx, 0, 0) == :ok
+        assert NIF.status(conn) == :idle
+        assert code(insert.(trx)) == :no_transaction
+        assert code(NIF.commit(conn, trx, 0, 0)) == :no_transaction
+        assert code(NIF.rollback(conn, trx)) == :no_transaction
+        {:ok, next} = NIF.begin(conn, kind, 0, 0)
+        assert next != trx
+        assert code(insert.(trx)) == :no_transaction
+        assert NIF.rollback(conn, nil) == :ok
+      end
+
+      assert rows!(conn, "SELECT count(*) FROM t") == [[6]]
+      assert code(NIF.commit(conn, nil, 0, 0)) == :no_transaction
+      assert code(NIF.rollback(conn, nil)) == :no_transaction
+    end
+
+    test "that only read refuse to write", %{conn: conn} do
+      {:ok, trx} = NIF.begin(conn, :read, 0, 0)
+      assert code(NIF.execute(conn, trx, "INSERT INTO t(b) VALUES (1)", [], 0, 0)) == :readonly
+      assert {:ok, _} = NIF.execute(conn, trx, "SELECT * FROM t", [], 0, 0)
+      assert NIF.commit(conn, trx, 0, 0) == :ok
+      assert {:ok, _} = NIF.execute(conn, nil, "INSERT INTO t(b) VALUES (1)", [], 0, 0)
+    end
+
+    test "of another connection are not taken", %{conn: conn} do
+      other = connect(tmp_path())
+      {:ok, foreign} = NIF.begin(other, :deferred, 0, 0)
+      {:ok, stmt} = NIF.prepare(conn, "SELECT 1")
+
+      for answer <- [
+            NIF.execute(conn, foreign, "SELECT 1", [], 0, 0),
+            NIF.execute(conn, foreign, "SELECT 1", [], 0, 1),
+            NIF.execute_many(conn, foreign, "SELECT 1", [[]], 0, 0),
+            NIF.batch(conn, foreign, [{"SELECT 1", []}], 0, 0),
+            NIF.batch_sql(conn, foreign, "SELECT 1", 0, 0),
+            NIF.stmt_execute(conn, foreign, stmt, [], 0, 0),
+            NIF.cursor_start(conn, foreign, stmt, []),
+            NIF.savepoint(conn, foreign, "s"),
+            NIF.release(conn, foreign, "s"),
+            NIF.rollback_to(conn, foreign, "s"),
+            NIF.commit(conn, foreign, 0, 0),
+            NIF.rollback(conn, foreign)
+          ] do
+        assert code(answer) == :wrong_connection
+      end
+
+      assert NIF.status(conn) == :idle
+      assert NIF.status(other) == {:transaction, foreign}
+      assert NIF.rollback(other, foreign) == :ok
+    end
+
+    test "that the engine or SQL ended are known to be over", %{conn: conn} do
+      {:ok, trx} = NIF.begin(conn, :deferred, 0, 0)
+      execute!(conn, "ROLLBACK")
+      assert NIF.status(conn) == :idle
+      assert code(NIF.execute(conn, trx, "SELECT 1", [], 0, 0)) == :no_transaction
+
+      {:ok, trx} = NIF.begin(conn, :deferred, 0, 0)
+      assert {:ok, _} = NIF.execute(conn, trx, "INSERT INTO t VALUES (1, 1)", [], 0, 0)
+
+      assert code(NIF.execute(conn, trx, "INSERT OR ROLLBACK INTO t VALUES (1, 1)", [], 0, 0)) ==
+               :constraint
+
+      assert NIF.status(conn) == :idle
+      assert code(NIF.commit(conn, trx, 0, 0)) == :no_transaction
+
+      # An interrupted write takes the transaction along.
+      {:ok, trx} = NIF.begin(conn, :immediate, 0, 0)
+      ref = make_ref()
+
+      sql =
+        "INSERT INTO t(b) WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT x FROM c"
+
+      :ok = NIF.submit(conn, ref, :execute, [conn, trx, sql, [], 100, 0])
+      assert code(answer(ref)) == :timeout
+      assert NIF.status(conn) == :idle
+      assert rows!(conn, "SELECT count(*) FROM t") == [[0]]
+    end
+
+    test "have savepoints", %{conn: conn} do
+      {:ok, trx} = NIF.begin(conn, :deferred, 0, 0)
+      insert = fn -> {:ok, _} = NIF.execute(conn, trx, "INSERT INTO t(b) VALUES (1)", [], 0, 0) end
+      insert.()
+      assert NIF.savepoint(conn, trx, ~s(na"me 'ü')) == :ok
+      insert.()
+      assert NIF.rollback_to(conn, trx, ~s(na"me 'ü')) == :ok
+      insert.()
+      assert NIF.release(conn, trx, ~s(na"me 'ü')) == :ok
+      assert code(NIF.release(conn, trx, ~s(na"me 'ü'))) == :error
+      assert code(NIF.rollback_to(conn, trx, "none")) == :error
+      assert code(NIF.savepoint(conn, trx, "")) == :bad_argument
+      assert code(NIF.savepoint(conn, trx, "a\0")) == :bad_argument
+      assert NIF.commit(conn, trx, 0, 0) == :ok
+      assert rows!(conn, "SELECT count(*) FROM t") == [[2]]
+
+      # Outside a transaction one is opened.
+      assert NIF.savepoint(conn, nil, "s") == :ok
+      assert {:transaction, trx} = NIF.status(conn)
+      assert NIF.release(conn, trx, "s") == :ok
+      assert NIF.status(conn) == :idle
+    end
+
+    test "status is not kept waiting, and knows what the last call left", %{conn: conn} do
+      {:ok, trx} = NIF.begin(conn, :deferred, 0, 0)
+      ref = start_endless(conn)
+      assert NIF.status(conn) == {:transaction, trx}
+      assert NIF.cancel(conn, ref) == :cancelled
+      eventually(fn -> NIF.rollback(conn, trx) == :ok end)
+      assert NIF.status(conn) == :idle
+    end
+  end
+
+  describe "statements" do
+    test "say what they are", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT a, b AS bb, 1 + 1 FROM t WHERE a > :x AND b <> ? AND a < $y")
+
+      assert NIF.stmt_info(conn, stmt) ==
+               {:ok,
+                {[
+                   {"a", "main", "t", "a", "INTEGER"},
+                   {"bb", "main", "t", "b", nil},
+                   {"1 + 1", nil, nil, nil, nil}
+                 ], [":x", nil, "$y"], true}}
+
+      assert {:ok, {[], [], false}} = NIF.stmt_info(conn, prepare!(conn, "DELETE FROM t"))
+      execute!(conn, "CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM t; END")
+      assert {:ok, {[], [], false}} = NIF.stmt_info(conn, prepare!(conn, "COMMIT"))
+    end
+
+    test "run again and again, after changes of the schema too", %{conn: conn} do
+      insert = prepare!(conn, "INSERT INTO t(b) VALUES (?)")
+      select = prepare!(conn, "SELECT * FROM t WHERE b = ?")
+
+      for i <- 1..5 do
+        assert NIF.stmt_execute(conn, nil, insert, [i], 0, 1) ==
+                 {:ok, {:insert, nil, nil, 1, i, true}}
+
+        assert NIF.stmt_execute(conn, nil, select, [i], 0, 1) ==
+                 {:ok, {:select, ["a", "b"], [[i, i]], 1, i, true}}
+      end
+
+      execute!(conn, "ALTER TABLE t ADD COLUMN c DEFAULT 'new'")
+
+      assert {:ok, {:select, ["a", "b", "c"], [[1, 1, "new"]], 1, 5, true}} =
+               NIF.stmt_execute(conn, nil, select, [1], 0, 1)
+
+      assert {:ok, {[_, _, {"c", "main", "t", "c", _}], [nil], true}} = NIF.stmt_info(conn, select)
+      assert NIF.stmt_reset(conn, select) == :ok
+      assert code(NIF.stmt_execute(conn, nil, select, [], 0, 0)) == :parameters
+      assert code(NIF.stmt_execute(conn, nil, select, [1, 2], 0, 0)) == :parameters
+    end
+
+    test "are refused where the text is not one statement", %{conn: conn} do
+      for sql <- ["", " -- none", "SELECT 1; SELECT 2", "SELECT 1\0", <<255>>] do
+        assert code(NIF.prepare(conn, sql)) == :bad_argument
+      end
+
+      assert code(NIF.prepare(conn, "nonsense")) == :sql
+      assert code(NIF.prepare(conn, "SELECT * FROM nowhere")) == :sql
+      assert {:ok, _} = NIF.prepare(conn, "SELECT 1; -- end")
+    end
+
+    test "are :closed once finalized", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT 1")
+      assert NIF.stmt_finalize(stmt) == :ok
+      assert NIF.stmt_finalize(stmt) == :ok
+      assert NIF.stmt_interrupt(stmt) == :ok
+
+      for answer <- stmt_calls(conn, stmt), do: assert(code(answer) == :closed)
+    end
+
+    test "of another connection are not taken", %{conn: conn} do
+      stmt = prepare!(connect(tmp_path()), "SELECT 1")
+      for answer <- stmt_calls(conn, stmt), do: assert(code(answer) == :wrong_connection)
+    end
+
+    test "are finalized only when their run is over", %{conn: conn} do
+      stmt = prepare!(conn, endless())
+      ref = make_ref()
+      :ok = NIF.submit(conn, ref, :stmt_execute, [conn, nil, stmt, [], 0, 0])
+      await_in_use(conn)
+      assert NIF.stmt_finalize(stmt) == :ok
+      Process.sleep(20)
+      assert mailbox() == []
+      assert NIF.stmt_interrupt(stmt) == :ok
+      assert_receive {^ref, :interrupting}, 5000
+      assert code(answer(ref)) == :interrupted
+      assert code(NIF.stmt_reset(conn, stmt)) == :closed
+    end
+
+    test "interrupts of one do not stop another", %{conn: conn} do
+      stmt = prepare!(conn, endless())
+      other = prepare!(conn, "SELECT 1")
+      ref = make_ref()
+      :ok = NIF.submit(conn, ref, :stmt_execute, [conn, nil, stmt, [], 0, 0])
+      await_in_use(conn)
+      assert NIF.stmt_interrupt(other) == :ok
+      Process.sleep(50)
+      assert mailbox() == []
+      assert NIF.stmt_interrupt(stmt) == :ok
+      assert_receive {^ref, :interrupting}, 5000
+      assert code(answer(ref)) == :interrupted
+      assert {:ok, _} = NIF.stmt_execute(conn, nil, other, [], 0, 1)
+      assert mailbox() == []
+    end
+  end
+
+  defp stmt_calls(conn, stmt) do
+    [
+      NIF.stmt_execute(conn, nil, stmt, [], 0, 0),
+      NIF.stmt_execute(conn, nil, stmt, [], 0, 1),
+      NIF.stmt_reset(conn, stmt),
+      NIF.stmt_info(conn, stmt),
+      NIF.cursor_start(conn, nil, stmt, []),
+      NIF.cursor_fetch(conn, stmt, 1, 0, 0)
+    ]
+  end
+
+  describe "cursors" do
+    test "give their rows in pieces", %{conn: conn} do
+      fill(conn, 5)
+      stmt = prepare!(conn, "SELECT a FROM t WHERE a > ? ORDER BY a")
+      assert code(NIF.cursor_fetch(conn, stmt, 2, 0, 0)) == :misuse
+      assert NIF.cursor_start(conn, nil, stmt, [0]) == :ok
+      assert NIF.cursor_fetch(conn, stmt, 2, 0, 0) == {:ok, {["a"], [[1], [2]], 2, false}}
+      assert NIF.cursor_fetch(conn, stmt, 2, 0, 0) == {:ok, {["a"], [[3], [4]], 2, false}}
+      assert NIF.cursor_fetch(conn, stmt, 2, 0, 0) == {:ok, {["a"], [[5]], 1, true}}
+      assert code(NIF.cursor_fetch(conn, stmt, 2, 0, 0)) == :misuse
+
+      assert NIF.cursor_start(conn, nil, stmt, [4]) == :ok
+      assert NIF.cursor_fetch(conn, stmt, 1, 0, 0) |> elem(1) |> elem(1) == [[5]]
+      assert NIF.cursor_start(conn, nil, stmt, [2]) == :ok
+      assert NIF.cursor_fetch(conn, stmt, 100, 0, 0) == {:ok, {["a"], [[3], [4], [5]], 3, true}}
+      assert NIF.cursor_start(conn, nil, stmt, [100]) == :ok
+      assert NIF.cursor_fetch(conn, stmt, 100, 0, 0) == {:ok, {["a"], [], 0, true}}
+      assert code(NIF.cursor_start(conn, nil, stmt, [])) == :parameters
+      assert code(NIF.cursor_start(conn, nil, stmt, [self()])) == :parameters
+      assert code(NIF.cursor_fetch(conn, stmt, 0, 0, 0)) == :bad_argument
+    end
+
+    test "keep copies of their parameters", %{conn: conn} do
+      fill(conn, 3)
+      stmt = prepare!(conn, "SELECT ? || a FROM t ORDER BY a")
+      assert NIF.cursor_start(conn, nil, stmt, [String.duplicate("x", 1000)]) == :ok
+      :erlang.garbage_collect()
+      expected = for i <- 1..3, do: [String.duplicate("x", 1000) <> Integer.to_string(i)]
+      assert {:ok, {_, [first], 1, false}} = NIF.cursor_fetch(conn, stmt, 1, 0, 0)
+      :erlang.garbage_collect()
+      assert {:ok, {_, rest, 2, true}} = NIF.cursor_fetch(conn, stmt, 10, 0, 0)
+      assert [first | rest] == expected
+    end
+
+    test "that write have written at the first fetch", %{conn: conn} do
+      fill(conn, 4)
+      stmt = prepare!(conn, "UPDATE t SET b = -a RETURNING b")
+      assert NIF.cursor_start(conn, nil, stmt, []) == :ok
+      assert {:ok, {["b"], [[-1]], 1, false}} = NIF.cursor_fetch(conn, stmt, 1, 0, 0)
+      assert rows!(conn, "SELECT sum(b) FROM t") == [[-10]]
+      assert {:ok, {["b"], [[-2], [-3], [-4]], 3, true}} = NIF.cursor_fetch(conn, stmt, 9, 0, 0)
+    end
+
+    test "end by reset, and let others run between", %{conn: conn} do
+      fill(conn, 10)
+      one = prepare!(conn, "SELECT a FROM t ORDER BY a")
+      two = prepare!(conn, "SELECT -a FROM t ORDER BY a")
+      assert NIF.cursor_start(conn, nil, one, []) == :ok
+      assert NIF.cursor_start(conn, nil, two, []) == :ok
+
+      for i <- 1..4 do
+        assert {:ok, {_, [[^i]], 1, false}} = NIF.cursor_fetch(conn, one, 1, 0, 0)
+        assert {:ok, {_, [[j]], 1, false}} = NIF.cursor_fetch(conn, two, 1, 0, 0)
+        assert j == -i
+      end
+
+      assert NIF.stmt_reset(conn, one) == :ok
+      assert code(NIF.cursor_fetch(conn, one, 1, 0, 0)) == :misuse
+      assert {:ok, {_, [[-5]], 1, false}} = NIF.cursor_fetch(conn, two, 1, 0, 0)
+    end
+
+    test "are interrupted", %{conn: conn} do
+      stmt = prepare!(conn, endless())
+      assert NIF.cursor_start(conn, nil, stmt, []) == :ok
+      ref = make_ref()
+      :ok = NIF.submit(conn, ref, :cursor_fetch, [conn, stmt, 10, 0, 0])
+      await_in_use(conn)
+      assert NIF.interrupt(conn) == :ok
+      assert_receive {^ref, :interrupting}, 5000
+      assert code(answer(ref)) == :interrupted
+      assert code(NIF.cursor_fetch(conn, stmt, 1, 0, 0)) == :misuse
+    end
+  end
+
+  describe "waiting" do
+    test "another process is answered :in_use by every function that enters", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT 1")
+      ref = start_endless(conn)
+      parent = self()
+
+      spawn_link(fn -> send(parent, {:answers, entering_calls(conn, stmt)}) end)
+      assert_receive {:answers, answers}, 5000
+      for {name, answer} <- answers, do: assert({name, answer} == {name, :in_use})
+
+      assert NIF.busy_timeout(conn) == 5000
+      assert NIF.status(conn) == :idle
+      assert NIF.cancel(conn, ref) == :cancelled
+      eventually(fn -> NIF.stmt_reset(conn, stmt) == :ok end)
+      assert mailbox() == []
+    end
+
+    test "notify_idle tells once, when the connection is free", %{conn: conn} do
+      ref = make_ref()
+      assert {:ok, free} = NIF.notify_idle(conn, ref)
+      assert_receive {^ref, :idle}
+      assert NIF.cancel_idle(free) == :sent
+
+      job = start_endless(conn)
+      assert {:ok, waiter} = NIF.notify_idle(conn, ref)
+      assert {:ok, cancelled} = NIF.notify_idle(conn, make_ref())
+      assert NIF.cancel_idle(cancelled) == :cancelled
+      assert NIF.cancel_idle(cancelled) == :sent
+      refute_receive {_, _}, 30
+      assert NIF.interrupt(conn) == :ok
+      assert_receive {^ref, :idle}, 5000
+      assert code(answer(job)) == :interrupted
+      assert NIF.cancel_idle(waiter) == :sent
+      refute_receive {_, _}, 30
+    end
+
+    test "submit answers every function that may be submitted", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT 1")
+      select = {:ok, {:select, ["1"], [[1]], 1, 0, true}}
+
+      submit = fn op, args ->
+        ref = make_ref()
+        assert NIF.submit(conn, ref, op, [conn | args]) == :ok
+        answer(ref)
+      end
+
+      assert submit.(:execute, [nil, "SELECT 1", [], 0, 0]) == select
+      assert submit.(:stmt_execute, [nil, stmt, [], 0, 1]) == select
+
+      assert submit.(:execute_many, [nil, "INSERT INTO t(b) VALUES (?)", [[1]], 0, 0]) |> elem(0) ==
+               :ok
+
+      assert {:ok, [_]} = submit.(:batch, [nil, [{"SELECT 1", []}], 0, 0])
+      assert {:ok, [_]} = submit.(:batch_sql, [nil, "SELECT 1", 0, 0])
+      assert {:ok, trx} = submit.(:begin, [:deferred, 0, 0])
+      assert submit.(:savepoint, [trx, "s"]) == :ok
+      assert submit.(:rollback_to, [trx, "s"]) == :ok
+      assert submit.(:release, [trx, "s"]) == :ok
+      assert submit.(:commit, [trx, 0, 0]) == :ok
+      assert {:ok, trx} = submit.(:begin, [:deferred, 0, 0])
+      assert submit.(:rollback, [trx]) == :ok
+      assert submit.(:cursor_start, [nil, stmt, []]) == :ok
+      assert submit.(:cursor_fetch, [stmt, 1, 0, 0]) |> elem(0) == :ok
+      assert submit.(:stmt_reset, [stmt]) == :ok
+      assert {:ok, {[_], [], true}} = submit.(:stmt_info, [stmt])
+      assert submit.(:cacheflush, []) == :ok
+      assert {:ok, {log, log}} = submit.(:checkpoint, [nil, :passive])
+      assert submit.(:enable_extensions, [false]) == :ok
+      assert code(submit.(:load_extension, ["none", nil])) == :auth
+      assert submit.(:reset, []) == :ok
+      assert code(submit.(:execute, [nil, "nonsense", [], 0, 0])) == :sql
+      assert code(submit.(:execute, [trx, "SELECT 1", [], 0, 0])) == :no_transaction
+
+      for op <- [:prepare, :info, :notices, :set_busy_timeout, :close, :submit, :open, :none] do
+        assert_raise ArgumentError, fn -> NIF.submit(conn, make_ref(), op, [conn]) end
+      end
+
+      other = connect(tmp_path())
+      args = [other, nil, "SELECT 1", [], 0, 0]
+      assert_raise ArgumentError, fn -> NIF.submit(conn, make_ref(), :execute, args) end
+      assert_raise ArgumentError, fn -> NIF.submit(conn, make_ref(), :execute, [conn]) end
+      assert mailbox() == []
+    end
+
+    test "submitted calls take turns", %{conn: conn} do
+      refs =
+        for i <- 1..20, ref = make_ref() do
+          :ok =
+            NIF.submit(conn, ref, :execute, [conn, nil, "INSERT INTO t(a) VALUES (?)", [i], 0, 0])
+
+          ref
+        end
+
+      for ref <- refs, do: assert({:ok, {:insert, nil, nil, 1, _, true}} = answer(ref))
+      assert rows!(conn, "SELECT count(*) FROM t") == [[20]]
+    end
+
+    test "cancel stops what runs and what waits, and no message comes", %{conn: conn} do
+      running = start_endless(conn)
+      waiting = make_ref()
+
+      :ok =
+        NIF.submit(conn, waiting, :execute, [conn, nil, "INSERT INTO t(b) VALUES (1)", [], 0, 0])
+
+      assert NIF.cancel(conn, waiting) == :cancelled
+      assert NIF.cancel(conn, waiting) == :sent
+      assert NIF.cancel(conn, running) == :cancelled
+      assert NIF.cancel(conn, running) == :sent
+      assert NIF.cancel(conn, make_ref()) == :sent
+      eventually(fn -> match?({:ok, _}, NIF.execute(conn, nil, "SELECT 1", [], 0, 0)) end)
+      Process.sleep(30)
+      assert mailbox() == []
+      assert rows!(conn, "SELECT count(*) FROM t") == [[0]]
+    end
+
+    test "cancel is :sent once the answer has come", %{conn: conn} do
+      ref = make_ref()
+      :ok = NIF.submit(conn, ref, :execute, [conn, nil, "SELECT 1", [], 0, 0])
+      assert {:ok, _} = answer(ref)
+      assert NIF.cancel(conn, ref) == :sent
+      assert mailbox() == []
+    end
+
+    test "exactly one of answer and :cancelled", %{conn: conn} do
+      for i <- 1..300 do
+        ref = make_ref()
+        :ok = NIF.submit(conn, ref, :execute, [conn, nil, "SELECT 1", [], 0, 0])
+        for _ <- 1..rem(i * 7, 200)//1, do: :erlang.phash2(i)
+
+        case NIF.cancel(conn, ref) do
+          :sent -> assert {:ok, _} = answer(ref)
+          :cancelled -> :ok
+        end
+      end
+
+      ref = make_ref()
+      :ok = NIF.submit(conn, ref, :stmt_reset, [conn, nil])
+      assert code(answer(ref)) == :bad_argument
+      Process.sleep(30)
+      assert mailbox() == []
+    end
+
+    test "interrupt tells at once, and the connection goes on", %{conn: conn} do
+      assert NIF.interrupt(conn) == :ok
+      assert {:ok, _} = NIF.execute(conn, nil, "SELECT 1", [], 0, 0)
+      ref = start_endless(conn)
+      assert NIF.interrupt(conn) == :ok
+      assert NIF.interrupt(conn) == :ok
+      assert_receive {^ref, :interrupting}, 5000
+      assert_receive {^ref, {:error, error}}, 5000
+      assert elem(error, 0) == :interrupted
+      assert mailbox() == []
+      assert {:ok, _} = NIF.execute(conn, nil, "SELECT 1", [], 0, 0)
+    end
+  end
+
+  # Each function that enters the connection, with arguments that are right.
+  defp entering_calls(conn, stmt) do
+    [
+      execute: NIF.execute(conn, nil, "SELECT 1", [], 0, 0),
+      execute_fast: NIF.execute(conn, nil, "SELECT 1", [], 0, 1),
+      execute_many: NIF.execute_many(conn, nil, "SELECT 1", [[]], 0, 0),
+      batch: NIF.batch(conn, nil, [{"SELECT 1", []}], 0, 0),
+      batch_sql: NIF.batch_sql(conn, nil, "SELECT 1", 0, 0),
+      begin: NIF.begin(conn, :deferred, 0, 0),
+      commit: NIF.commit(conn, nil, 0, 0),
+      rollback: NIF.rollback(conn, nil),
+      savepoint: NIF.savepoint(conn, nil, "s"),
+      release: NIF.release(conn, nil, "s"),
+      rollback_to: NIF.rollback_to(conn, nil, "s"),
+      prepare: NIF.prepare(conn, "SELECT 1"),
+      stmt_execute: NIF.stmt_execute(conn, nil, stmt, [], 0, 0),
+      stmt_reset: NIF.stmt_reset(conn, stmt),
+      stmt_info: NIF.stmt_info(conn, stmt),
+      cursor_start: NIF.cursor_start(conn, nil, stmt, []),
+      cursor_fetch: NIF.cursor_fetch(conn, stmt, 1, 0, 0),
+      reset: NIF.reset(conn),
+      set_busy_timeout: NIF.set_busy_timeout(conn, 1),
+      info: NIF.info(conn, true),
+      notices: NIF.notices(conn),
+      cacheflush: NIF.cacheflush(conn),
+      checkpoint: NIF.checkpoint(conn, nil, :passive),
+      enable_extensions: NIF.enable_extensions(conn, true),
+      load_extension: NIF.load_extension(conn, "none", nil)
+    ]
+  end
+
+  describe "closing" do
+    test "twice is fine, and everything after it is :closed", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT 1")
+      execute!(conn, "INSERT INTO t(b) VALUES (1)")
+      ref = make_ref()
+      assert NIF.close(conn, self(), ref) == :ok
+      assert_receive {^ref, :closed}, 5000
+      assert NIF.close(conn, self(), ref) == :ok
+      assert_receive {^ref, :closed}, 5000
+      assert NIF.close(conn, nil, ref) == :ok
+
+      for {name, answer} <- entering_calls(conn, stmt),
+          do: assert({name, code(answer)} == {name, :closed})
+
+      assert code(NIF.status(conn)) == :closed
+      assert NIF.busy_timeout(conn) == 5000
+      assert NIF.interrupt(conn) == :ok
+      assert NIF.cancel(conn, make_ref()) == :sent
+      assert NIF.stmt_interrupt(stmt) == :ok
+      assert NIF.stmt_finalize(stmt) == :ok
+
+      assert {:ok, _} = NIF.notify_idle(conn, ref)
+      assert_receive {^ref, :idle}
+      assert NIF.submit(conn, ref, :reset, [conn]) == :ok
+      assert code(answer(ref)) == :closed
+      assert mailbox() == []
+    end
+
+    test "stops what runs, tells who waits, and rolls back", %{conn: conn} do
+      [[_, _, path]] = rows!(conn, "PRAGMA database_list")
+      {:ok, trx} = NIF.begin(conn, :immediate, 0, 0)
+      {:ok, _} = NIF.execute(conn, trx, "INSERT INTO t(b) VALUES (1)", [], 0, 0)
+      job = start_endless(conn)
+      queued = make_ref()
+      :ok = NIF.submit(conn, queued, :execute, [conn, nil, "SELECT 1", [], 0, 0])
+      idle = make_ref()
+      {:ok, _} = NIF.notify_idle(conn, idle)
+      ref = make_ref()
+      assert NIF.close(conn, self(), ref) == :ok
+      assert_receive {^idle, :idle}, 5000
+      assert_receive {^job, :interrupting}, 5000
+      assert code(answer(job)) in [:interrupted, :closed]
+      assert code(answer(queued)) == :closed
+      assert_receive {^ref, :closed}, 5000
+      assert code(NIF.status(conn)) == :closed
+      assert rows!(connect(path), "SELECT count(*) FROM t") == [[0]]
+      assert mailbox() == []
+    end
+  end
+
+  describe "the rest" do
+    test "open says what it cannot" do
+      path = tmp_path()
+      assert code(NIF.open(config(database: path, create: false))) == :cannot_open
+      assert code(NIF.open(config(database: Path.join(path, "x")))) == :cannot_open
+      File.write!(path, String.duplicate("no database", 1000))
+      assert code(NIF.open(config(database: path))) == :not_a_database
+      assert code(NIF.open(config(database: tmp_path(), pragmas: [nonsense: 1]))) == :setting
+      assert code(NIF.open(%{config(database: tmp_path()) | vfs: "none"})) == :bad_argument
+      refute File.exists?(path <> "-wal")
+    end
+
+    test "open with a key" do
+      path = tmp_path()
+      conn = connect(path, encryption_key: "secret")
+      execute!(conn, "CREATE TABLE t(a)")
+      close!(conn)
+      assert code(NIF.open(config(database: path))) == :not_a_database
+      assert code(NIF.open(config(database: path, encryption_key: "wrong"))) == :not_a_database
+      assert rows!(connect(path, encryption_key: "secret"), "SELECT * FROM t") == []
+    end
+
+    test "the busy time-out", %{conn: conn} do
+      assert NIF.busy_timeout(conn) == 5000
+      assert NIF.set_busy_timeout(conn, 12) == :ok
+      assert NIF.busy_timeout(conn) == 12
+      assert code(NIF.set_busy_timeout(conn, -1)) == :bad_argument
+      assert NIF.busy_timeout(conn) == 12
+    end
+
+    test "info", %{conn: conn} do
+      assert {:ok, info} = NIF.info(conn, false)
+
+      assert info == %{
+               autocommit: true,
+               changes: 0,
+               last_rowid: 0,
+               readonly: false,
+               total_changes: 0,
+               wal: true
+             }
+
+      execute!(conn, "INSERT INTO t(a) VALUES (7), (8)")
+      {:ok, trx} = NIF.begin(conn, :deferred, 0, 0)
+      assert {:ok, all} = NIF.info(conn, true)
+      assert %{autocommit: false, changes: 2, last_rowid: 8, total_changes: 2} = all
+
+      for key <- [
+            :cache_hits,
+            :cache_misses,
+            :cache_size,
+            :fast_runs,
+            :fast_refusals,
+            :page_cache_bytes,
+            :schema_bytes,
+            :statement_bytes
+          ] do
+        assert is_integer(all[key]) and all[key] >= 0
+      end
+
+      assert map_size(all) == map_size(info) + 8
+      assert NIF.rollback(conn, trx) == :ok
+    end
+
+    test "notices say what could not be had", %{conn: conn} do
+      assert NIF.notices(conn) == []
+      assert [{"journal_mode", "wal", "memory"}] = NIF.notices(connect(":memory:"))
+    end
+
+    test "reset makes it as new", %{conn: conn} do
+      execute!(conn, "CREATE TEMP TABLE x(a)")
+      execute!(conn, "PRAGMA foreign_keys = off")
+      {:ok, trx} = NIF.begin(conn, :deferred, 0, 0)
+      {:ok, _} = NIF.execute(conn, trx, "INSERT INTO t(b) VALUES (1)", [], 0, 0)
+      assert Call.plain(:reset, [conn]) == :ok
+      assert NIF.status(conn) == :idle
+      assert rows!(conn, "SELECT count(*) FROM t") == [[0]]
+      assert rows!(conn, "PRAGMA foreign_keys") == [[1]]
+      assert code(NIF.execute(conn, nil, "SELECT * FROM x", [], 0, 0)) == :sql
+    end
+
+    test "checkpoint and cacheflush", %{conn: conn} do
+      fill(conn, 100)
+      assert {:ok, {log, done}} = NIF.checkpoint(conn, nil, :passive)
+      assert log > 0 and done == log
+      assert {:ok, {0, 0}} = NIF.checkpoint(conn, "main", :truncate)
+      assert {:ok, {_, _}} = NIF.checkpoint(conn, nil, :full)
+      assert {:ok, {_, _}} = NIF.checkpoint(conn, nil, :restart)
+      assert code(NIF.checkpoint(conn, "none", :full)) == :error
+      assert code(NIF.checkpoint(conn, nil, :other)) == :bad_argument
+      {:ok, trx} = NIF.begin(conn, :immediate, 0, 0)
+      {:ok, _} = NIF.execute(conn, trx, "UPDATE t SET b = 0", [], 0, 0)
+      assert code(NIF.checkpoint(conn, nil, :full)) == :locked
+      assert NIF.cacheflush(conn) == :ok
+      assert NIF.rollback(conn, trx) == :ok
+      assert {:ok, {-1, -1}} = NIF.checkpoint(connect(":memory:"), nil, :passive)
+    end
+
+    test "extensions must be allowed first", %{conn: conn} do
+      assert code(NIF.load_extension(conn, "/nowhere/none", nil)) == :auth
+      assert NIF.enable_extensions(conn, true) == :ok
+      assert code(NIF.load_extension(conn, "/nowhere/none", nil)) == :error
+      assert code(NIF.load_extension(conn, "/nowhere/none", "entry")) == :error
+      assert NIF.enable_extensions(conn, false) == :ok
+      assert code(NIF.load_extension(conn, "/nowhere/none", nil)) == :auth
+
+      assert code(NIF.execute(conn, nil, "SELECT load_extension('none')", [], 0, 0)) in [
+               :sql,
+               :auth,
+               :error
+             ]
+    end
+
+    test "core_info and memory" do
+      assert %{engine: engine, engine_version: "3." <> _, engine_source: source} =
+               info = NIF.core_info()
+
+      assert engine in ["libsql", "sqlite"] and is_binary(source)
+      for key <- [:encryption, :wal_reset_fixed, :ofd_locks], do: assert(is_boolean(info[key]))
+      assert map_size(info) == 6
+
+      assert %{bytes: bytes, blocks: blocks, failed: failed} = memory = NIF.memory()
+      assert bytes > 0 and blocks > 0 and failed >= 0 and map_size(memory) == 3
+    end
+
+    test "every function of the contract is native" do
+      exported = NIF.__info__(:functions) |> Keyword.drop([:load])
+      assert length(exported) == 38
+
+      for {name, arity} <- exported, arity > 0 do
+        # A stub would raise :not_loaded.
+        args = List.duplicate(:no_such_thing, arity)
+
+        try do
+          apply(NIF, name, args)
+        rescue
+          error -> assert %ArgumentError{} = error
+        end
+      end
+    end
+  end
+end
