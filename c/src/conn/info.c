@@ -154,6 +154,14 @@ enum lsq_status lsq_conn_checkpoint(struct lsq_conn *conn, const char *schema,
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no checkpoint mode %d", (int)mode);
     st = lsqi_call_begin(conn, &call, err);
     if (st != LSQ_OK) return st;
+    /* An interrupt that came at the very end of an earlier call is still noted in the engine, whose
+     * checkpoint would heed it: compiling anything, be it nothing, forgets it. */
+    (void)sqlite3_exec(conn->db, ";", NULL, NULL, NULL);
+    st = lsqi_call_check(conn, err);
+    if (st != LSQ_OK) {
+        lsqi_call_end(conn);
+        return st;
+    }
     rc = sqlite3_wal_checkpoint_v2(conn->db, schema, modes[mode], &log_frames, &done_frames);
     if (rc != SQLITE_OK) {
         st = lsqi_failure_set(err, conn->db, rc);
