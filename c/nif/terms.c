@@ -119,6 +119,19 @@ static ERL_NIF_TERM make_constraint(ErlNifEnv *env, struct nif_state *state,
                             make_text_or_nil(env, state, err->constraint_name));
 }
 
+/* A text for people, also where it names a path that is not UTF-8. */
+static ERL_NIF_TERM make_message(ErlNifEnv *env, const char *message) {
+    size_t len = strlen(message);
+    ERL_NIF_TERM term;
+    unsigned char *bytes;
+
+    if (lsqi_utf8_valid(message, len)) return make_bytes(env, message, len);
+    bytes = enif_make_new_binary(env, len, &term);
+    for (size_t i = 0; i < len; i++)
+        bytes[i] = (unsigned char)message[i] < 0x80 ? (unsigned char)message[i] : '?';
+    return term;
+}
+
 ERL_NIF_TERM make_error(ErlNifEnv *env, struct nif_state *state, const struct lsq_error *err) {
     const struct atoms *a = &state->atoms;
     const ERL_NIF_TERM outcomes[] = {
@@ -128,7 +141,7 @@ ERL_NIF_TERM make_error(ErlNifEnv *env, struct nif_state *state, const struct ls
     };
     ERL_NIF_TERM detail = enif_make_tuple8(
         env, enif_make_atom(env, lsq_status_name(err->status)),
-        enif_make_int(env, err->engine_code), make_text(env, err->message),
+        enif_make_int(env, err->engine_code), make_message(env, err->message),
         err->sql_offset >= 0 ? enif_make_int(env, err->sql_offset) : a->nil,
         err->statement > 0 ? enif_make_int(env, err->statement) : a->nil,
         make_bool(state, err->transient), outcomes[err->outcome], make_constraint(env, state, err));
