@@ -131,6 +131,8 @@ enum lsq_status lsq_conn_cacheflush(struct lsq_conn *conn, struct lsq_error *err
     if (st != LSQ_OK) return st;
     rc = sqlite3_db_cacheflush(conn->db);
     if (rc != SQLITE_OK) st = lsqi_failure_set(err, conn->db, rc);
+    /* Pages that this connection's own cursors are on: waiting does not help. */
+    if (st != LSQ_OK && err != NULL) err->transient = false;
     lsqi_call_end(conn);
     return st;
 }

@@ -95,6 +95,8 @@ enum lsq_status lsqi_failure_set(struct lsq_error *err, sqlite3 *db, int code) {
     lsqi_error_set(err, status, "%s",
                    code == SQLITE_NOMEM || db == NULL ? sqlite3_errstr(code) : sqlite3_errmsg(db));
     err->engine_code = code;
+    /* Compiling and opening meet others' locks too. */
+    err->transient = status == LSQ_BUSY || status == LSQ_PROTOCOL;
     if (db != NULL)
         err->sql_offset = sqlite3_error_offset(db);
     if (status == LSQ_CONSTRAINT) {
