@@ -28,7 +28,9 @@
  * Threads. A connection, with its statements, is used by one thread at a time. Programs that share
  * one between threads bracket their calls with lsq_conn_enter() and lsq_conn_leave(). From any
  * thread and at any moment: lsq_conn_interrupt(), lsq_stmt_interrupt(), lsq_conn_close(),
- * lsq_conn_free() and lsq_stmt_discard(); none of them waits for a running call.
+ * lsq_conn_free() and lsq_stmt_discard(); none of them waits for a running call. A thread that
+ * compiles SQL needs a stack of 1 MiB, for what is nested in one another is walked by recursion: more
+ * where views or triggers stand upon one another by the thousands.
  */
 #ifndef LSQ_H
 #define LSQ_H
@@ -317,7 +319,8 @@ enum lsq_call_flags {
     LSQ_CALL_NOWAIT = 1 << 1,
     /* A statement that only reads is broken off after about 20 ms (LSQ_WOULD_BLOCK: nothing has
      * happened, what the sink got is void); one that cannot be stopped early is refused likewise,
-     * until it was seen to be short. For threads that many share. */
+     * until it was seen to be short; so is, on a thread with less than 2 MiB of stack, one that has to
+     * be compiled. For threads that many share. */
     LSQ_CALL_BUDGET = 1 << 2,
     /* Exactly one row: LSQ_NO_ROW and LSQ_MANY_ROWS are errors; stops at the second row. A
      * statement that writes has then changed nothing. */

@@ -12,7 +12,13 @@
 #include "base/clock.h"
 #include "base/error.h"
 
-enum { MAX_WORKERS = 64, WORKER_NICE = 10 };
+enum {
+    MAX_WORKERS = 64,
+    WORKER_NICE = 10,
+    /* Reserved, not used: a page costs memory when it is first touched. What is deeply nested in the
+     * schema is compiled on these threads. */
+    STACK_BYTES = 64 * 1024 * 1024
+};
 
 struct job {
     struct job *next;
@@ -102,12 +108,16 @@ static void *helper_main(void *arg) {
 static bool start_thread(pthread_t *thread, void *(*entry)(void *arg), const char *name) {
     sigset_t all;
     sigset_t before;
+    pthread_attr_t attr;
     int rc;
 
+    if (pthread_attr_init(&attr) != 0) return false;
+    (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(thread, NULL, entry, NULL);
+    rc = pthread_create(thread, &attr, entry, NULL);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
     if (rc == 0) pthread_setname_np(*thread, name);
     return rc == 0;
 }

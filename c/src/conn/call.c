@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/error.h"
+#include "base/stack.h"
 #include "conn/conn.h"
 #include "engine/failure.h"
 
@@ -10,7 +11,10 @@ enum {
     FAST_BUDGET_US = 200,   /* of LSQ_CALL_TRY */
     BUSY_SPIN_US = 50,      /* LSQ_CALL_NOWAIT: a reader may hold the write lock for a moment */
     BUSY_SLEEP_FIRST_US = 50,
-    BUSY_SLEEP_US = 1000
+    BUSY_SLEEP_US = 1000,
+    LIKE_LENGTH = 5000,      /* bytes of a LIKE pattern, and on a small stack */
+    LIKE_LENGTH_SMALL = 500, /* measured: 100 bytes of stack for each % */
+    ROOM_TO_COMPILE = 2 * 1024 * 1024 /* measured: 1 MiB does for what the limits allow */
 };
 
 /* ---- Waiting for other connections' locks ---- */
@@ -105,8 +109,6 @@ static int on_authorize(void *arg, int action, const char *arg1, const char *arg
                         const char *database, const char *trigger) {
     struct lsq_conn *conn = arg;
 
-    /* A statement that is compiled anew while it runs on the fast path may have another nature. */
-    if (conn->guarded) return SQLITE_DENY;
     if (action == SQLITE_FUNCTION && arg2 != NULL && sqlite3_stricmp(arg2, "load_extension") == 0)
         return SQLITE_DENY;
     if (conn->recording != NULL)
@@ -119,6 +121,23 @@ enum lsq_status lsqi_call_install(struct lsq_conn *conn, struct lsq_error *err) 
 
     if (rc == SQLITE_OK) rc = sqlite3_set_authorizer(conn->db, on_authorize, conn);
     return rc == SQLITE_OK ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
+}
+
+bool lsqi_call_compile(struct lsq_conn *conn, bool allowed) {
+    bool before = conn->compiles;
+
+    if (before == allowed) return before;
+    conn->compiles = allowed;
+    /* With a length of 0 the parser stops at its first token: nothing is compiled, no schema read. */
+    sqlite3_limit(conn->db, SQLITE_LIMIT_SQL_LENGTH, allowed ? conn->max_sql : 0);
+    sqlite3_limit(conn->db, SQLITE_LIMIT_LIKE_PATTERN_LENGTH,
+                  allowed ? LIKE_LENGTH : LIKE_LENGTH_SMALL);
+    return before;
+}
+
+static bool may_compile(unsigned flags) {
+    if ((flags & LSQ_CALL_TRY) != 0) return false;
+    return (flags & LSQ_CALL_BUDGET) == 0 || lsqi_stack_room() >= ROOM_TO_COMPILE;
 }
 
 /* ---- Around every call ---- */
@@ -137,6 +156,7 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
     }
     conn->run = (struct lsqi_run){
         .flags = call->flags, .asked = call->stop, .asked_arg = call->stop_arg};
+    (void)lsqi_call_compile(conn, may_compile(call->flags));
     if (call->timeout > 0 || (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0)
         now = lsqi_now_ns();
     if (call->timeout > 0) conn->run.deadline = now + (int64_t)call->timeout * 1000000;

@@ -86,6 +86,7 @@ struct lsq_conn {
     bool no_fast_path;
     bool private_memory;
     int configured_busy_timeout;
+    int max_sql; /* bytes of SQL text that the engine takes */
     struct lsqi_setting *settings;
     size_t setting_count;
     /* who is in */
@@ -96,7 +97,7 @@ struct lsq_conn {
     struct lsq_stmt *stmts; /* all handles whose statement the engine still holds */
     struct lsqi_run run;
     struct lsqi_record *recording; /* where the authorizer notes; NULL: nowhere */
-    bool guarded;                  /* the authorizer refuses whatever is compiled anew */
+    bool compiles;                 /* SQL may be compiled: see lsqi_call_compile() */
     bool wal;
     bool read_txn; /* LSQ_TXN_READ is open */
     int watch_steps; /* how often the engine calls the watch; 0: unset */
@@ -133,6 +134,11 @@ void lsqi_call_end(struct lsq_conn *conn);
 /* Between two statements of one call, which may be too short for the watch: LSQ_INTERRUPTED or
  * LSQ_TIMEOUT where the call is to stop. */
 enum lsq_status lsqi_call_check(struct lsq_conn *conn, struct lsq_error *err);
+
+/* Allows or forbids compiling SQL, and what else recurses as deep as its input; answers what was
+ * before. Compiling walks statements, views and triggers by recursion, so a call that may run on a
+ * small stack runs only what is compiled already, and the engine may not compile it anew either. */
+bool lsqi_call_compile(struct lsq_conn *conn, bool allowed);
 
 /* Puts the busy handler, the authorizer and the progress handler in place. */
 enum lsq_status lsqi_call_install(struct lsq_conn *conn, struct lsq_error *err);
@@ -181,7 +187,8 @@ enum lsq_status lsqi_run(struct lsq_conn *conn, struct lsqi_prepared *prepared,
                          const struct lsq_params *params, const struct lsq_sink *sink, void *ctx,
                          struct lsq_reply *reply, struct lsq_error *err);
 
-/* Runs text without parameters or rows, inside a call: for the library's own statements. */
+/* Runs text without parameters or rows, inside a call: for the library's own statements, which are
+ * compiled anywhere, for they need neither the schema nor much stack. */
 enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq_error *err);
 
 /* Parts of lsqi_run() that cursors use too. */

@@ -133,6 +133,8 @@ static enum lsq_status open_engine(struct lsq_conn *conn, const struct lsq_confi
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
     sqlite3_limit(conn->db, SQLITE_LIMIT_LENGTH,
                   cfg->max_length == 0 ? MAX_LENGTH : cfg->max_length);
+    conn->max_sql = sqlite3_limit(conn->db, SQLITE_LIMIT_SQL_LENGTH, -1);
+    (void)lsqi_call_compile(conn, true);
     return LSQ_OK;
 }
 

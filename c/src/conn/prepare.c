@@ -111,6 +111,8 @@ enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepar
     const char *tail = sql;
     int rc;
 
+    if (!conn->compiles)
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that is not compiled yet");
     conn->recording = &prepared->record;
     rc = sqlite3_prepare_v3(conn->db, sql, (int)len, flags, &prepared->stmt, &tail);
     conn->recording = NULL;

@@ -266,6 +266,20 @@ static bool uncompilable(struct lsq_conn *conn, const struct lsqi_prepared *prep
     return rc == SQLITE_ERROR;
 }
 
+/* Names the index; the texts compiled for it are our own. */
+static void explain(struct lsq_conn *conn, struct lsq_error *err) {
+    bool compiles = lsqi_call_compile(conn, true);
+
+    lsqi_failure_explain(err, conn->db);
+    (void)lsqi_call_compile(conn, compiles);
+}
+
+/* Errors that may be for want of stack: of a limit, or because nothing may be compiled. The engine has
+ * undone the statement; elsewhere it runs again, and shows its own error if it has one. */
+static bool wants_room(int code) {
+    return code == SQLITE_ERROR || (code & 0xff) == SQLITE_TOOBIG || (code & 0xff) == SQLITE_SCHEMA;
+}
+
 enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *prepared, int code,
                                 struct lsq_error *err) {
     struct lsq_error own;
@@ -275,6 +289,10 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
         sqlite3_reset(prepared->stmt);
         return stopped(conn, err);
     }
+    if (!conn->compiles && wants_room(code)) {
+        sqlite3_reset(prepared->stmt);
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that has to be compiled anew");
+    }
     lsqi_failure_set(e, conn->db, sqlite3_extended_errcode(conn->db));
     if (e->status == LSQ_OK) lsqi_failure_set(e, conn->db, code);
     judge_busy(conn, prepared, e);
@@ -282,7 +300,7 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
     if (e->engine_code == SQLITE_ERROR && (prepared->record.actions & LSQI_PRAGMA) == 0 &&
         uncompilable(conn, prepared))
         e->status = LSQ_SQL;
-    lsqi_failure_explain(e, conn->db);
+    explain(conn, e);
     return e->status;
 }
 
@@ -331,17 +349,24 @@ static bool fast_place(const struct lsq_conn *conn) {
     return !conn->no_fast_path && (conn->wal || conn->private_memory);
 }
 
-/* Judges a statement's program once it has been quick often enough to be worth the look. */
-static void judge(struct lsq_conn *conn, struct lsqi_prepared *prepared) {
-    struct lsqi_speed *speed = &prepared->speed;
+/* Whether a statement has been quick often enough for its program to be worth a look. */
+static bool to_be_judged(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+    return prepared->speed.judged == 0 && prepared->speed.good >= GOOD_RUNS && fast_place(conn);
+}
 
-    if (speed->judged != 0 || speed->good < GOOD_RUNS || !fast_place(conn)) return;
-    speed->judged = lsqi_record_reads_only(&prepared->record) && prepared->record.actions == 0 &&
-                            prepared->command == LSQ_COMMAND_SELECT &&
-                            sqlite3_column_count(prepared->stmt) > 0 &&
-                            lsqi_program_bounded(conn->db, prepared->sql, prepared->len)
-                        ? 1
-                        : 2;
+static bool only_selects(const struct lsqi_prepared *prepared) {
+    return lsqi_record_reads_only(&prepared->record) && prepared->record.actions == 0 &&
+           prepared->command == LSQ_COMMAND_SELECT && sqlite3_column_count(prepared->stmt) > 0;
+}
+
+/* Judges it; the program is had by compiling the text once more. */
+static void judge(struct lsq_conn *conn, struct lsqi_prepared *prepared) {
+    if (!to_be_judged(conn, prepared)) return;
+    if (!only_selects(prepared))
+        prepared->speed.judged = 2;
+    else if (conn->compiles)
+        prepared->speed.judged =
+            lsqi_program_bounded(conn->db, prepared->sql, prepared->len) ? 1 : 2;
 }
 
 static bool fast_enough(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
@@ -362,6 +387,8 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
     }
     if ((flags & LSQ_CALL_BUDGET) != 0 && lsqi_run_too_long(prepared))
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that may take long");
+    if (!conn->compiles && (flags & LSQ_CALL_TRY) == 0 && to_be_judged(conn, prepared))
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement to be judged");
     if (conn->read_txn && prepared->record.writes != 0)
         return lsqi_error_set(err, LSQ_READONLY,
                               "the transaction was begun as one that only reads");
@@ -502,12 +529,10 @@ static enum lsq_status run_fast(struct lsq_conn *conn, struct lsqi_prepared *pre
     lsqi_watch_begin(conn, prepared, FAST_WATCH_STEPS);
     missed_reset(conn);
     conn->run.reads_only = true;
-    conn->guarded = true;
     lsqi_engine_no_sleep_begin();
     st = run_steps(conn, prepared, sink, ctx, reply, err);
     slept = lsqi_engine_no_sleep_end();
-    conn->guarded = false;
-    if (st == LSQ_AUTH || st == LSQ_BUSY || slept) st = LSQ_WOULD_BLOCK;
+    if (st == LSQ_BUSY || slept) st = LSQ_WOULD_BLOCK;
     if (st == LSQ_WOULD_BLOCK) {
         conn->fast_refusals++;
         prepared->speed.good = 0;
@@ -532,8 +557,10 @@ static enum lsq_status run_plain(struct lsq_conn *conn, struct lsqi_prepared *pr
     st = run_bound(conn, prepared, sink, ctx, reply, err);
     conn->recording = NULL;
     if (st == LSQ_WOULD_BLOCK) {
-        prepared->speed.slow = true;
-        prepared->speed.patience = 0;
+        if (conn->run.stop == LSQ_WOULD_BLOCK) {
+            prepared->speed.slow = true;
+            prepared->speed.patience = 0;
+        }
         return st;
     }
     learn(prepared, lsqi_now_ns() - start, missed(conn));
@@ -580,6 +607,7 @@ enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq
     unsigned flags = conn->run.flags;
     int64_t budget_end = conn->run.budget_end;
     struct lsq_reply reply;
+    bool compiles = lsqi_call_compile(conn, true);
     enum lsq_status st;
 
     /* A statement of the library's own has neither rows nor a budget. */
@@ -593,6 +621,7 @@ enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq
     }
     conn->run.flags = flags;
     conn->run.budget_end = budget_end;
+    (void)lsqi_call_compile(conn, compiles);
     return st;
 }
 

@@ -232,6 +232,7 @@ static enum lsq_status fetch_kept(struct lsq_stmt *stmt, size_t max_rows,
     if (stmt->kept == NULL) {
         enum lsq_status st = keep_all(stmt, err);
 
+        if (st == LSQ_WOULD_BLOCK) drop_kept(stmt); /* it runs again, elsewhere */
         if (st != LSQ_OK) return st;
     }
     if (!lsqi_push_columns(stmt->prepared.stmt, sink, ctx))
@@ -256,6 +257,7 @@ static enum lsq_status fetch_rows(struct lsq_stmt *stmt, size_t max_rows,
     /* The row after the last one wanted is never asked for: a cursor stands before its next row. */
     while (max_rows > 0 && (rc = sqlite3_step(handle)) == SQLITE_ROW) {
         stmt->stepped = true;
+        (void)lsqi_call_compile(stmt->conn, true); /* only the first step compiles anew */
         if (first && !lsqi_push_columns(handle, sink, ctx)) break;
         first = false;
         if (!lsqi_push_row(handle, sqlite3_column_count(handle), sink, ctx)) break;
@@ -285,6 +287,7 @@ static enum lsq_status fetch(struct lsq_stmt *stmt, size_t max_rows, const struc
         st = lsqi_run_allowed(conn, &stmt->prepared, err);
         if (st != LSQ_OK) return st;
     }
+    if (stmt->stepped) (void)lsqi_call_compile(conn, true);
     conn->run.budget_end = 0; /* what was handed out cannot be begun again */
     lsqi_watch_begin(conn, &stmt->prepared, WATCH_STEPS);
     st = lsqi_writes(&stmt->prepared) ? fetch_kept(stmt, max_rows, sink, ctx, end, err)

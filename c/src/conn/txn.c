@@ -37,10 +37,12 @@ void lsqi_undo_release(struct lsq_conn *conn) {
 }
 
 enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct lsq_error *err) {
+    bool compiles = lsqi_call_compile(conn, true); /* a change of the schema makes it do so */
     int rc = sqlite3_step(conn->undo[undo]);
     enum lsq_status st = rc == SQLITE_DONE ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
 
     sqlite3_reset(conn->undo[undo]);
+    (void)lsqi_call_compile(conn, compiles);
     if (sqlite3_get_autocommit(conn->db)) conn->read_txn = false;
     return st;
 }
@@ -54,6 +56,9 @@ static enum lsq_status begin(struct lsq_conn *conn, enum lsq_txn kind, struct ls
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no transaction kind %d", (int)kind);
     if (!sqlite3_get_autocommit(conn->db))
         return lsqi_error_set(err, LSQ_IN_TRANSACTION, "a transaction is open already");
+    /* To take the snapshot, the schema is read. */
+    if (kind == LSQ_TXN_READ && !conn->compiles)
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a snapshot");
     st = lsqi_run_text(conn, begin_sql[kind], err);
     if (st != LSQ_OK || kind != LSQ_TXN_READ) return st;
     /* BEGIN DEFERRED takes no snapshot: the first read does. */
