@@ -95,14 +95,14 @@ defmodule EctoLibSql.Native.Raw do
   def statement_column_count(conn, stmt), do: info(conn, stmt, fn columns, _ -> length(columns) end)
 
   def statement_column_name(conn, stmt, index) do
-    info(conn, stmt, fn columns, _ -> at(columns, index, "column", &elem(&1, 0)) end)
+    info(conn, stmt, fn columns, _ -> at(columns, 0, index, "column", &elem(&1, 0)) end)
   end
 
   def statement_parameter_count(conn, stmt),
     do: info(conn, stmt, fn _, params -> length(params) end)
 
   def statement_parameter_name(conn, stmt, index) do
-    info(conn, stmt, fn _, params -> at(params, index - 1, "parameter", & &1) end)
+    info(conn, stmt, fn _, params -> at(params, 1, index, "parameter", & &1) end)
   end
 
   def get_statement_columns(conn, stmt) do
@@ -116,9 +116,9 @@ defmodule EctoLibSql.Native.Raw do
          do: fun.(columns, params)
   end
 
-  defp at(list, index, what, fun) do
-    if is_integer(index) and index in 0..(length(list) - 1)//1,
-      do: fun.(Enum.at(list, index)),
+  defp at(list, first, index, what, fun) do
+    if is_integer(index) and index >= first and index < first + length(list),
+      do: fun.(Enum.at(list, index - first)),
       else: refuse("there is no #{what} #{inspect(index)}: the index is out of bounds")
   end
 
