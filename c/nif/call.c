@@ -40,6 +40,14 @@ static bool call_init(struct call *call, ErlNifEnv *env, enum stage stage,
     return conn_get(env, call->state, argv[0], &call->res);
 }
 
+ERL_NIF_TERM call_long(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
+    struct conn_res *res;
+
+    (void)argc;
+    return conn_get(env, state, argv[0], &res) ? state->atoms.async : enif_make_badarg(env);
+}
+
 ERL_NIF_TERM call_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op) {
     struct call call;
     ERL_NIF_TERM answer;

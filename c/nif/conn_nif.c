@@ -133,8 +133,7 @@ static struct conn_res *conn_alloc(struct nif_state *state) {
     return NULL;
 }
 
-ERL_NIF_TERM nif_open(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
-    struct nif_state *state = enif_priv_data(env);
+static ERL_NIF_TERM open_now(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM map) {
     struct config config = {0};
     struct conn_res *res;
     struct lsq_error err;
@@ -142,9 +141,8 @@ ERL_NIF_TERM nif_open(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     char message[64];
     ERL_NIF_TERM answer;
 
-    (void)argc;
     lsq_config_init(&config.cfg);
-    wrong = config_decode(env, state, argv[0], &config);
+    wrong = config_decode(env, state, map, &config);
     res = wrong == NULL ? conn_alloc(state) : NULL;
     if (wrong != NULL) {
         strcpy(message, "the configuration is not valid: ");
@@ -162,6 +160,47 @@ ERL_NIF_TERM nif_open(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     }
     config_release(&config);
     return answer;
+}
+
+/* Opening reads and compiles the schema: a thread of the core does it. */
+struct opening {
+    struct nif_state *state;
+    ErlNifEnv *env; /* owns the terms, and becomes the message */
+    ERL_NIF_TERM config;
+    ERL_NIF_TERM ref;
+    ErlNifPid pid;
+};
+
+static void opening_free(struct opening *opening) {
+    enif_free_env(opening->env);
+    enif_free(opening);
+}
+
+static void opening_run(void *arg) {
+    struct opening *opening = arg;
+    ERL_NIF_TERM answer = open_now(opening->env, opening->state, opening->config);
+
+    (void)enif_send(NULL, &opening->pid, opening->env,
+                    enif_make_tuple2(opening->env, opening->ref, answer));
+    opening_free(opening);
+}
+
+ERL_NIF_TERM nif_open(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
+    struct opening *opening;
+    struct lsq_error err;
+
+    (void)argc;
+    if (!enif_is_ref(env, argv[0]) || !enif_is_map(env, argv[1])) return enif_make_badarg(env);
+    opening = enif_alloc(sizeof(*opening));
+    if (opening == NULL) return make_failure(env, state, LSQ_NOMEM, NULL);
+    *opening = (struct opening){.state = state, .env = enif_alloc_env()};
+    opening->ref = enif_make_copy(opening->env, argv[0]);
+    opening->config = enif_make_copy(opening->env, argv[1]);
+    enif_self(env, &opening->pid);
+    if (lsq_defer(opening_run, opening, &err) == LSQ_OK) return state->atoms.ok;
+    opening_free(opening);
+    return make_error(env, state, &err);
 }
 
 /* ---- Without entering the connection ---- */

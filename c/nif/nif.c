@@ -6,21 +6,12 @@
 
 /* ---- Functions that enter the connection ---- */
 
-static bool may_submit(const char *name) {
-    /* What is quick, or makes a resource for its caller, is called directly. */
-    static const char *const direct[] = {"prepare", "set_busy_timeout", "info", "notices"};
-
-    for (size_t i = 0; i < sizeof(direct) / sizeof(direct[0]); i++)
-        if (strcmp(direct[i], name) == 0) return false;
-    return true;
-}
-
-#define OP(op_name, op_arity) {.name = #op_name, .arity = op_arity, .run = op_##op_name},
+#define OP(op_name, op_arity, place) {.name = #op_name, .arity = op_arity, .run = op_##op_name},
 static const struct op ops[] = {OPS(OP)};
 #undef OP
 
 enum {
-#define OP(name, arity) OP_##name,
+#define OP(name, arity, place) OP_##name,
     OPS(OP)
 #undef OP
         OP_COUNT
@@ -28,59 +19,34 @@ enum {
 
 const struct op *op_find(const char *name) {
     for (size_t i = 0; i < OP_COUNT; i++)
-        if (strcmp(ops[i].name, name) == 0) return may_submit(name) ? &ops[i] : NULL;
+        if (strcmp(ops[i].name, name) == 0) return &ops[i];
     return NULL;
 }
 
-#define OP(name, arity)                                                                            \
-    static ERL_NIF_TERM dirty_##name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {        \
-        return call_dirty(env, argc, argv, &ops[OP_##name]);                                       \
+/* A native function for each op, by where it begins. */
+#define NATIVE(function, name, call)                                                               \
+    static ERL_NIF_TERM function##_##name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {   \
+        return call;                                                                               \
     }
+#define NATIVE_SHORT(name) NATIVE(short, name, call_dirty(env, argc, argv, &ops[OP_##name]))
+#define NATIVE_FAST(name)                                                                          \
+    NATIVE_SHORT(name)                                                                             \
+    NATIVE(fast, name, call_normal(env, argc, argv, &ops[OP_##name], short_##name))
+#define NATIVE_LONG(name) NATIVE(long, name, call_long(env, argc, argv))
+#define OP(name, arity, place) NATIVE_##place(name)
 OPS(OP)
 #undef OP
 
-static ERL_NIF_TERM normal_execute(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
-    return call_normal(env, argc, argv, &ops[OP_execute], dirty_execute);
-}
-
-static ERL_NIF_TERM normal_stmt_execute(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
-    return call_normal(env, argc, argv, &ops[OP_stmt_execute], dirty_stmt_execute);
-}
-
 #define DIRTY ERL_NIF_DIRTY_JOB_IO_BOUND
-#define OP_DIRTY(name, arity)                                                                      \
-    { #name, arity, dirty_##name, DIRTY }
+#define ENTRY_FAST(name, arity) {#name, arity, fast_##name, 0},
+#define ENTRY_SHORT(name, arity) {#name, arity, short_##name, DIRTY},
+#define ENTRY_LONG(name, arity) {#name, arity, long_##name, 0},
+#define OP(name, arity, place) ENTRY_##place(name, arity)
 
 static ErlNifFunc functions[] = {
-    /* may run on the caller's scheduler */
-    {"execute", 6, normal_execute, 0},
-    {"stmt_execute", 6, normal_stmt_execute, 0},
-    /* never on it */
-    {"open", 1, nif_open, DIRTY},
-    OP_DIRTY(execute_many, 6),
-    OP_DIRTY(batch, 5),
-    OP_DIRTY(batch_sql, 5),
-    OP_DIRTY(begin, 4),
-    OP_DIRTY(commit, 4),
-    OP_DIRTY(rollback, 2),
-    OP_DIRTY(savepoint, 3),
-    OP_DIRTY(release, 3),
-    OP_DIRTY(rollback_to, 3),
-    OP_DIRTY(prepare, 2),
-    OP_DIRTY(stmt_reset, 2),
-    OP_DIRTY(stmt_info, 2),
-    OP_DIRTY(cursor_start, 4),
-    OP_DIRTY(cursor_fetch, 5),
-    OP_DIRTY(reset, 1),
-    OP_DIRTY(set_busy_timeout, 2),
-    OP_DIRTY(info, 2),
-    OP_DIRTY(notices, 1),
-    OP_DIRTY(cacheflush, 1),
-    OP_DIRTY(checkpoint, 3),
-    OP_DIRTY(enable_extensions, 2),
-    OP_DIRTY(load_extension, 3),
-    {"json_encode", 1, nif_json_encode, ERL_NIF_DIRTY_JOB_CPU_BOUND},
+    OPS(OP)
     /* quick, and never wait */
+    {"open", 2, nif_open, 0},
     {"close", 3, nif_close, 0},
     {"interrupt", 1, nif_interrupt, 0},
     {"busy_timeout", 1, nif_busy_timeout, 0},
@@ -91,9 +57,12 @@ static ErlNifFunc functions[] = {
     {"cancel", 2, nif_cancel, 0},
     {"notify_idle", 2, nif_notify_idle, 0},
     {"cancel_idle", 1, nif_cancel_idle, 0},
-    {"core_info", 0, nif_core_info, DIRTY},
     {"memory", 0, nif_memory, 0},
+    /* not so quick */
+    {"core_info", 0, nif_core_info, DIRTY},
+    {"json_encode", 1, nif_json_encode, ERL_NIF_DIRTY_JOB_CPU_BOUND},
 };
+#undef OP
 
 /* ---- Loading ---- */
 

@@ -79,6 +79,8 @@ struct op {
 /* Runs op on this scheduler; where it belongs on the next, goes on there. */
 ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op,
                          ERL_NIF_TERM (*dirty)(ErlNifEnv *, int, const ERL_NIF_TERM[]));
+/* Answers :async: the op belongs on a thread of the core. */
+ERL_NIF_TERM call_long(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 /* Runs op on a dirty scheduler. */
 ERL_NIF_TERM call_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op);
 
@@ -114,7 +116,7 @@ void waiter_destroy(ErlNifEnv *env, void *obj);
 
 /* ---- nif.c ---- */
 
-/* The op of that name that may be submitted; NULL: there is none. */
+/* The op of that name; NULL: there is none. */
 const struct op *op_find(const char *name);
 
 /* ---- terms.c ---- */
@@ -187,34 +189,38 @@ ERL_NIF_TERM nif_core_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_memory(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
-/* The ops, one for each function of nif.ex that enters the connection. */
+/* The ops, one for each function of nif.ex that enters the connection, and where it begins:
+ *   FAST   on the caller's scheduler, where it is known to be short; else as SHORT
+ *   SHORT  on a dirty scheduler; answers :async where it turns out to be long
+ *   LONG   on a thread of the core at once (:async): it compiles SQL, for which a scheduler's stack is
+ *          too small, or has much to do */
 #define OPS(X)                                                                                     \
-    X(execute, 6)                                                                                  \
-    X(stmt_execute, 6)                                                                             \
-    X(execute_many, 6)                                                                             \
-    X(batch, 5)                                                                                    \
-    X(batch_sql, 5)                                                                                \
-    X(begin, 4)                                                                                    \
-    X(commit, 4)                                                                                   \
-    X(rollback, 2)                                                                                 \
-    X(savepoint, 3)                                                                                \
-    X(release, 3)                                                                                  \
-    X(rollback_to, 3)                                                                              \
-    X(prepare, 2)                                                                                  \
-    X(stmt_reset, 2)                                                                               \
-    X(stmt_info, 2)                                                                                \
-    X(cursor_start, 4)                                                                             \
-    X(cursor_fetch, 5)                                                                             \
-    X(reset, 1)                                                                                    \
-    X(set_busy_timeout, 2)                                                                         \
-    X(info, 2)                                                                                     \
-    X(notices, 1)                                                                                  \
-    X(cacheflush, 1)                                                                               \
-    X(checkpoint, 3)                                                                               \
-    X(enable_extensions, 2)                                                                        \
-    X(load_extension, 3)
+    X(execute, 6, FAST)                                                                            \
+    X(stmt_execute, 6, FAST)                                                                       \
+    X(execute_many, 6, LONG)                                                                       \
+    X(batch, 5, LONG)                                                                              \
+    X(batch_sql, 5, LONG)                                                                          \
+    X(begin, 4, SHORT)                                                                             \
+    X(commit, 4, SHORT)                                                                            \
+    X(rollback, 2, SHORT)                                                                          \
+    X(savepoint, 3, SHORT)                                                                         \
+    X(release, 3, SHORT)                                                                           \
+    X(rollback_to, 3, SHORT)                                                                       \
+    X(prepare, 2, LONG)                                                                            \
+    X(stmt_reset, 2, SHORT)                                                                        \
+    X(stmt_info, 2, LONG)                                                                          \
+    X(cursor_start, 4, SHORT)                                                                      \
+    X(cursor_fetch, 5, SHORT)                                                                      \
+    X(reset, 1, LONG)                                                                              \
+    X(set_busy_timeout, 2, SHORT)                                                                  \
+    X(info, 2, SHORT)                                                                              \
+    X(notices, 1, SHORT)                                                                           \
+    X(cacheflush, 1, SHORT)                                                                        \
+    X(checkpoint, 3, LONG)                                                                         \
+    X(enable_extensions, 2, SHORT)                                                                 \
+    X(load_extension, 3, LONG)
 
-#define DECLARE_OP(name, arity) ERL_NIF_TERM op_##name(struct call *call);
+#define DECLARE_OP(name, arity, place) ERL_NIF_TERM op_##name(struct call *call);
 OPS(DECLARE_OP)
 #undef DECLARE_OP
 

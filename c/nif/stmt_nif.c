@@ -90,9 +90,6 @@ ERL_NIF_TERM op_stmt_execute(struct call *call) {
 
 /* ---- Many rows of parameters ---- */
 
-/* What is longer does not belong on a dirty scheduler, of which there are few. */
-enum { MANY = 2000, LONG_TEXT = 65536 };
-
 struct many {
     struct call *call;
     ERL_NIF_TERM rest;
@@ -137,10 +134,6 @@ ERL_NIF_TERM op_execute_many(struct call *call) {
         return wrong_parameters(call, "the rows of parameters are not a list");
     if (!call_in_trx(call, argv[1], &answer)) return answer;
     if (!call_options(call, argv[4], argv[5], &options, &answer)) return answer;
-    if (count > MANY && call->stage != STAGE_WORKER) {
-        call->again = true;
-        return answer = call->state->atoms.async;
-    }
     rows_init(&rows, call->env, call->state);
     st = lsq_exec_many(call->res->conn, (const char *)sql.data, sql.size, next_params, &many,
                        &options, &rows_sink, &rows, &reply, &err);
@@ -230,10 +223,6 @@ ERL_NIF_TERM op_batch(struct call *call) {
         return bad_argument(call, "the statements of a batch are not a list");
     if (!call_in_trx(call, argv[1], &answer)) return answer;
     if (!call_options(call, argv[3], argv[4], &options, &answer)) return answer;
-    if (count > MANY && call->stage != STAGE_WORKER) {
-        call->again = true;
-        return call->state->atoms.async;
-    }
     batch.items = enif_alloc((count + 1) * sizeof(*batch.items));
     batch.params = enif_alloc((count + 1) * sizeof(*batch.params));
     if (batch.items == NULL || batch.params == NULL)
@@ -257,10 +246,6 @@ ERL_NIF_TERM op_batch_sql(struct call *call) {
         return bad_argument(call, "the SQL is not a text");
     if (!call_in_trx(call, argv[1], &answer)) return answer;
     if (!call_options(call, argv[3], argv[4], &options, &answer)) return answer;
-    if (sql.size > LONG_TEXT && call->stage != STAGE_WORKER) {
-        call->again = true;
-        return call->state->atoms.async;
-    }
     rows_init(&rows, call->env, call->state);
     st = lsq_batch_sql(call->res->conn, (const char *)sql.data, sql.size, &options, &rows_sink,
                        &rows, NULL, &err);

@@ -23,12 +23,22 @@ defmodule EctoLibSql.Call do
   def open(config, busy_timeout), do: open_until(config, now() + busy_timeout)
 
   defp open_until(config, until) do
-    case NIF.open(config) do
+    case open_once(config) do
       {:error, {:busy, _, _, _, _, _, _, _}} = busy ->
         if now() >= until, do: busy, else: open_again(config, until)
 
       answer ->
         answer
+    end
+  end
+
+  defp open_once(config) do
+    ref = make_ref()
+
+    with :ok <- NIF.open(ref, config) do
+      receive do
+        {^ref, answer} -> answer
+      end
     end
   end
 

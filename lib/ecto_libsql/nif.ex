@@ -44,8 +44,9 @@ defmodule EctoLibSql.NIF do
   ## Connections
 
   # config: %{path, flags, vfs, busy_timeout, settings: [{name, value}], statement_cache, fast_path,
-  # key}: flags as LSQ_OPEN_*; vfs, key: binary or nil -> {:ok, conn}
-  def open(_config), do: stub()
+  # key}: flags as LSQ_OPEN_*; vfs, key: binary or nil -> :ok; then {ref, {:ok, conn} | {:error, _}} comes
+  # as a message: opening is long.
+  def open(_ref, _config), do: stub()
 
   # Never waits; sends {ref, :closed} to pid, if that is not nil, when the engine has closed
   # the file.

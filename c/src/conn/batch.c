@@ -94,7 +94,8 @@ static enum lsq_status run_copy(struct batch *batch, const char *sql, size_t len
         if (st == LSQ_OK) st = run_one(batch, &prepared, NULL);
         lsqi_prepared_release(&prepared);
         if (st != LSQ_OK) {
-            if (batch->err != NULL && batch->err->sql_offset >= 0) batch->err->sql_offset += (int)at;
+            if (batch->err != NULL && batch->err->sql_offset >= 0)
+                batch->err->sql_offset += (int)at;
             return fail(batch, st);
         }
         at += used;

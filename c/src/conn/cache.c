@@ -76,8 +76,8 @@ struct lsqi_prepared *lsqi_cache_find(struct lsqi_cache *cache, const char *sql,
     if (cache->buckets == NULL) return NULL;
     hash = hash_text(sql, len);
     prepared = cache->buckets[hash & cache->bucket_mask];
-    while (prepared != NULL && (prepared->hash != hash || prepared->len != len ||
-                                memcmp(prepared->sql, sql, len) != 0))
+    while (prepared != NULL &&
+           (prepared->hash != hash || prepared->len != len || memcmp(prepared->sql, sql, len) != 0))
         prepared = prepared->hash_next;
     if (prepared != NULL && prepared != cache->newest) {
         list_remove(cache, prepared);

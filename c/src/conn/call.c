@@ -7,13 +7,13 @@
 #include "engine/failure.h"
 
 enum {
-    BUDGET_MS = 20,         /* of LSQ_CALL_BUDGET */
-    FAST_BUDGET_US = 200,   /* of LSQ_CALL_TRY */
-    BUSY_SPIN_US = 50,      /* LSQ_CALL_NOWAIT: a reader may hold the write lock for a moment */
+    BUDGET_MS = 20,       /* of LSQ_CALL_BUDGET */
+    FAST_BUDGET_US = 200, /* of LSQ_CALL_TRY */
+    BUSY_SPIN_US = 50,    /* LSQ_CALL_NOWAIT: a reader may hold the write lock for a moment */
     BUSY_SLEEP_FIRST_US = 50,
     BUSY_SLEEP_US = 1000,
-    LIKE_LENGTH = 5000,      /* bytes of a LIKE pattern, and on a small stack */
-    LIKE_LENGTH_SMALL = 500, /* measured: 100 bytes of stack for each % */
+    LIKE_LENGTH = 5000,               /* bytes of a LIKE pattern, and on a small stack */
+    LIKE_LENGTH_SMALL = 500,          /* measured: 100 bytes of stack for each % */
     ROOM_TO_COMPILE = 2 * 1024 * 1024 /* measured: 1 MiB does for what the limits allow */
 };
 
@@ -154,8 +154,8 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
         lsqi_gate_end(&conn->gate);
         return lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
     }
-    conn->run = (struct lsqi_run){
-        .flags = call->flags, .asked = call->stop, .asked_arg = call->stop_arg};
+    conn->run =
+        (struct lsqi_run){.flags = call->flags, .asked = call->stop, .asked_arg = call->stop_arg};
     (void)lsqi_call_compile(conn, may_compile(call->flags));
     if (call->timeout > 0 || (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0)
         now = lsqi_now_ns();

@@ -182,10 +182,11 @@ static enum lsq_status check_filesystem(struct lsq_conn *conn, const struct lsq_
     if ((cfg->flags & LSQ_OPEN_ANY_FILESYSTEM) != 0) return LSQ_OK;
     name = lsqi_netfs_name(file);
     if (name == NULL) return LSQ_OK;
-    return lsqi_error_set(err, LSQ_UNSAFE_FILESYSTEM,
-                          "\"%s\" is on a network or shared-folder file system (%s), where WAL mode "
-                          "loses data: put it on a local disk, or set another journal mode",
-                          file, name);
+    return lsqi_error_set(
+        err, LSQ_UNSAFE_FILESYSTEM,
+        "\"%s\" is on a network or shared-folder file system (%s), where WAL mode "
+        "loses data: put it on a local disk, or set another journal mode",
+        file, name);
 }
 
 /* Reads the file's header, so that a file that is no database, or a wrong key, shows now. */

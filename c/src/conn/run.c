@@ -48,8 +48,7 @@ static enum lsq_status compile(struct lsq_conn *conn, const char *sql, size_t le
     if (used + lsqi_sql_skip(sql + used, len - used, true) < len) {
         lsqi_prepared_release(prepared);
         lsqi_free(prepared);
-        lsqi_error_set(err, LSQ_SQL,
-                       "the text holds more than one statement: run it as a batch");
+        lsqi_error_set(err, LSQ_SQL, "the text holds more than one statement: run it as a batch");
         if (err != NULL) err->sql_offset = (int)used;
         return LSQ_SQL;
     }
@@ -169,10 +168,9 @@ enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_param
     if (params == NULL) params = &none;
     if (params->names != NULL) return bind_named(prepared->stmt, count, params, keep, err);
     if (params->count != (size_t)count)
-        return lsqi_error_set(err, LSQ_PARAMETERS,
-                              "the statement has %d parameter%s, and %zu %s given", count,
-                              count == 1 ? "" : "s", params->count,
-                              params->count == 1 ? "was" : "were");
+        return lsqi_error_set(
+            err, LSQ_PARAMETERS, "the statement has %d parameter%s, and %zu %s given", count,
+            count == 1 ? "" : "s", params->count, params->count == 1 ? "was" : "were");
     for (int i = 1; i <= count; i++) {
         int rc = bind_value(prepared->stmt, i, &params->values[i - 1], keep);
 
@@ -315,8 +313,8 @@ static bool is_vacuum(const struct lsqi_prepared *prepared) {
 bool lsqi_run_too_long(const struct lsqi_prepared *prepared) {
     const unsigned unstoppable = LSQI_DDL | LSQI_ATTACH | LSQI_LONG_FUNCTION;
     static const char *const long_pragmas[] = {
-        "foreign_key_check",  "incremental_vacuum", "integrity_check", "journal_mode",
-        "optimize",           "quick_check",        "rekey",           "wal_checkpoint",
+        "foreign_key_check", "incremental_vacuum", "integrity_check", "journal_mode",
+        "optimize",          "quick_check",        "rekey",           "wal_checkpoint",
     };
 
     if (prepared->speed.slow) return true;

@@ -103,8 +103,8 @@ static int write_pragma(struct lsq_conn *conn, const struct lsqi_setting *settin
     int rc;
 
     for (;;) {
-        rc = run_pragma(conn, sqlite3_mprintf("PRAGMA %s = %Q", setting->name, setting->value),
-                        got, size);
+        rc = run_pragma(conn, sqlite3_mprintf("PRAGMA %s = %Q", setting->name, setting->value), got,
+                        size);
         if ((rc & 0xff) != SQLITE_BUSY || (conn->flags & LSQ_OPEN_NOWAIT) != 0) return rc;
         if (lsqi_now_ns() >= end) return rc;
         sqlite3_sleep(1);

@@ -232,7 +232,10 @@ static enum lsq_status fetch_kept(struct lsq_stmt *stmt, size_t max_rows,
     if (stmt->kept == NULL) {
         enum lsq_status st = keep_all(stmt, err);
 
-        if (st == LSQ_WOULD_BLOCK) drop_kept(stmt); /* it runs again, elsewhere */
+        if (st == LSQ_WOULD_BLOCK) { /* it runs again, elsewhere */
+            lsq_result_free(stmt->kept);
+            stmt->kept = NULL;
+        }
         if (st != LSQ_OK) return st;
     }
     if (!lsqi_push_columns(stmt->prepared.stmt, sink, ctx))

@@ -89,8 +89,8 @@ enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
     enum lsq_status st = lsqi_call_begin(conn, call, err);
 
     if (st != LSQ_OK) return st;
-    st = sqlite3_get_autocommit(conn->db) ? no_transaction(err)
-                                          : lsqi_run_text(conn, "COMMIT", err);
+    st =
+        sqlite3_get_autocommit(conn->db) ? no_transaction(err) : lsqi_run_text(conn, "COMMIT", err);
     lsqi_call_end(conn);
     return st;
 }
@@ -124,12 +124,10 @@ static enum lsq_status savepoint_call(struct lsq_conn *conn, const char *verb, c
     enum lsq_status st;
 
     if (name == NULL || len == 0 || len > 1000)
-        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
-                              "a savepoint's name has from 1 to 1000 bytes");
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a savepoint's name has from 1 to 1000 bytes");
     st = lsqi_sql_check(name, len, NULL);
     if (st != LSQ_OK)
-        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
-                              "a savepoint's name is UTF-8 without a NUL");
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a savepoint's name is UTF-8 without a NUL");
     st = lsqi_call_begin(conn, NULL, err);
     if (st != LSQ_OK) return st;
     st = run_named(conn, verb, name, len, err);
