@@ -62,6 +62,8 @@ enum lsq_status lsq_conn_reset(struct lsq_conn *conn, struct lsq_error *err) {
 
     if (st != LSQ_OK) return st;
     st = reset(conn, err);
+    /* Where a virtual table's columns are compiled, the engine makes a plain error of it. */
+    if (st == LSQ_ERROR && atomic_load(&conn->gate.cancel)) st = lsqi_call_check(conn, err);
     lsqi_call_end(conn);
     return st;
 }

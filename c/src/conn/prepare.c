@@ -122,6 +122,8 @@ enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepar
         keep_busy_handler(conn, prepared);
         if (conn->run.stop != LSQ_OK)
             return lsqi_error_set(err, conn->run.stop, "%s", lsq_status_text(conn->run.stop));
+        /* Where a virtual table's columns are compiled, the engine makes a plain error of it. */
+        if (st == LSQ_ERROR && atomic_load(&conn->gate.cancel)) return lsqi_call_check(conn, err);
         if (st != LSQ_ERROR) return st;
         if (err != NULL) err->status = LSQ_SQL;
         return LSQ_SQL;
