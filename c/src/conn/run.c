@@ -267,8 +267,11 @@ static bool uncompilable(struct lsq_conn *conn, const struct lsqi_prepared *prep
 /* Names the index; the texts compiled for it are our own. */
 static void explain(struct lsq_conn *conn, struct lsq_error *err) {
     bool compiles = lsqi_call_compile(conn, true);
+    struct lsqi_record *recording = conn->recording;
 
+    conn->recording = NULL; /* the record is of the user's statement */
     lsqi_failure_explain(err, conn->db);
+    conn->recording = recording;
     (void)lsqi_call_compile(conn, compiles);
 }
 
