@@ -114,7 +114,7 @@ defmodule Bench do
   ## The driver
 
   defp open(path, fast? \\ true, cache \\ 256) do
-    NIF.open(%{
+    config = %{
       path: path,
       flags: 0,
       vfs: nil,
@@ -123,7 +123,9 @@ defmodule Bench do
       statement_cache: cache,
       fast_path: fast?,
       key: nil
-    })
+    }
+
+    EctoLibSql.Call.open(config, 0)
   end
 
   defp close(conn) do
@@ -324,7 +326,7 @@ defmodule Bench do
       "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) " <>
         "SELECT i, 'row ' || i, i * 0.5 FROM n"
 
-    {:ok, stmt} = NIF.prepare(conn, sql)
+    {:ok, stmt} = EctoLibSql.Call.plain(:prepare, [conn, sql])
     started = now()
     :ok = NIF.cursor_start(conn, nil, stmt, [])
     {:ok, {_, [_], 1, false}} = NIF.cursor_fetch(conn, stmt, 1, 0, 0)

@@ -4,7 +4,8 @@ defmodule EctoLibSql.NIF.ContractTest do
 
   import EctoLibSql.NIFHelp
 
-  alias EctoLibSql.{Call, NIF}
+  alias EctoLibSql.Call
+  alias EctoLibSql.Settled, as: NIF
 
   setup do
     conn = connect(tmp_path())

@@ -5,7 +5,7 @@ defmodule EctoLibSql.NIF.HostileTest do
 
   import EctoLibSql.NIFHelp
 
-  alias EctoLibSql.NIF
+  alias EctoLibSql.Settled, as: NIF
 
   # The kind of each argument, after the first: a connection. open/1, json_encode/1 and the functions
   # of a statement or waiter alone come below.

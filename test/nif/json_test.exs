@@ -3,7 +3,7 @@ defmodule EctoLibSql.NIF.JSONTest do
 
   import EctoLibSql.NIFHelp, only: [code: 1]
 
-  alias EctoLibSql.NIF
+  alias EctoLibSql.Settled, as: NIF
 
   # The one atom key that has no other spelling in source text.
   @greek :ключ

@@ -7,7 +7,8 @@ defmodule EctoLibSql.Case do
 
   use ExUnit.CaseTemplate
 
-  alias EctoLibSql.{NIF, Options}
+  alias EctoLibSql.Options
+  alias EctoLibSql.Settled, as: NIF
 
   using do
     quote do

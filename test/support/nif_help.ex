@@ -4,7 +4,7 @@ defmodule EctoLibSql.NIFHelp do
   import ExUnit.Assertions
   import EctoLibSql.Case, only: [eventually: 1, eventually: 2]
 
-  alias EctoLibSql.NIF
+  alias EctoLibSql.Settled, as: NIF
 
   @endless "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
 

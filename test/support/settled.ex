@@ -1,0 +1,41 @@
+defmodule EctoLibSql.Settled do
+  @moduledoc """
+  The functions of `EctoLibSql.NIF` by their names and arguments, but that each waits for its answer
+  where the native one says `:async`; and `open/1`, which waits for the connection.
+
+      alias EctoLibSql.Settled, as: NIF
+  """
+
+  alias EctoLibSql.NIF
+
+  def open(config) do
+    ref = make_ref()
+
+    with :ok <- NIF.open(ref, config) do
+      receive do
+        {^ref, answer} -> answer
+      end
+    end
+  end
+
+  for {name, arity} <- NIF.__info__(:functions), name not in [:load, :open] do
+    args = Macro.generate_arguments(arity, __MODULE__)
+
+    def unquote(name)(unquote_splicing(args)) do
+      case NIF.unquote(name)(unquote_splicing(args)) do
+        :async -> submitted(unquote(name), unquote(args))
+        answer -> answer
+      end
+    end
+  end
+
+  defp submitted(name, [conn | _] = args) do
+    ref = make_ref()
+
+    with :ok <- NIF.submit(conn, ref, name, args) do
+      receive do
+        {^ref, answer} when answer != :interrupting -> answer
+      end
+    end
+  end
+end
