@@ -1,4 +1,5 @@
 /* Calls that are stopped: by their deadline, by an interrupt, by the budget of shared threads. */
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "../support/db.h"
@@ -252,6 +253,36 @@ static void interrupted_at_random_moments(void **state) {
     assert_true(stopped > 0);
 }
 
+static atomic_bool storm_over;
+
+static void storm(void *arg) {
+    while (!atomic_load(&storm_over)) lsq_conn_interrupt(arg);
+}
+
+/* An interrupt on the heels of another does not stop the undoing of what the first one stopped. */
+static void undoing_is_not_interrupted(void **state) {
+    struct later later = {.fn = storm, .arg = conn};
+    static const struct lsq_call one = {.flags = LSQ_CALL_ONE};
+    enum lsq_status ended[2];
+
+    (void)state;
+    atomic_store(&storm_over, false);
+    later_begin(&later);
+    for (int i = 0; i < 300; i++) {
+        (void)lsq_exec_many(conn, "INSERT INTO t VALUES (?1)", 25, endless_rows, NULL, NULL, NULL,
+                            NULL, NULL, NULL);
+        ended[0] = lsq_commit(conn, NULL, NULL);
+        (void)exec(conn, "INSERT INTO t VALUES (1), (2) RETURNING a", NULL, &one, NULL);
+        ended[1] = lsq_commit(conn, NULL, NULL);
+        if (ended[0] != LSQ_NO_TRANSACTION || ended[1] != LSQ_NO_TRANSACTION) break;
+    }
+    atomic_store(&storm_over, true);
+    later_join(&later);
+    assert_int_equal(ended[0], LSQ_NO_TRANSACTION);
+    assert_int_equal(ended[1], LSQ_NO_TRANSACTION);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 0);
+}
+
 static void interrupt_between_calls_is_forgotten(void **state) {
     (void)state;
     for (int i = 0; i < 50; i++) {
@@ -405,6 +436,7 @@ int main(void) {
         TEST(late_deadline_inside_a_transaction),
         TEST(late_deadline_of_one_row),
         TEST(interrupted_at_random_moments),
+        TEST(undoing_is_not_interrupted),
         TEST(interrupt_between_calls_is_forgotten),
         TEST(call_is_off_before_it_began),
         TEST(call_is_off_while_it_runs),
