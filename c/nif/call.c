@@ -8,7 +8,8 @@
  * A job's life. submit links it to its connection. The worker marks it running while it is in the
  * connection, unlinks it under the lock, and sends the answer. cancel unlinks it first: then the
  * answer is never sent, and the worker frees the job as soon as it is done with it. So exactly one
- * of the two takes it from the list, and only the worker's side frees it. */
+ * of the two takes it from the list, and only the worker's side frees it. The end of the process that
+ * waits for the answer cancels, too: nobody else could stop a call that has no end. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -176,6 +177,8 @@ struct job {
     ERL_NIF_TERM ref;
     ERL_NIF_TERM argv[6];
     ErlNifPid pid;
+    ErlNifMonitor monitor; /* of res on pid */
+    bool monitored;
     atomic_bool cancelled; /* set under res->lock */
     /* guarded by res->lock */
     bool running;          /* it is in the connection */
@@ -298,6 +301,7 @@ static bool job_called_off(void *arg) {
 }
 
 static void job_free(struct job *job) {
+    if (job->monitored) (void)enif_demonitor_process(calling_env, job->res, &job->monitor);
     if (job->env != NULL) enif_free_env(job->env);
     enif_release_resource(job->res);
     enif_free(job);
@@ -415,6 +419,7 @@ ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     }
     job->ref = enif_make_copy(job->env, argv[1]);
     enif_self(env, &job->pid);
+    job->monitored = enif_monitor_process(env, res, &job->pid, &job->monitor) == 0;
     enif_mutex_lock(res->lock);
     job->next = res->jobs;
     res->jobs = job;
@@ -423,8 +428,30 @@ ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     enif_mutex_lock(res->lock);
     (void)job_unlink_locked(job);
     enif_mutex_unlock(res->lock);
+    calling_env = env;
     job_free(job);
+    calling_env = NULL;
     return make_error(env, state, &err);
+}
+
+static void job_cancel_locked(struct job *job) {
+    (void)job_unlink_locked(job);
+    atomic_store(&job->cancelled, true);
+    /* The lock keeps the job in the connection, so that this stops no other call. */
+    if (job->running) lsq_conn_interrupt(job->res->conn);
+}
+
+void conn_down(ErlNifEnv *env, void *obj, ErlNifPid *pid, ErlNifMonitor *monitor) {
+    struct conn_res *res = obj;
+    struct job *job;
+
+    (void)env, (void)pid;
+    enif_mutex_lock(res->lock);
+    job = res->jobs;
+    while (job != NULL && !(job->monitored && enif_compare_monitors(&job->monitor, monitor) == 0))
+        job = job->next;
+    if (job != NULL) job_cancel_locked(job);
+    enif_mutex_unlock(res->lock);
 }
 
 ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
@@ -437,12 +464,7 @@ ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     enif_mutex_lock(res->lock);
     job = res->jobs;
     while (job != NULL && !enif_is_identical(job->ref, argv[1])) job = job->next;
-    if (job != NULL) {
-        (void)job_unlink_locked(job);
-        atomic_store(&job->cancelled, true);
-        /* The lock keeps the job in the connection, so that this stops no other call. */
-        if (job->running) lsq_conn_interrupt(res->conn);
-    }
+    if (job != NULL) job_cancel_locked(job);
     enif_mutex_unlock(res->lock);
     return job == NULL ? state->atoms.sent : state->atoms.cancelled;
 }

@@ -1,5 +1,6 @@
 /* The table of functions. To add one: lib/ecto_libsql/nif.ex, a function here or in conn_nif.c or
  * stmt_nif.c, its line below. */
+#include <stdio.h>
 #include <string.h>
 
 #include "nif.h"
@@ -72,27 +73,34 @@ static void make_atoms(ErlNifEnv *env, struct atoms *atoms) {
 #undef ATOM
 }
 
+/* Process-wide: handles outlive the instance of the module that made them (new code is loaded, the old
+ * one purged), and point here; as long as one is there, this image of the library stays. */
+static struct nif_state the_state;
+
+/* Taken over by the module's next instance, so that handles go on working in it; but not by one that
+ * comes with another image of the library, whose structs may differ: each image has types of its own
+ * name. The VM keeps an image until its last handle is gone. */
 static ErlNifResourceType *open_type(ErlNifEnv *env, const char *name,
-                                     void (*destroy)(ErlNifEnv *, void *)) {
-    /* Taken over, so that handles made by the module's old code go on working in the new one. */
-    return enif_open_resource_type(env, NULL, name, destroy,
-                                   ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER, NULL);
+                                     void (*destroy)(ErlNifEnv *, void *),
+                                     ErlNifResourceDown *down) {
+    const ErlNifResourceTypeInit init = {.dtor = destroy, .down = down};
+    char unique[64];
+
+    snprintf(unique, sizeof(unique), "%s %p", name, (void *)&the_state);
+    return enif_open_resource_type_x(env, unique, &init, ERL_NIF_RT_CREATE | ERL_NIF_RT_TAKEOVER,
+                                     NULL);
 }
 
 static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info) {
-    struct nif_state *state = enif_alloc(sizeof(*state));
+    struct nif_state *state = &the_state;
 
     (void)info;
-    if (state == NULL) return 1;
-    memset(state, 0, sizeof(*state));
-    make_atoms(env, &state->atoms);
-    state->conn_type = open_type(env, "conn", conn_destroy);
-    state->stmt_type = open_type(env, "stmt", stmt_destroy);
-    state->waiter_type = open_type(env, "waiter", waiter_destroy);
-    if (state->conn_type == NULL || state->stmt_type == NULL || state->waiter_type == NULL) {
-        enif_free(state);
+    state->conn_type = open_type(env, "conn", conn_destroy, conn_down);
+    state->stmt_type = open_type(env, "stmt", stmt_destroy, NULL);
+    state->waiter_type = open_type(env, "waiter", waiter_destroy, NULL);
+    if (state->conn_type == NULL || state->stmt_type == NULL || state->waiter_type == NULL)
         return 1;
-    }
+    if (atomic_fetch_add(&state->users, 1) == 0) make_atoms(env, &state->atoms);
     *priv = state;
     return 0;
 }
@@ -102,11 +110,12 @@ static int upgrade(ErlNifEnv *env, void **priv, void **old, ERL_NIF_TERM info) {
     return load(env, priv, info);
 }
 
-/* No handle is left: the VM keeps the library until the last one is gone. */
+/* The last one: no handle of this image is left. */
 static void unload(ErlNifEnv *env, void *priv) {
+    struct nif_state *state = priv;
+
     (void)env;
-    lsq_shutdown();
-    enif_free(priv);
+    if (atomic_fetch_sub(&state->users, 1) == 1) lsq_shutdown();
 }
 
 ERL_NIF_INIT(Elixir.EctoLibSql.NIF, functions, load, NULL, upgrade, unload)

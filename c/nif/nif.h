@@ -21,6 +21,7 @@ struct atoms {
 
 /* The module's private data. */
 struct nif_state {
+    atomic_uint users; /* instances of the module */
     struct atoms atoms;
     ErlNifResourceType *conn_type;
     ErlNifResourceType *stmt_type;
@@ -113,6 +114,8 @@ ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_stmt_finalize(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 void waiter_destroy(ErlNifEnv *env, void *obj);
+/* A process with a submitted call has ended. */
+void conn_down(ErlNifEnv *env, void *obj, ErlNifPid *pid, ErlNifMonitor *monitor);
 
 /* ---- nif.c ---- */
 

@@ -69,10 +69,15 @@ defmodule EctoLibSql.Encoder do
   end
 
   # `config :ecto_libsql, :json_library, module` with encode!/1; EctoLibSql.NIF is the core's.
-  defp json_library do
-    case Application.get_env(:ecto_libsql, :json_library) do
-      nil -> Enum.find([Jason, JSON], EctoLibSql.NIF, &Code.ensure_loaded?/1)
-      module -> module
+  defp json_library, do: Application.get_env(:ecto_libsql, :json_library) || found_library()
+
+  # process-wide: looking for a module that is not there asks the code server for its files, which
+  # takes milliseconds; what there is does not change.
+  defp found_library do
+    with nil <- :persistent_term.get({__MODULE__, :json_library}, nil) do
+      module = Enum.find([Jason, JSON], EctoLibSql.NIF, &Code.ensure_loaded?/1)
+      :persistent_term.put({__MODULE__, :json_library}, module)
+      module
     end
   end
 
@@ -93,7 +98,7 @@ defmodule EctoLibSql.Encoder do
   defp json_refused(why), do: "a map cannot be written as JSON: " <> why
 
   # {pairs} for a map, in the order in which Elixir lists it.
-  defp plain(term) when is_list(term), do: Enum.map(term, &plain/1)
+  defp plain([head | tail]), do: [plain(head) | plain_tail(tail)]
   defp plain(%DateTime{} = term), do: DateTime.to_iso8601(term)
   defp plain(%NaiveDateTime{} = term), do: NaiveDateTime.to_iso8601(term)
   defp plain(%Date{} = term), do: Date.to_iso8601(term)
@@ -107,6 +112,9 @@ defmodule EctoLibSql.Encoder do
     do: {for({key, value} <- Map.to_list(term), do: {key(key), plain(value)})}
 
   defp plain(term), do: term
+
+  defp plain_tail(tail) when is_list(tail), do: plain(tail)
+  defp plain_tail(_tail), do: raise(ArgumentError, json_refused("a list is improper"))
 
   defp key(key) when is_binary(key), do: key
   defp key(key) when is_atom(key), do: Atom.to_string(key)

@@ -16,6 +16,29 @@ defmodule EctoLibSql.JSON do
     with {:ok, [value]} <- EctoLibSql.query_one(state, sql, args), do: {:ok, value}
   end
 
+  # The engine's binary form may be UTF-8 by chance, and would then be bound as text. Its header says
+  # how long it is; what can be text as well is text.
+  defp json(value) when is_binary(value) do
+    if binary_form?(value) and not text?(value), do: {:blob, value}, else: value
+  end
+
+  defp json(value), do: value
+
+  defp binary_form?(<<0::4, type::4>>), do: type <= 12
+  defp binary_form?(<<n::4, type::4, rest::binary>>) when type in 3..12, do: payload?(n, rest)
+  defp binary_form?(_value), do: false
+
+  defp payload?(12, <<n, rest::binary>>), do: byte_size(rest) == n
+  defp payload?(13, <<n::16, rest::binary>>), do: byte_size(rest) == n
+  defp payload?(14, <<n::32, rest::binary>>), do: byte_size(rest) == n
+  defp payload?(15, <<n::64, rest::binary>>), do: byte_size(rest) == n
+  defp payload?(n, rest), do: byte_size(rest) == n
+
+  defp text?(<<first, _::binary>> = value) when first in [?{, ?[],
+    do: :binary.last(value) in [?}, ?]]
+
+  defp text?(<<first, _::binary>>), do: first in '"-0123456789tfn \t\r\n'
+
   defp all(state, sql, args) do
     case EctoLibSql.query(state, sql, args) do
       {:ok, _query, result, _state} -> {:ok, Enum.map(result.rows, &List.to_tuple/1)}
@@ -41,11 +64,11 @@ defmodule EctoLibSql.JSON do
 
   @doc "The value at the path; objects and arrays as JSON text."
   @spec extract(State.t(), json(), String.t()) :: answer(term())
-  def extract(state, json, path), do: one(state, "SELECT json_extract(?1, ?2)", [json, path])
+  def extract(state, json, path), do: one(state, "SELECT json_extract(?1, ?2)", [json(json), path])
 
   @doc ~s(The type at the path: "null", "true", "false", "integer", "real", "text", "array", "object".)
   @spec type(State.t(), json(), String.t()) :: answer(String.t() | nil)
-  def type(state, json, path \\ "$"), do: one(state, "SELECT json_type(?1, ?2)", [json, path])
+  def type(state, json, path \\ "$"), do: one(state, "SELECT json_type(?1, ?2)", [json(json), path])
 
   @doc "Whether the text is JSON."
   @spec is_valid(State.t(), json()) :: answer(boolean())
@@ -67,18 +90,18 @@ defmodule EctoLibSql.JSON do
   @doc "Key, value and type of each member."
   @spec each(State.t(), json(), String.t()) :: answer([{term(), term(), String.t()}])
   def each(state, json, path \\ "$"),
-    do: all(state, "SELECT key, value, type FROM json_each(?1, ?2)", [json, path])
+    do: all(state, "SELECT key, value, type FROM json_each(?1, ?2)", [json(json), path])
 
   @doc "Path, value (of what is neither object nor array) and type of everything inside."
   @spec tree(State.t(), json(), String.t()) :: answer([{String.t(), term(), String.t()}])
   def tree(state, json, path \\ "$"),
-    do: all(state, "SELECT fullkey, atom, type FROM json_tree(?1, ?2)", [json, path])
+    do: all(state, "SELECT fullkey, atom, type FROM json_tree(?1, ?2)", [json(json), path])
 
   @doc "The JSON in its shortest text (`:json`) or in the engine's binary form (`:jsonb`)."
   @spec convert(State.t(), json(), :json | :jsonb) :: answer(binary())
   def convert(state, json, format \\ :json)
-  def convert(state, json, :json), do: one(state, "SELECT json(?1)", [json])
-  def convert(state, json, :jsonb), do: one(state, "SELECT jsonb(?1)", [json])
+  def convert(state, json, :json), do: one(state, "SELECT json(?1)", [json(json)])
+  def convert(state, json, :jsonb), do: one(state, "SELECT jsonb(?1)", [json(json)])
 
   def convert(_state, _json, format),
     do: raise(ArgumentError, "a format is :json or :jsonb, not #{inspect(format)}")
@@ -89,23 +112,24 @@ defmodule EctoLibSql.JSON do
 
   @doc "Without what is at the path, or at each of the paths."
   @spec remove(State.t(), json(), String.t() | [String.t()]) :: answer(json())
-  def remove(state, json, paths), do: call(state, "json_remove", [json | List.wrap(paths)])
+  def remove(state, json, paths), do: call(state, "json_remove", [json(json) | List.wrap(paths)])
 
   @doc "With the value at the path, new or instead of another."
   @spec set(State.t(), json(), String.t(), term()) :: answer(json())
-  def set(state, json, path, value), do: call(state, "json_set", [json, path, value])
+  def set(state, json, path, value), do: call(state, "json_set", [json(json), path, value])
 
   @doc "With the value at the path if there is one already."
   @spec replace(State.t(), json(), String.t(), term()) :: answer(json())
-  def replace(state, json, path, value), do: call(state, "json_replace", [json, path, value])
+  def replace(state, json, path, value), do: call(state, "json_replace", [json(json), path, value])
 
   @doc "With the value at the path if there is none yet."
   @spec insert(State.t(), json(), String.t(), term()) :: answer(json())
-  def insert(state, json, path, value), do: call(state, "json_insert", [json, path, value])
+  def insert(state, json, path, value), do: call(state, "json_insert", [json(json), path, value])
 
   @doc "Merged with a patch, by RFC 7396."
   @spec patch(State.t(), json(), json()) :: answer(json())
-  def patch(state, json, patch), do: one(state, "SELECT json_patch(?1, ?2)", [json, patch])
+  def patch(state, json, patch),
+    do: one(state, "SELECT json_patch(?1, ?2)", [json(json), json(patch)])
 
   @doc "How many members the array or object at the path has; `nil` if there is neither."
   @spec json_length(State.t(), json(), String.t()) :: answer(non_neg_integer() | nil)
@@ -114,7 +138,7 @@ defmodule EctoLibSql.JSON do
       state,
       "SELECT CASE WHEN json_type(?1, ?2) IN ('array', 'object') " <>
         "THEN (SELECT count(*) FROM json_each(?1, ?2)) END",
-      [json, path]
+      [json(json), path]
     )
   end
 
@@ -131,7 +155,7 @@ defmodule EctoLibSql.JSON do
       )
       SELECT max(depth) FROM level
       """,
-      [json]
+      [json(json)]
     )
   end
 
@@ -142,7 +166,7 @@ defmodule EctoLibSql.JSON do
       state,
       "SELECT CASE WHEN json_type(?1, ?2) = 'object' " <>
         "THEN (SELECT json_group_array(key) FROM json_each(?1, ?2)) END",
-      [json, path]
+      [json(json), path]
     )
   end
 

@@ -248,6 +248,49 @@ defmodule EctoLibSql.Native do
   @spec get_is_autocommit(State.t()) :: boolean() | {:error, Error.t()}
   def get_is_autocommit(state), do: Raw.is_autocommit(state.conn_id)
 
+  ## Replication: there are only local databases yet
+
+  @doc "Brings a replica up to date; with a local database there is nothing to do."
+  @spec sync(State.t()) :: answer(String.t())
+  def sync(state), do: Raw.do_sync(state.conn_id, state.mode)
+
+  @doc "The frame that a replica has."
+  @spec get_frame_number_for_replica(State.t() | reference()) :: answer(non_neg_integer())
+  def get_frame_number_for_replica(state), do: ok(Raw.get_frame_number(conn(state)))
+
+  @doc "Writes what a replica has received; the frame that it has then."
+  @spec flush_and_get_frame(State.t() | reference()) :: answer(non_neg_integer())
+  def flush_and_get_frame(state), do: ok(Raw.flush_replicator(conn(state)))
+
+  @doc "The highest frame that this replica's writes have made."
+  @spec get_max_write_frame(State.t() | reference()) :: answer(non_neg_integer())
+  def get_max_write_frame(state), do: ok(Raw.max_write_replication_index(conn(state)))
+
+  @doc "Brings a replica up to a frame."
+  @spec sync_until_frame(State.t() | reference(), non_neg_integer()) :: :ok | {:error, Error.t()}
+  def sync_until_frame(state, frame), do: Raw.sync_until(conn(state), frame)
+
+  @doc "Makes a replica a database of its own."
+  @spec freeze_replica(State.t()) :: :ok | {:error, Error.t()}
+  def freeze_replica(state), do: Raw.freeze_database(conn(state))
+
+  defp conn(%State{conn_id: conn}), do: conn
+  defp conn(conn), do: conn
+
+  ## Hooks: not there yet
+
+  @doc "Sends changes of rows to a process. Answers `:unsupported`."
+  @spec add_update_hook(State.t(), pid()) :: :ok | {:error, Error.t()}
+  def add_update_hook(state, pid \\ self()), do: Raw.set_update_hook(state.conn_id, pid)
+
+  @doc "Ends `add_update_hook/2`."
+  @spec remove_update_hook(State.t()) :: :ok | {:error, Error.t()}
+  def remove_update_hook(state), do: Raw.clear_update_hook(state.conn_id)
+
+  @doc "Asks a process what may be done. Answers `:unsupported`."
+  @spec add_authorizer(State.t(), pid()) :: :ok | {:error, Error.t()}
+  def add_authorizer(state, pid \\ self()), do: Raw.set_authorizer(state.conn_id, pid)
+
   ## Extensions
 
   @doc "Allows or forbids `load_ext/3` on this connection. SQL can never load one."
@@ -267,11 +310,18 @@ defmodule EctoLibSql.Native do
   @doc "The column type for vectors of that many dimensions, `:f32` or `:f64`."
   @spec vector_type(pos_integer(), :f32 | :f64) :: String.t()
   def vector_type(dimensions, type \\ :f32)
-  def vector_type(dimensions, :f32) when dimensions > 0, do: "F32_BLOB(#{dimensions})"
-  def vector_type(dimensions, :f64) when dimensions > 0, do: "F64_BLOB(#{dimensions})"
 
-  def vector_type(_dimensions, type),
-    do: raise(ArgumentError, "a vector's type is :f32 or :f64, not #{inspect(type)}")
+  def vector_type(dimensions, :f32) when is_integer(dimensions) and dimensions > 0,
+    do: "F32_BLOB(#{dimensions})"
+
+  def vector_type(dimensions, :f64) when is_integer(dimensions) and dimensions > 0,
+    do: "F64_BLOB(#{dimensions})"
+
+  def vector_type(dimensions, type) do
+    raise ArgumentError,
+          "a vector has a positive number of dimensions, and the type :f32 or :f64, " <>
+            "not #{inspect(dimensions)} and #{inspect(type)}"
+  end
 
   @doc "SQL for the cosine distance between a column and a vector."
   @spec vector_distance_cos(String.t(), [number()] | String.t()) :: String.t()

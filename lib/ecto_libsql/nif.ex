@@ -124,7 +124,8 @@ defmodule EctoLibSql.NIF do
   ## Waiting
 
   # Runs function op of this module with args on a thread of ours; {ref, answer} comes as a
-  # message -> :ok | {:error, _}. args are those of the function, conn first.
+  # message -> :ok | {:error, _}. args are those of the function, conn first. If the caller ends, the
+  # call is cancelled.
   def submit(_conn, _ref, _op, _args), do: stub()
 
   # Stops what submit/4 started: :cancelled (no message will come), or :sent (it has come or is

@@ -480,7 +480,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     pid = self()
 
     spawn_link(fn ->
-      eventually(fn -> elem(EctoLibSql.query(db, "SELECT 1", [], timeout: 2), 0) == :error end)
+      eventually(fn -> elem(EctoLibSql.query(db, "SELECT 1", [], timeout: 60), 0) == :error end)
       send(pid, :runs)
       EctoLibSql.interrupt_connection(db)
     end)

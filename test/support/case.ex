@@ -7,8 +7,7 @@ defmodule EctoLibSql.Case do
 
   use ExUnit.CaseTemplate
 
-  alias EctoLibSql.Options
-  alias EctoLibSql.Settled, as: NIF
+  alias EctoLibSql.{Call, Options}
 
   using do
     quote do
@@ -39,11 +38,12 @@ defmodule EctoLibSql.Case do
   def connect(path, opts) when is_binary(path), do: connect([database: path] ++ opts)
 
   def connect(opts, []) do
-    {:ok, conn} = NIF.open(config(opts))
+    config = config(opts)
+    {:ok, conn} = Call.open(config, config.busy_timeout)
     conn
   end
 
-  @doc "What `NIF.open/1` takes, of options."
+  @doc "What `EctoLibSql.NIF.open/1` takes, of options."
   def config(opts) do
     {:ok, checked} = Options.validate(opts, strict: true)
     Options.native(checked)
@@ -51,7 +51,7 @@ defmodule EctoLibSql.Case do
 
   @doc "Runs one statement to its end, however long, and answers its result."
   def execute!(conn, sql, params \\ []) do
-    {:ok, result} = EctoLibSql.Call.execute(conn, nil, sql, params, :infinity)
+    {:ok, result} = Call.execute(conn, nil, sql, params, :infinity)
     result
   end
 

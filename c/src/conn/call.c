@@ -71,22 +71,34 @@ static bool pages_missed(struct lsq_conn *conn) {
     return missed > 0;
 }
 
+/* The engine looks once more when a statement is done, and an autocommit then is committed: a write
+ * is only stopped while it runs, so that what is stored is not called undone. */
+static bool write_is_done(struct lsq_conn *conn) {
+    sqlite3_stmt *stmt = NULL;
+
+    if (!conn->run.writes) return false;
+    while ((stmt = sqlite3_next_stmt(conn->db, stmt)) != NULL) {
+        if (sqlite3_stmt_busy(stmt) && !sqlite3_stmt_readonly(stmt)) return false;
+    }
+    return true;
+}
+
+static int stop(struct lsq_conn *conn, enum lsq_status why) {
+    if (write_is_done(conn)) return 0;
+    conn->run.stop = why;
+    return 1;
+}
+
 /* The engine's progress handler: true means stop. */
 static int on_progress(void *arg) {
     struct lsq_conn *conn = arg;
     struct lsqi_run *run = &conn->run;
     int64_t now;
 
-    if (called_off(conn)) {
-        run->stop = LSQ_INTERRUPTED;
-        return 1;
-    }
+    if (called_off(conn)) return stop(conn, LSQ_INTERRUPTED);
     if (run->deadline == 0 && run->budget_end == 0) return 0;
     now = lsqi_now_ns();
-    if (time_over(run, now)) {
-        run->stop = LSQ_TIMEOUT;
-        return 1;
-    }
+    if (time_over(run, now)) return stop(conn, LSQ_TIMEOUT);
     if (run->budget_end == 0 || !run->reads_only) return 0;
     if (now < run->budget_end && !((run->flags & LSQ_CALL_TRY) != 0 && pages_missed(conn)))
         return 0;
@@ -98,6 +110,7 @@ void lsqi_watch_begin(struct lsq_conn *conn, struct lsqi_prepared *prepared, int
     /* The engine counts instructions over the statement's life: from zero, so that a short run is
      * not asked about for those before it. */
     sqlite3_stmt_status(prepared->stmt, SQLITE_STMTSTATUS_VM_STEP, 1);
+    conn->run.writes = !sqlite3_stmt_readonly(prepared->stmt);
     if (conn->watch_steps == steps) return;
     sqlite3_progress_handler(conn->db, steps, on_progress, conn);
     conn->watch_steps = steps;
@@ -171,7 +184,7 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
 enum lsq_status lsqi_call_check(struct lsq_conn *conn, struct lsq_error *err) {
     enum lsq_status st = LSQ_OK;
 
-    if (atomic_load_explicit(&conn->gate.cancel, memory_order_relaxed))
+    if (called_off(conn))
         st = LSQ_INTERRUPTED;
     else if (conn->run.deadline != 0 && time_over(&conn->run, lsqi_now_ns()))
         st = LSQ_TIMEOUT;

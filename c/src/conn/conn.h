@@ -67,6 +67,7 @@ struct lsqi_run {
     bool reads_only;     /* the running statement can be broken off without a trace */
     bool (*asked)(void *arg); /* the caller's own stop; may be NULL */
     void *asked_arg;
+    bool writes;          /* the running statement writes, by the engine's own word */
     enum lsq_status stop; /* why the watch broke the statement off; LSQ_OK: it did not */
 };
 

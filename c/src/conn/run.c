@@ -457,6 +457,8 @@ static enum lsq_status run_one_write(struct lsq_conn *conn, struct lsqi_prepared
     enum lsq_status st = lsqi_run_text(conn, "SAVEPOINT lsq_one", err);
 
     if (st != LSQ_OK) return st;
+    lsqi_watch_begin(conn, prepared, WATCH_STEPS); /* the savepoint was watched meanwhile */
+    conn->recording = &prepared->record;
     st = run_steps(conn, prepared, sink, ctx, reply, err);
     if (st == LSQ_OK) {
         st = lsqi_undo_run(conn, LSQI_RELEASE_ONE, err);

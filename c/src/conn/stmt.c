@@ -249,6 +249,14 @@ static enum lsq_status fetch_kept(struct lsq_stmt *stmt, size_t max_rows,
     return LSQ_OK;
 }
 
+/* Under the gate's lock: an interrupt that found no cursor open has reached the engine by then, which
+ * forgets it at the first step. */
+static void open_cursor(struct lsq_conn *conn) {
+    pthread_mutex_lock(&conn->gate.lock);
+    atomic_fetch_add(&conn->open_cursors, 1);
+    pthread_mutex_unlock(&conn->gate.lock);
+}
+
 static enum lsq_status fetch_rows(struct lsq_stmt *stmt, size_t max_rows,
                                   const struct lsq_sink *sink, void *ctx, bool *end,
                                   struct lsq_error *err) {
@@ -256,7 +264,7 @@ static enum lsq_status fetch_rows(struct lsq_stmt *stmt, size_t max_rows,
     bool first = true;
     int rc = SQLITE_ROW;
 
-    if (!stmt->stepped) atomic_fetch_add(&stmt->conn->open_cursors, 1);
+    if (!stmt->stepped) open_cursor(stmt->conn);
     /* The row after the last one wanted is never asked for: a cursor stands before its next row. */
     while (max_rows > 0 && (rc = sqlite3_step(handle)) == SQLITE_ROW) {
         stmt->stepped = true;

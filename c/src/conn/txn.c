@@ -4,6 +4,8 @@
 #include "conn/conn.h"
 #include "engine/failure.h"
 
+enum { MOST_TRIES = 1000000 }; /* of undoing; each fails only if it is interrupted anew */
+
 static const char *const begin_sql[] = {
     [LSQ_TXN_DEFERRED] = "BEGIN DEFERRED",
     [LSQ_TXN_IMMEDIATE] = "BEGIN IMMEDIATE",
@@ -37,11 +39,19 @@ void lsqi_undo_release(struct lsq_conn *conn) {
 }
 
 enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct lsq_error *err) {
+    sqlite3_stmt *stmt = conn->undo[undo];
+    enum lsq_status st;
     bool compiles = lsqi_call_compile(conn, true); /* a change of the schema makes it do so */
-    int rc = sqlite3_step(conn->undo[undo]);
-    enum lsq_status st = rc == SQLITE_DONE ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
+    int rc;
 
-    sqlite3_reset(conn->undo[undo]);
+    /* Not to be stopped, for it is the end of what was: neither by the watch, which looks after so
+     * many instructions of the statement's whole life, nor by an interrupt on the heels of another,
+     * which stops the engine before the first instruction. */
+    sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, 1);
+    for (int tries = 0; (rc = sqlite3_step(stmt)) == SQLITE_INTERRUPT && tries < MOST_TRIES; tries++)
+        sqlite3_reset(stmt);
+    st = rc == SQLITE_DONE ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
+    sqlite3_reset(stmt);
     (void)lsqi_call_compile(conn, compiles);
     if (sqlite3_get_autocommit(conn->db)) conn->read_txn = false;
     return st;

@@ -1,4 +1,5 @@
 /* Calls that are stopped: by their deadline, by an interrupt, by the budget of shared threads. */
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "../support/db.h"
@@ -154,6 +155,81 @@ static void one_row_that_takes_too_long(void **state) {
     run(conn, "COMMIT");
 }
 
+/* ---- At the very end: what is stored is not called undone ---- */
+
+/* A write of many instructions without a loop, one of them longer than the deadline: the engine first
+ * looks at the clock when all is done, and an autocommit is then committed. */
+static const char *straight_insert(const char *behind) {
+    static char sql[12000];
+
+    strcpy(sql, "INSERT INTO t VALUES ((length(randomblob(8000000)) * 0");
+    for (int i = 0; i < 900; i++) strcat(sql, " + ?1");
+    strcat(sql, ") + (0");
+    for (int i = 0; i < 900; i++) strcat(sql, " + ?1");
+    strcat(sql, "))");
+    strcat(sql, behind);
+    return sql;
+}
+
+/* Either all of it is there and it says so, or nothing. */
+static void expect_truth(enum lsq_status st, int64_t before, int64_t added) {
+    int64_t now = ask(conn, "SELECT count(*) FROM t");
+
+    if (st == LSQ_OK && now == before + added) return;
+    if (st != LSQ_OK && last_error.outcome == LSQ_OUTCOME_COMMITTED && now == before + added)
+        return;
+    if (st != LSQ_OK && last_error.outcome == LSQ_OUTCOME_NONE && now == before) return;
+    fail_msg("%s, outcome %d, %d rows of %d", lsq_status_name(st), (int)last_error.outcome,
+             (int)(now - before), (int)added);
+}
+
+static void late_deadline_of_a_stored_write(void **state) {
+    static const struct lsq_call brief = {.timeout = 1};
+    struct lsq_stmt *stmt = NULL;
+    const char *sql = straight_insert("");
+    bool end = false;
+
+    (void)state;
+    expect_truth(exec(conn, sql, LSQ_PARAMS(lsq_int(1)), &brief, NULL), 0, 1);
+    run(conn, "DELETE FROM t");
+    assert_int_equal(lsq_stmt_new(&stmt, conn, sql, strlen(sql), &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_start(stmt, LSQ_PARAMS(lsq_int(1)), &last_error), LSQ_OK);
+    expect_truth(lsq_stmt_fetch(stmt, 1, &brief, NULL, NULL, &end, &last_error), 0, 1);
+    run(conn, "DELETE FROM t");
+    expect_truth(lsq_stmt_exec(stmt, LSQ_PARAMS(lsq_int(1)), &brief, NULL, NULL, NULL, &last_error),
+                 0, 1);
+    lsq_stmt_free(stmt);
+}
+
+static void late_deadline_inside_a_transaction(void **state) {
+    static const struct lsq_call brief = {.timeout = 1};
+    struct lsq_conn_info info;
+    enum lsq_status st;
+
+    (void)state;
+    run(conn, "BEGIN");
+    run(conn, "INSERT INTO t VALUES (7)");
+    st = exec(conn, straight_insert(""), LSQ_PARAMS(lsq_int(1)), &brief, NULL);
+    assert_int_equal(lsq_conn_info(conn, false, &info, NULL), LSQ_OK);
+    if (st == LSQ_OK || !info.autocommit) {
+        expect_truth(st, 1, 1);
+        run(conn, "COMMIT");
+    } else {
+        expect_truth(st, 0, 1); /* rolled back as a whole */
+    }
+}
+
+static void late_deadline_of_one_row(void **state) {
+    static const struct lsq_call brief = {.timeout = 1, .flags = LSQ_CALL_ONE};
+    const char *sql = straight_insert(" RETURNING a");
+
+    (void)state;
+    expect_truth(exec(conn, sql, LSQ_PARAMS(lsq_int(1)), &brief, NULL), 0, 1);
+    run(conn, "DELETE FROM t");
+    sql = straight_insert("");
+    expect_truth(exec(conn, sql, LSQ_PARAMS(lsq_int(1)), &brief, NULL), 0, 1);
+}
+
 /* ---- Interrupts ---- */
 
 static void interrupted_at_random_moments(void **state) {
@@ -177,6 +253,36 @@ static void interrupted_at_random_moments(void **state) {
     assert_true(stopped > 0);
 }
 
+static atomic_bool storm_over;
+
+static void storm(void *arg) {
+    while (!atomic_load(&storm_over)) lsq_conn_interrupt(arg);
+}
+
+/* An interrupt on the heels of another does not stop the undoing of what the first one stopped. */
+static void undoing_is_not_interrupted(void **state) {
+    struct later later = {.fn = storm, .arg = conn};
+    static const struct lsq_call one = {.flags = LSQ_CALL_ONE};
+    enum lsq_status ended[2];
+
+    (void)state;
+    atomic_store(&storm_over, false);
+    later_begin(&later);
+    for (int i = 0; i < 300; i++) {
+        (void)lsq_exec_many(conn, "INSERT INTO t VALUES (?1)", 25, endless_rows, NULL, NULL, NULL,
+                            NULL, NULL, NULL);
+        ended[0] = lsq_commit(conn, NULL, NULL);
+        (void)exec(conn, "INSERT INTO t VALUES (1), (2) RETURNING a", NULL, &one, NULL);
+        ended[1] = lsq_commit(conn, NULL, NULL);
+        if (ended[0] != LSQ_NO_TRANSACTION || ended[1] != LSQ_NO_TRANSACTION) break;
+    }
+    atomic_store(&storm_over, true);
+    later_join(&later);
+    assert_int_equal(ended[0], LSQ_NO_TRANSACTION);
+    assert_int_equal(ended[1], LSQ_NO_TRANSACTION);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 0);
+}
+
 static void interrupt_between_calls_is_forgotten(void **state) {
     (void)state;
     for (int i = 0; i < 50; i++) {
@@ -187,6 +293,52 @@ static void interrupt_between_calls_is_forgotten(void **state) {
     lsq_conn_interrupt(conn);
     works_afterwards();
     lsq_conn_leave(conn);
+}
+
+/* ---- The caller's own stop ---- */
+
+static bool after_some(void *arg) { return --*(int *)arg < 0; }
+
+static struct lsq_call stopped_after(int *asked) {
+    return (struct lsq_call){.stop = after_some, .stop_arg = asked};
+}
+
+static void call_is_off_before_it_began(void **state) {
+    int asked = 0;
+    struct lsq_call call = stopped_after(&asked);
+    size_t done = 9;
+
+    (void)state;
+    assert_int_equal(exec(conn, "INSERT INTO t VALUES (1)", NULL, &call, NULL), LSQ_INTERRUPTED);
+    asked = 0;
+    assert_int_equal(lsq_batch_sql(conn, "SELECT 1", 8, &call, NULL, NULL, &done, &last_error),
+                     LSQ_INTERRUPTED);
+    assert_int_equal(done, 0);
+    asked = 0;
+    assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, &call, &last_error), LSQ_INTERRUPTED);
+    works_afterwards();
+}
+
+static void call_is_off_while_it_runs(void **state) {
+    int asked = 20;
+    struct lsq_call call = stopped_after(&asked);
+    int64_t start = now_ns();
+    size_t done = 0;
+
+    (void)state;
+    assert_int_equal(exec(conn, LONG_QUERY, NULL, &call, NULL), LSQ_INTERRUPTED);
+    assert_true(asked < 0);
+    asked = 20;
+    assert_int_equal(exec(conn, ENDLESS_INSERT, NULL, &call, NULL), LSQ_INTERRUPTED);
+    asked = 3;
+    assert_int_equal(lsq_batch_sql(conn, "SELECT 1; SELECT 2; SELECT 3; SELECT 4", 38, &call, NULL,
+                                   NULL, &done, &last_error),
+                     LSQ_INTERRUPTED);
+    assert_in_range(done, 1, 3); /* it is asked between short statements, too */
+    asked = 20;
+    endless_many(&call, LSQ_INTERRUPTED);
+    assert_true(ms_since(start) < 10000);
+    works_afterwards();
 }
 
 /* ---- The budget ---- */
@@ -280,8 +432,14 @@ int main(void) {
         TEST(many_rows_are_stopped_too),
         TEST(batch_as_one_is_undone),
         TEST(one_row_that_takes_too_long),
+        TEST(late_deadline_of_a_stored_write),
+        TEST(late_deadline_inside_a_transaction),
+        TEST(late_deadline_of_one_row),
         TEST(interrupted_at_random_moments),
+        TEST(undoing_is_not_interrupted),
         TEST(interrupt_between_calls_is_forgotten),
+        TEST(call_is_off_before_it_began),
+        TEST(call_is_off_while_it_runs),
         TEST(budget_breaks_reads_off),
         TEST(budget_remembers_and_forgives),
         TEST(budget_lets_writes_end),

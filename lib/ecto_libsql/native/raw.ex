@@ -210,6 +210,27 @@ defmodule EctoLibSql.Native.Raw do
     with {:ok, info} <- Connection.plain(:info, [conn, false]), do: Map.fetch!(info, name)
   end
 
+  ## Replication and hooks
+
+  # As in EctoLibSql 0.9: where there is nothing to synchronize, that is done.
+  def do_sync(_conn, _mode), do: {:ok, "success sync"}
+
+  def get_frame_number(_conn), do: no_replica()
+  def sync_until(_conn, _frame), do: no_replica()
+  def flush_replicator(_conn), do: no_replica()
+  def max_write_replication_index(_conn), do: no_replica()
+  def freeze_database(_conn), do: no_replica()
+
+  defp no_replica, do: unsupported("a local database is no replica")
+
+  def set_update_hook(_conn, _pid), do: no_hooks()
+  def clear_update_hook(_conn), do: no_hooks()
+  def set_authorizer(_conn, _pid), do: no_hooks()
+
+  defp no_hooks, do: unsupported("hooks are not there yet")
+
+  defp unsupported(message), do: {:error, Error.new(:unsupported, message)}
+
   ## Shapes
 
   defp run(conn, trx, sql, args) do
