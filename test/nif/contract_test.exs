@@ -5,7 +5,12 @@ defmodule EctoLibSql.NIF.ContractTest do
   import EctoLibSql.NIFHelp
 
   alias EctoLibSql.Call
+  alias EctoLibSql.NIF, as: Direct
   alias EctoLibSql.Settled, as: NIF
+
+  # What a thread of the core does in any case: it compiles SQL, or has much to do.
+  @long [:execute_many, :batch, :batch_sql, :prepare, :stmt_info, :reset, :checkpoint] ++
+          [:load_extension]
 
   setup do
     conn = connect(tmp_path())
@@ -173,8 +178,8 @@ defmodule EctoLibSql.NIF.ContractTest do
     end
 
     test "says :async for what is long, and has done nothing", %{conn: conn} do
-      assert NIF.execute(conn, nil, endless(), [], 0, 0) == :async
-      assert NIF.execute(conn, nil, "CREATE TABLE u(a)", [], 0, 1) == :async
+      assert Direct.execute(conn, nil, endless(), [], 0, 0) == :async
+      assert Direct.execute(conn, nil, "CREATE TABLE u(a)", [], 0, 1) == :async
       assert rows!(conn, "SELECT count(*) FROM sqlite_schema WHERE name = 'u'") == [[0]]
     end
 
@@ -257,9 +262,9 @@ defmodule EctoLibSql.NIF.ContractTest do
                )
 
       long = for i <- 1..3000, do: [nil, i]
-      assert many.(long) == :async
       ref = make_ref()
       sql = "INSERT INTO t(a, b) VALUES (?, ?)"
+      assert Direct.execute_many(conn, nil, sql, long, 0, 0) == :async
       assert NIF.submit(conn, ref, :execute_many, [conn, nil, sql, long, 0, 0]) == :ok
       assert {:ok, {:insert, nil, nil, 3000, _, true}} = answer(ref)
     end
@@ -316,7 +321,7 @@ defmodule EctoLibSql.NIF.ContractTest do
       assert NIF.rollback(conn, trx) == :ok
 
       long = "SELECT 1; -- " <> String.duplicate("x", 70_000)
-      assert NIF.batch_sql(conn, nil, long, 0, 0) == :async
+      assert Direct.batch_sql(conn, nil, long, 0, 0) == :async
 
       assert {:ok, [{:select, ["1"], [[1]], 1, _, true}]} =
                Call.timed(:batch_sql, [conn, nil, long], :infinity)
@@ -635,9 +640,11 @@ defmodule EctoLibSql.NIF.ContractTest do
       ref = start_endless(conn)
       parent = self()
 
-      spawn_link(fn -> send(parent, {:answers, entering_calls(conn, stmt)}) end)
+      spawn_link(fn -> send(parent, {:answers, entering_calls(Direct, conn, stmt)}) end)
       assert_receive {:answers, answers}, 5000
-      for {name, answer} <- answers, do: assert({name, answer} == {name, :in_use})
+      {long, short} = Enum.split_with(answers, fn {name, _} -> name in @long end)
+      for {name, answer} <- short, do: assert({name, answer} == {name, :in_use})
+      for {name, answer} <- long, do: assert({name, answer} == {name, :async})
 
       assert NIF.busy_timeout(conn) == 5000
       assert NIF.status(conn) == :idle
@@ -702,7 +709,16 @@ defmodule EctoLibSql.NIF.ContractTest do
       assert code(submit.(:execute, [nil, "nonsense", [], 0, 0])) == :sql
       assert code(submit.(:execute, [trx, "SELECT 1", [], 0, 0])) == :no_transaction
 
-      for op <- [:prepare, :info, :notices, :set_busy_timeout, :close, :submit, :open, :none] do
+      assert {:ok, prepared} = submit.(:prepare, ["SELECT 1"])
+
+      assert {:ok, {:select, _, [[1]], 1, _, true}} =
+               NIF.stmt_execute(conn, nil, prepared, [], 0, 0)
+
+      assert {:ok, %{}} = submit.(:info, [true])
+      assert submit.(:notices, []) == []
+      assert submit.(:set_busy_timeout, [5000]) == :ok
+
+      for op <- [:close, :submit, :open, :none] do
         assert_raise ArgumentError, fn -> NIF.submit(conn, make_ref(), op, [conn]) end
       end
 
@@ -786,33 +802,33 @@ defmodule EctoLibSql.NIF.ContractTest do
   end
 
   # Each function that enters the connection, with arguments that are right.
-  defp entering_calls(conn, stmt) do
+  defp entering_calls(nif, conn, stmt) do
     [
-      execute: NIF.execute(conn, nil, "SELECT 1", [], 0, 0),
-      execute_fast: NIF.execute(conn, nil, "SELECT 1", [], 0, 1),
-      execute_many: NIF.execute_many(conn, nil, "SELECT 1", [[]], 0, 0),
-      batch: NIF.batch(conn, nil, [{"SELECT 1", []}], 0, 0),
-      batch_sql: NIF.batch_sql(conn, nil, "SELECT 1", 0, 0),
-      begin: NIF.begin(conn, :deferred, 0, 0),
-      commit: NIF.commit(conn, nil, 0, 0),
-      rollback: NIF.rollback(conn, nil),
-      savepoint: NIF.savepoint(conn, nil, "s"),
-      release: NIF.release(conn, nil, "s"),
-      rollback_to: NIF.rollback_to(conn, nil, "s"),
-      prepare: NIF.prepare(conn, "SELECT 1"),
-      stmt_execute: NIF.stmt_execute(conn, nil, stmt, [], 0, 0),
-      stmt_reset: NIF.stmt_reset(conn, stmt),
-      stmt_info: NIF.stmt_info(conn, stmt),
-      cursor_start: NIF.cursor_start(conn, nil, stmt, []),
-      cursor_fetch: NIF.cursor_fetch(conn, stmt, 1, 0, 0),
-      reset: NIF.reset(conn),
-      set_busy_timeout: NIF.set_busy_timeout(conn, 1),
-      info: NIF.info(conn, true),
-      notices: NIF.notices(conn),
-      cacheflush: NIF.cacheflush(conn),
-      checkpoint: NIF.checkpoint(conn, nil, :passive),
-      enable_extensions: NIF.enable_extensions(conn, true),
-      load_extension: NIF.load_extension(conn, "none", nil)
+      execute: nif.execute(conn, nil, "SELECT 1", [], 0, 0),
+      execute_fast: nif.execute(conn, nil, "SELECT 1", [], 0, 1),
+      execute_many: nif.execute_many(conn, nil, "SELECT 1", [[]], 0, 0),
+      batch: nif.batch(conn, nil, [{"SELECT 1", []}], 0, 0),
+      batch_sql: nif.batch_sql(conn, nil, "SELECT 1", 0, 0),
+      begin: nif.begin(conn, :deferred, 0, 0),
+      commit: nif.commit(conn, nil, 0, 0),
+      rollback: nif.rollback(conn, nil),
+      savepoint: nif.savepoint(conn, nil, "s"),
+      release: nif.release(conn, nil, "s"),
+      rollback_to: nif.rollback_to(conn, nil, "s"),
+      prepare: nif.prepare(conn, "SELECT 1"),
+      stmt_execute: nif.stmt_execute(conn, nil, stmt, [], 0, 0),
+      stmt_reset: nif.stmt_reset(conn, stmt),
+      stmt_info: nif.stmt_info(conn, stmt),
+      cursor_start: nif.cursor_start(conn, nil, stmt, []),
+      cursor_fetch: nif.cursor_fetch(conn, stmt, 1, 0, 0),
+      reset: nif.reset(conn),
+      set_busy_timeout: nif.set_busy_timeout(conn, 1),
+      info: nif.info(conn, true),
+      notices: nif.notices(conn),
+      cacheflush: nif.cacheflush(conn),
+      checkpoint: nif.checkpoint(conn, nil, :passive),
+      enable_extensions: nif.enable_extensions(conn, true),
+      load_extension: nif.load_extension(conn, "none", nil)
     ]
   end
 
@@ -827,7 +843,7 @@ defmodule EctoLibSql.NIF.ContractTest do
       assert_receive {^ref, :closed}, 5000
       assert NIF.close(conn, nil, ref) == :ok
 
-      for {name, answer} <- entering_calls(conn, stmt),
+      for {name, answer} <- entering_calls(NIF, conn, stmt),
           do: assert({name, code(answer)} == {name, :closed})
 
       assert code(NIF.status(conn)) == :closed
