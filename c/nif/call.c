@@ -500,17 +500,35 @@ static bool waiter_move(struct waiter *waiter, int to) {
     return atomic_compare_exchange_strong(&waiter->state, &from, to);
 }
 
+static bool waiter_send(struct waiter *waiter) {
+    return enif_send(calling_env, &waiter->pid, waiter->env,
+                     enif_make_tuple2(waiter->env, waiter->ref, waiter->res->state->atoms.idle));
+}
+
+static void waiter_release(struct waiter *waiter) {
+    struct conn_res *res = waiter->res;
+
+    enif_release_resource(waiter);
+    enif_release_resource(res);
+}
+
+/* A worker. */
+static void waiter_send_again(void *arg) {
+    (void)waiter_send(arg);
+    waiter_release(arg);
+}
+
 /* Any thread. */
 static void waiter_fire(void *arg) {
     struct waiter *waiter = arg;
-    struct conn_res *res = waiter->res;
-    ERL_NIF_TERM idle = res->state->atoms.idle;
+    struct lsq_error err;
 
-    if (waiter_move(waiter, WAITER_SENT))
-        (void)enif_send(calling_env, &waiter->pid, waiter->env,
-                        enif_make_tuple2(waiter->env, waiter->ref, idle));
-    enif_release_resource(waiter);
-    enif_release_resource(res);
+    if (waiter_move(waiter, WAITER_SENT) && !waiter_send(waiter) && calling_env != NULL &&
+        !enif_is_current_process_alive(calling_env)) {
+        /* The process that leaves was killed during its call, and can send nothing any more. */
+        if (lsq_defer(waiter_send_again, waiter, &err) == LSQ_OK) return;
+    }
+    waiter_release(waiter);
 }
 
 void waiter_destroy(ErlNifEnv *env, void *obj) {

@@ -1,5 +1,6 @@
 defmodule EctoLibSql.Driver.CursorTest do
-  use EctoLibSql.Case, async: true
+  # Native memory is that of the whole VM: not async.
+  use EctoLibSql.Case
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Error, Native, Query, Result}

@@ -110,9 +110,9 @@ defmodule EctoLibSql.NIFHelp do
   end
 
   @doc "Runs it in a process of its own; why that ended."
-  def run_in_process(fun) do
+  def run_in_process(fun, timeout \\ 20_000) do
     {pid, monitor} = spawn_monitor(fun)
-    assert_receive {:DOWN, ^monitor, :process, ^pid, reason}, 20_000
+    assert_receive {:DOWN, ^monitor, :process, ^pid, reason}, timeout
     reason
   end
 end
