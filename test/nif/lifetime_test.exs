@@ -4,7 +4,8 @@ defmodule EctoLibSql.NIF.LifetimeTest do
 
   import EctoLibSql.NIFHelp
 
-  alias EctoLibSql.{Call, NIF}
+  alias EctoLibSql.Call
+  alias EctoLibSql.Settled, as: NIF
 
   @numbers "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT 20000) "
 
@@ -463,9 +464,9 @@ defmodule EctoLibSql.NIF.LifetimeTest do
       {:ok, waiter} = NIF.notify_idle(conn, idle)
 
       for _ <- 1..3 do
-        :code.purge(NIF)
-        assert {:module, NIF} = :code.load_file(NIF)
-        :code.purge(NIF)
+        :code.purge(EctoLibSql.NIF)
+        assert {:module, EctoLibSql.NIF} = :code.load_file(EctoLibSql.NIF)
+        :code.purge(EctoLibSql.NIF)
         assert NIF.info(conn, false) == :in_use
         assert NIF.status(conn) == {:transaction, trx}
       end
@@ -492,10 +493,10 @@ defmodule EctoLibSql.NIF.LifetimeTest do
         conn = connect(path)
         {:ok, stmt} = NIF.prepare(conn, "SELECT 1")
         ref = start_endless(conn)
-        :code.purge(NIF)
-        assert :code.delete(NIF)
-        :code.purge(NIF)
-        assert {:module, NIF} = :code.load_file(NIF)
+        :code.purge(EctoLibSql.NIF)
+        assert :code.delete(EctoLibSql.NIF)
+        :code.purge(EctoLibSql.NIF)
+        assert {:module, EctoLibSql.NIF} = :code.load_file(EctoLibSql.NIF)
         # Handles of code that was gone are no handles any more.
         assert_raise ArgumentError, fn -> NIF.interrupt(conn) end
         assert_raise ArgumentError, fn -> NIF.stmt_finalize(stmt) end

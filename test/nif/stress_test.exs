@@ -4,7 +4,8 @@ defmodule EctoLibSql.NIF.StressTest do
 
   import EctoLibSql.NIFHelp
 
-  alias EctoLibSql.{Call, NIF}
+  alias EctoLibSql.Call
+  alias EctoLibSql.Settled, as: NIF
 
   @duration 5_000
   @processes 10
