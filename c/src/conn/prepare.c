@@ -105,28 +105,73 @@ static void keep_busy_handler(struct lsq_conn *conn, const struct lsqi_prepared 
         (void)lsqi_call_install(conn, NULL);
 }
 
-enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepared, const char *sql,
-                             size_t len, bool keep, size_t *used, struct lsq_error *err) {
+/* Reads a schema anew if another connection has changed it; true if so. The engine looks when it runs
+ * a statement. */
+static bool schema_reload(struct lsq_conn *conn, const char *database) {
+    char *sql = sqlite3_mprintf("SELECT 1 FROM \"%w\".sqlite_schema LIMIT 0", database);
+    sqlite3_stmt *stmt = NULL;
+    bool changed = false;
+
+    if (sql == NULL) return false;
+    if (sqlite3_prepare_v2(conn->db, sql, -1, &stmt, NULL) == SQLITE_OK) {
+        sqlite3_step(stmt);
+        changed = sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_REPREPARE, 0) > 0;
+    }
+    sqlite3_finalize(stmt);
+    sqlite3_free(sql);
+    return changed;
+}
+
+static bool schemas_reload(struct lsq_conn *conn) {
+    const char *name;
+    bool changed = false;
+
+    for (int i = 0; (name = sqlite3_db_name(conn->db, i)) != NULL; i++)
+        if (i != 1 && schema_reload(conn, name)) changed = true; /* 1: temp, nobody else's */
+    return changed;
+}
+
+static int compile(struct lsq_conn *conn, struct lsqi_prepared *prepared, const char *sql,
+                   size_t len, bool keep, const char **tail) {
     unsigned flags = keep ? SQLITE_PREPARE_PERSISTENT : 0;
-    const char *tail = sql;
     int rc;
 
     if (!conn->compiles)
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that is not compiled yet");
     conn->recording = &prepared->record;
-    rc = sqlite3_prepare_v3(conn->db, sql, (int)len, flags, &prepared->stmt, &tail);
+    rc = sqlite3_prepare_v3(conn->db, sql, (int)len, flags, &prepared->stmt, tail);
     conn->recording = NULL;
+    return rc;
+}
+
+static enum lsq_status not_compiled(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
+                                    enum lsq_status st, struct lsq_error *err) {
+    keep_busy_handler(conn, prepared);
+    if (conn->run.stop != LSQ_OK)
+        return lsqi_error_set(err, conn->run.stop, "%s", lsq_status_text(conn->run.stop));
+    /* Where a virtual table's columns are compiled, the engine makes a plain error of it. */
+    if (st == LSQ_ERROR && atomic_load(&conn->gate.cancel)) return lsqi_call_check(conn, err);
+    if (st != LSQ_ERROR) return st;
+    if (err != NULL) err->status = LSQ_SQL;
+    return LSQ_SQL;
+}
+
+enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepared, const char *sql,
+                             size_t len, bool keep, size_t *used, struct lsq_error *err) {
+    const char *tail = sql;
+    int rc = compile(conn, prepared, sql, len, keep, &tail);
+
     if (rc != SQLITE_OK) {
         enum lsq_status st = lsqi_failure_set(err, conn->db, rc);
 
-        keep_busy_handler(conn, prepared);
-        if (conn->run.stop != LSQ_OK)
-            return lsqi_error_set(err, conn->run.stop, "%s", lsq_status_text(conn->run.stop));
-        /* Where a virtual table's columns are compiled, the engine makes a plain error of it. */
-        if (st == LSQ_ERROR && atomic_load(&conn->gate.cancel)) return lsqi_call_check(conn, err);
-        if (st != LSQ_ERROR) return st;
-        if (err != NULL) err->status = LSQ_SQL;
-        return LSQ_SQL;
+        /* It was judged by the schema that the connection knew. */
+        if (st == LSQ_ERROR && conn->run.stop == LSQ_OK && schemas_reload(conn)) {
+            prepared->record = (struct lsqi_record){0};
+            tail = sql;
+            rc = compile(conn, prepared, sql, len, keep, &tail);
+            if (rc != SQLITE_OK) st = lsqi_failure_set(err, conn->db, rc);
+        }
+        if (rc != SQLITE_OK) return not_compiled(conn, prepared, st, err);
     }
     keep_busy_handler(conn, prepared);
     *used = (size_t)(tail - sql);
