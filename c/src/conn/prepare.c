@@ -136,8 +136,6 @@ static int compile(struct lsq_conn *conn, struct lsqi_prepared *prepared, const 
     unsigned flags = keep ? SQLITE_PREPARE_PERSISTENT : 0;
     int rc;
 
-    if (!conn->compiles)
-        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that is not compiled yet");
     conn->recording = &prepared->record;
     rc = sqlite3_prepare_v3(conn->db, sql, (int)len, flags, &prepared->stmt, tail);
     conn->recording = NULL;
@@ -159,8 +157,11 @@ static enum lsq_status not_compiled(struct lsq_conn *conn, const struct lsqi_pre
 enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepared, const char *sql,
                              size_t len, bool keep, size_t *used, struct lsq_error *err) {
     const char *tail = sql;
-    int rc = compile(conn, prepared, sql, len, keep, &tail);
+    int rc;
 
+    if (!conn->compiles)
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that is not compiled yet");
+    rc = compile(conn, prepared, sql, len, keep, &tail);
     if (rc != SQLITE_OK) {
         enum lsq_status st = lsqi_failure_set(err, conn->db, rc);
 
