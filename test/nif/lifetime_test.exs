@@ -73,7 +73,10 @@ defmodule EctoLibSql.NIF.LifetimeTest do
         {:ok, stmt} = NIF.prepare(conn, "SELECT * FROM t")
         :ok = NIF.cursor_start(conn, nil, stmt, [])
         {:ok, {_, [_, _], 2, false}} = NIF.cursor_fetch(conn, stmt, 2, 0, 0)
-        descriptors(path)
+        count = descriptors(path)
+        # Held until here.
+        assert NIF.busy_timeout(conn) == 5000
+        count
       end
 
       assert use.() > 0

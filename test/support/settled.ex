@@ -34,8 +34,17 @@ defmodule EctoLibSql.Settled do
 
     with :ok <- NIF.submit(conn, ref, name, args) do
       receive do
-        {^ref, answer} when answer != :interrupting -> answer
+        {^ref, answer} when answer != :interrupting -> ended(ref, answer)
       end
+    end
+  end
+
+  # It may have been told of an interrupt before.
+  defp ended(ref, answer) do
+    receive do
+      {^ref, :interrupting} -> answer
+    after
+      0 -> answer
     end
   end
 end
