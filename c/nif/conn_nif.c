@@ -1,4 +1,5 @@
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "nif.h"
@@ -145,8 +146,7 @@ static ERL_NIF_TERM open_now(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TE
     wrong = config_decode(env, state, map, &config);
     res = wrong == NULL ? conn_alloc(state) : NULL;
     if (wrong != NULL) {
-        strcpy(message, "the configuration is not valid: ");
-        strncat(message, wrong, sizeof(message) - strlen(message) - 1);
+        snprintf(message, sizeof(message), "the configuration is not valid: %s", wrong);
         answer = make_failure(env, state, LSQ_BAD_ARGUMENT, message);
     } else if (res == NULL) {
         answer = make_failure(env, state, LSQ_NOMEM, NULL);

@@ -44,6 +44,7 @@ OPS(OP)
 #define ENTRY_LONG(name, arity) {#name, arity, long_##name, 0},
 #define OP(name, arity, place) ENTRY_##place(name, arity)
 
+/* Process-wide: a constant, but for the type that the VM asks for. */
 static ErlNifFunc functions[] = {
     OPS(OP)
     /* quick, and never wait */

@@ -1,3 +1,4 @@
+#include <stdio.h>
 #include <string.h>
 
 #include "nif.h"
@@ -184,7 +185,8 @@ static bool batch_add(struct call *call, ERL_NIF_TERM term, struct batch *batch,
     if (!enif_get_tuple(call->env, term, &arity, &pair) || arity != 2 ||
         !enif_inspect_binary(call->env, pair[0], &sql)) {
         err->status = LSQ_BAD_ARGUMENT;
-        strcpy(err->message, "a statement of a batch is a text with its parameters");
+        snprintf(err->message, sizeof(err->message),
+                 "a statement of a batch is a text with its parameters");
         return false;
     }
     if (!params_decode(call->env, call->state, pair[1], params, err->message)) {
@@ -305,13 +307,14 @@ static enum lsq_status make_columns(struct call *call, struct lsq_stmt *stmt, ER
     for (size_t i = count; st == LSQ_OK && i-- > 0;) {
         st = lsq_stmt_column(stmt, i, &column, err);
         if (st != LSQ_OK) break;
-        *list = enif_make_list_cell(env,
-                                    enif_make_tuple5(env, make_text(env, column.name),
-                                                     make_text_or_nil(env, state, column.database),
-                                                     make_text_or_nil(env, state, column.table),
-                                                     make_text_or_nil(env, state, column.origin),
-                                                     make_text_or_nil(env, state, column.decltype)),
-                                    *list);
+        *list = enif_make_list_cell(
+            env,
+            enif_make_tuple5(env, make_text(env, column.name),
+                             make_text_or_nil(env, state, column.database),
+                             make_text_or_nil(env, state, column.table),
+                             make_text_or_nil(env, state, column.origin),
+                             make_text_or_nil(env, state, column.declared_type)),
+            *list);
     }
     return st;
 }

@@ -108,7 +108,7 @@ defmodule EctoLibSql.NIF do
   def stmt_execute(_conn, _trx, _stmt, _params, _timeout, _flags), do: stub()
   def stmt_reset(_conn, _stmt), do: stub()
 
-  # -> {:ok, {columns, params, readonly?}}: columns are {name, database, table, origin, decltype},
+  # -> {:ok, {columns, params, readonly?}}: columns are {name, database, table, origin, declared_type},
   # params are names with their prefix, or nil
   def stmt_info(_conn, _stmt), do: stub()
 

@@ -85,9 +85,9 @@ struct lsq_error {
     bool transient;  /* the same call may succeed later without any change */
     enum lsq_outcome outcome;
     enum lsq_constraint constraint;
-    char message[512];    /* what happened, with the engine's own words where it has some */
-    char table[128];      /* of the constraint; "" where unknown, as below */
-    char columns[256];    /* of the constraint, separated by ", " */
+    char message[512];         /* what happened, with the engine's own words where it has some */
+    char table[128];           /* of the constraint; "" where unknown, as below */
+    char columns[256];         /* of the constraint, separated by ", " */
     char constraint_name[128]; /* of the index, or of the named CHECK */
 };
 
@@ -149,10 +149,10 @@ struct lsq_params {
 
 /* Parameters by position, written where they are used: LSQ_PARAMS(lsq_int(1), lsq_null()). */
 #define LSQ_PARAMS(...)                                                                            \
-    (&(struct lsq_params){                                                                         \
-        .values = (const struct lsq_value[]){__VA_ARGS__},                                         \
-        .names = NULL,                                                                             \
-        .count = sizeof((const struct lsq_value[]){__VA_ARGS__}) / sizeof(struct lsq_value)})
+    (&(struct lsq_params){.values = (const struct lsq_value[]){__VA_ARGS__},                       \
+                          .names = NULL,                                                           \
+                          .count = sizeof((const struct lsq_value[]){__VA_ARGS__}) /               \
+                                   sizeof(struct lsq_value)})
 
 /* ---- Connections -------------------------------------------------------------------------- */
 
@@ -166,12 +166,12 @@ struct lsq_setting {
 };
 
 enum lsq_open_flags {
-    LSQ_OPEN_READONLY = 1 << 0,  /* writes are refused; the file must exist */
-    LSQ_OPEN_NOCREATE = 1 << 1,  /* the file must exist */
-    LSQ_OPEN_NOFOLLOW = 1 << 2,  /* the path may not be a symbolic link */
+    LSQ_OPEN_READONLY = 1 << 0,       /* writes are refused; the file must exist */
+    LSQ_OPEN_NOCREATE = 1 << 1,       /* the file must exist */
+    LSQ_OPEN_NOFOLLOW = 1 << 2,       /* the path may not be a symbolic link */
     LSQ_OPEN_ANY_FILESYSTEM = 1 << 3, /* do not refuse WAL on network file systems */
-    LSQ_OPEN_DQS = 1 << 4,       /* "text" may be a string where no column has that name */
-    LSQ_OPEN_NOWAIT = 1 << 5     /* do not sleep for locks while opening: LSQ_BUSY at once */
+    LSQ_OPEN_DQS = 1 << 4,            /* "text" may be a string where no column has that name */
+    LSQ_OPEN_NOWAIT = 1 << 5          /* do not sleep for locks while opening: LSQ_BUSY at once */
 };
 
 /* How to open a connection. Everything is borrowed until lsq_conn_open() returns. */
@@ -261,17 +261,17 @@ LSQ_API const struct lsq_notice *lsq_conn_notice(const struct lsq_conn *conn, si
 
 /* What a connection is doing and has done. */
 struct lsq_conn_info {
-    bool autocommit;        /* no transaction is open, by the engine's own word */
-    bool readonly;          /* opened read-only */
-    bool wal;               /* the main database is in WAL mode */
-    int64_t last_rowid;     /* of the last INSERT */
-    int64_t changes;        /* rows changed by the last statement that changes rows */
-    int64_t total_changes;  /* since the connection was opened */
-    int64_t cache_hits;     /* statement cache: found prepared */
-    int64_t cache_misses;   /* statement cache: had to be prepared */
-    int64_t cache_size;     /* statement cache: statements held now */
-    int64_t fast_runs;      /* calls that LSQ_CALL_TRY ran to their end */
-    int64_t fast_refusals;  /* calls that LSQ_CALL_TRY refused or broke off */
+    bool autocommit;       /* no transaction is open, by the engine's own word */
+    bool readonly;         /* opened read-only */
+    bool wal;              /* the main database is in WAL mode */
+    int64_t last_rowid;    /* of the last INSERT */
+    int64_t changes;       /* rows changed by the last statement that changes rows */
+    int64_t total_changes; /* since the connection was opened */
+    int64_t cache_hits;    /* statement cache: found prepared */
+    int64_t cache_misses;  /* statement cache: had to be prepared */
+    int64_t cache_size;    /* statement cache: statements held now */
+    int64_t fast_runs;     /* calls that LSQ_CALL_TRY ran to their end */
+    int64_t fast_refusals; /* calls that LSQ_CALL_TRY refused or broke off */
     int64_t page_cache_bytes;
     int64_t schema_bytes;
     int64_t statement_bytes;
@@ -375,7 +375,7 @@ struct lsq_column {
     const char *database;
     const char *table;
     const char *origin;
-    const char *decltype;
+    const char *declared_type;
 };
 
 /* Where rows go as the engine produces them: no copy is made on the way. Text and blobs are
@@ -548,7 +548,9 @@ LSQ_API void lsq_result_free(struct lsq_result *res);
 /* The sink that fills a result. A new statement's columns() empties it first. */
 LSQ_API const struct lsq_sink *lsq_result_sink(void);
 
+/* How many rows. */
 LSQ_API size_t lsq_result_rows(const struct lsq_result *res);
+/* How many columns. */
 LSQ_API size_t lsq_result_columns(const struct lsq_result *res);
 /* The column's name; NULL beyond the last. Borrowed from res. */
 LSQ_API const char *lsq_result_name(const struct lsq_result *res, size_t column);

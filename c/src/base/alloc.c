@@ -8,10 +8,10 @@
 
 #include "lsq/lsq.h"
 
-/* process-wide: the counters of all memory. Threads count in different lines of the cache, so that
- * counting does not make them wait for one another; a sum is exact when nobody allocates. */
 enum { SHARDS = 16, LINE = 64 };
 
+/* process-wide: the counters of all memory. Threads count in different lines of the cache, so that
+ * counting does not make them wait for one another; a sum is exact when nobody allocates. */
 static struct shard {
     _Alignas(LINE) atomic_int_fast64_t bytes;
     atomic_int_fast64_t blocks;

@@ -218,8 +218,7 @@ static enum lsq_status run_rows(struct many *many) {
             st = lsqi_error_set(many->err, LSQ_PARAMETERS, "%s", why);
         else
             st = lsqi_call_check(many->conn, many->err);
-        if (st == LSQ_OK)
-            st = run_row(many, &row, number == 1);
+        if (st == LSQ_OK) st = run_row(many, &row, number == 1);
     }
     sqlite3_clear_bindings(many->prepared->stmt);
     if (st != LSQ_OK && many->err != NULL) many->err->statement = number;

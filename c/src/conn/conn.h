@@ -19,9 +19,9 @@
 
 /* How quick a statement has been, to decide where it may run next. */
 struct lsqi_speed {
-    unsigned char judged;  /* 0 not yet, 1 its program is bounded, 2 it is not */
-    unsigned char good;    /* short runs in a row, without a page missing from the cache */
-    bool slow;             /* a run was long: not for threads that many share */
+    unsigned char judged;   /* 0 not yet, 1 its program is bounded, 2 it is not */
+    unsigned char good;     /* short runs in a row, without a page missing from the cache */
+    bool slow;              /* a run was long: not for threads that many share */
     unsigned char patience; /* short runs since then */
 };
 
@@ -59,12 +59,12 @@ struct lsqi_cache {
 
 /* The call that runs. */
 struct lsqi_run {
-    unsigned flags;      /* of enum lsq_call_flags */
-    int64_t deadline;    /* ns; 0: none */
-    int64_t budget_end;  /* ns; 0: none */
-    int64_t busy_since;  /* ns; 0: no lock was waited for yet */
-    bool busy_asked;     /* the engine asked whether to wait for a lock */
-    bool reads_only;     /* the running statement can be broken off without a trace */
+    unsigned flags;           /* of enum lsq_call_flags */
+    int64_t deadline;         /* ns; 0: none */
+    int64_t budget_end;       /* ns; 0: none */
+    int64_t busy_since;       /* ns; 0: no lock was waited for yet */
+    bool busy_asked;          /* the engine asked whether to wait for a lock */
+    bool reads_only;          /* the running statement can be broken off without a trace */
     bool (*asked)(void *arg); /* the caller's own stop; may be NULL */
     void *asked_arg;
     bool writes;          /* the running statement writes, by the engine's own word */
@@ -100,15 +100,15 @@ struct lsq_conn {
     struct lsqi_record *recording; /* where the authorizer notes; NULL: nowhere */
     bool compiles;                 /* SQL may be compiled: see lsqi_call_compile() */
     bool wal;
-    bool read_txn; /* LSQ_TXN_READ is open */
+    bool read_txn;   /* LSQ_TXN_READ is open */
     int watch_steps; /* how often the engine calls the watch; 0: unset */
     int64_t fast_runs;
     int64_t fast_refusals;
     /* any thread */
-    atomic_int busy_timeout; /* ms */
+    atomic_int busy_timeout;  /* ms */
     atomic_uint open_cursors; /* cursors that hold rows: sqlite3_interrupt() would end them too */
     _Atomic(const struct lsq_stmt *) running; /* the handle that runs; NULL: text, or nothing */
-    _Atomic(struct lsq_stmt *) discarded;    /* changed under gate.lock */
+    _Atomic(struct lsq_stmt *) discarded;     /* changed under gate.lock */
 };
 
 struct lsq_stmt {
@@ -218,6 +218,8 @@ enum lsq_status lsqi_settings_copy(struct lsq_conn *conn, const struct lsq_confi
 void lsqi_settings_release(struct lsq_conn *conn);
 /* Applies all settings and reads them back; fills the notices. */
 enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err);
+/* Sets the busy time-out as PRAGMA busy_timeout would: value is a number of ms. */
+void lsqi_settings_busy_timeout(struct lsq_conn *conn, const char *value);
 /* Looks whether the main database is in WAL mode. */
 void lsqi_settings_look(struct lsq_conn *conn);
 

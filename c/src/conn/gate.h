@@ -29,7 +29,7 @@ struct lsqi_callback {
 struct lsqi_gate {
     pthread_mutex_t lock;
     pthread_cond_t free; /* entered, calling or cleaning became false, or closing true */
-    atomic_bool cancel; /* the running call is to stop; set and cleared under lock */
+    atomic_bool cancel;  /* the running call is to stop; set and cleared under lock */
     /* All guarded by lock. */
     bool entered;
     bool calling;

@@ -1,5 +1,4 @@
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -283,7 +282,7 @@ static bool wants_room(int code) {
 
 enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *prepared, int code,
                                 struct lsq_error *err) {
-    struct lsq_error own;
+    struct lsq_error own = {0};
     struct lsq_error *e = err == NULL ? &own : err;
 
     if ((code & 0xff) == SQLITE_INTERRUPT || conn->run.stop != LSQ_OK) {
@@ -479,11 +478,7 @@ static enum lsq_status run_busy_timeout(struct lsq_conn *conn, struct lsqi_prepa
                                         struct lsq_reply *reply) {
     static const char *const names[] = {"timeout"};
 
-    if (prepared->record.pragma_value) {
-        int ms = atoi(prepared->record.value);
-
-        atomic_store(&conn->busy_timeout, ms < 0 ? 0 : ms);
-    }
+    if (prepared->record.pragma_value) lsqi_settings_busy_timeout(conn, prepared->record.value);
     reply->columns = 1;
     reply->rows = 1;
     if (sink == NULL) return LSQ_OK;

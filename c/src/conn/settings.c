@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -200,10 +201,10 @@ void lsqi_settings_look(struct lsq_conn *conn) {
                 strcmp(got, "wal") == 0;
 }
 
-static void set_busy_timeout(struct lsq_conn *conn, const char *value) {
-    int ms = atoi(value);
+void lsqi_settings_busy_timeout(struct lsq_conn *conn, const char *value) {
+    long ms = strtol(value, NULL, 10);
 
-    atomic_store(&conn->busy_timeout, ms < 0 ? 0 : ms);
+    atomic_store(&conn->busy_timeout, ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms);
 }
 
 enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err) {
@@ -214,7 +215,7 @@ enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err
     st = lsqi_call_install(conn, err);
     for (size_t i = 0; st == LSQ_OK && i < conn->setting_count; i++) {
         if (sqlite3_stricmp(conn->settings[i].name, "busy_timeout") == 0)
-            set_busy_timeout(conn, conn->settings[i].value); /* ours, not the engine's */
+            lsqi_settings_busy_timeout(conn, conn->settings[i].value); /* ours, not the engine's */
         else
             st = apply(conn, &conn->settings[i], err);
     }

@@ -403,7 +403,7 @@ enum lsq_status lsq_stmt_column(struct lsq_stmt *stmt, size_t i, struct lsq_colu
             .database = sqlite3_column_database_name(handle, at),
             .table = sqlite3_column_table_name(handle, at),
             .origin = sqlite3_column_origin_name(handle, at),
-            .decltype = sqlite3_column_decltype(handle, at),
+            .declared_type = sqlite3_column_decltype(handle, at),
         };
         if (column->name == NULL) st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for a name");
     }

@@ -48,7 +48,8 @@ enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct
      * many instructions of the statement's whole life, nor by an interrupt on the heels of another,
      * which stops the engine before the first instruction. */
     sqlite3_stmt_status(stmt, SQLITE_STMTSTATUS_VM_STEP, 1);
-    for (int tries = 0; (rc = sqlite3_step(stmt)) == SQLITE_INTERRUPT && tries < MOST_TRIES; tries++)
+    for (int tries = 0; (rc = sqlite3_step(stmt)) == SQLITE_INTERRUPT && tries < MOST_TRIES;
+         tries++)
         sqlite3_reset(stmt);
     st = rc == SQLITE_DONE ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
     sqlite3_reset(stmt);

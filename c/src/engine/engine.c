@@ -75,8 +75,7 @@ static void init_once(void) {
     (void)sqlite3_config(SQLITE_CONFIG_MALLOC, &mem_methods);
     (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     engine_code = sqlite3_initialize();
-    if (engine_code != SQLITE_OK)
-        return;
+    if (engine_code != SQLITE_OK) return;
     engine_ofd_locks = lsqi_oslock_install() != 0;
     vfs = sqlite3_vfs_find("unix");
     if (vfs != NULL && vfs->xSleep != vfs_sleep) {
@@ -87,8 +86,7 @@ static void init_once(void) {
 
 enum lsq_status lsqi_engine_init(struct lsq_error *err) {
     pthread_once(&engine_once, init_once);
-    if (engine_code == SQLITE_OK)
-        return LSQ_OK;
+    if (engine_code == SQLITE_OK) return LSQ_OK;
     return lsqi_error_set(err, engine_code == SQLITE_NOMEM ? LSQ_NOMEM : LSQ_INTERNAL,
                           "the engine did not start: %s", sqlite3_errstr(engine_code));
 }
@@ -96,8 +94,7 @@ enum lsq_status lsqi_engine_init(struct lsq_error *err) {
 enum lsq_status lsq_core_info(struct lsq_core_info *info, struct lsq_error *err) {
     enum lsq_status st = lsqi_engine_init(err);
 
-    if (st != LSQ_OK)
-        return st;
+    if (st != LSQ_OK) return st;
     *info = (struct lsq_core_info){
 #ifdef LSQ_ENGINE_SYSTEM
         .engine = "sqlite",
@@ -116,56 +113,32 @@ enum lsq_status lsq_core_info(struct lsq_core_info *info, struct lsq_error *err)
 }
 
 enum lsq_status lsqi_engine_status(int code) {
-    if (code == SQLITE_BUSY_SNAPSHOT)
-        return LSQ_BUSY_SNAPSHOT;
+    if (code == SQLITE_BUSY_SNAPSHOT) return LSQ_BUSY_SNAPSHOT;
     switch (code & 0xff) {
     case SQLITE_OK:
     case SQLITE_ROW:
-    case SQLITE_DONE:
-        return LSQ_OK;
-    case SQLITE_INTERNAL:
-        return LSQ_INTERNAL;
-    case SQLITE_PERM:
-        return LSQ_PERMISSION;
-    case SQLITE_ABORT:
-        return LSQ_ABORTED;
-    case SQLITE_BUSY:
-        return LSQ_BUSY;
-    case SQLITE_LOCKED:
-        return LSQ_LOCKED;
-    case SQLITE_NOMEM:
-        return LSQ_NOMEM;
-    case SQLITE_READONLY:
-        return LSQ_READONLY;
-    case SQLITE_INTERRUPT:
-        return LSQ_INTERRUPTED;
-    case SQLITE_IOERR:
-        return LSQ_IO;
-    case SQLITE_CORRUPT:
-        return LSQ_CORRUPT;
-    case SQLITE_FULL:
-        return LSQ_FULL;
-    case SQLITE_CANTOPEN:
-        return LSQ_CANNOT_OPEN;
-    case SQLITE_PROTOCOL:
-        return LSQ_PROTOCOL;
-    case SQLITE_SCHEMA:
-        return LSQ_SCHEMA;
-    case SQLITE_TOOBIG:
-        return LSQ_TOO_BIG;
-    case SQLITE_CONSTRAINT:
-        return LSQ_CONSTRAINT;
-    case SQLITE_MISMATCH:
-        return LSQ_MISMATCH;
-    case SQLITE_MISUSE:
-        return LSQ_MISUSE;
-    case SQLITE_AUTH:
-        return LSQ_AUTH;
-    case SQLITE_RANGE:
-        return LSQ_PARAMETERS;
-    case SQLITE_NOTADB:
-        return LSQ_NOT_A_DATABASE;
-    default:
-        return LSQ_ERROR;
+    case SQLITE_DONE: return LSQ_OK;
+    case SQLITE_INTERNAL: return LSQ_INTERNAL;
+    case SQLITE_PERM: return LSQ_PERMISSION;
+    case SQLITE_ABORT: return LSQ_ABORTED;
+    case SQLITE_BUSY: return LSQ_BUSY;
+    case SQLITE_LOCKED: return LSQ_LOCKED;
+    case SQLITE_NOMEM: return LSQ_NOMEM;
+    case SQLITE_READONLY: return LSQ_READONLY;
+    case SQLITE_INTERRUPT: return LSQ_INTERRUPTED;
+    case SQLITE_IOERR: return LSQ_IO;
+    case SQLITE_CORRUPT: return LSQ_CORRUPT;
+    case SQLITE_FULL: return LSQ_FULL;
+    case SQLITE_CANTOPEN: return LSQ_CANNOT_OPEN;
+    case SQLITE_PROTOCOL: return LSQ_PROTOCOL;
+    case SQLITE_SCHEMA: return LSQ_SCHEMA;
+    case SQLITE_TOOBIG: return LSQ_TOO_BIG;
+    case SQLITE_CONSTRAINT: return LSQ_CONSTRAINT;
+    case SQLITE_MISMATCH: return LSQ_MISMATCH;
+    case SQLITE_MISUSE: return LSQ_MISUSE;
+    case SQLITE_AUTH: return LSQ_AUTH;
+    case SQLITE_RANGE: return LSQ_PARAMETERS;
+    case SQLITE_NOTADB: return LSQ_NOT_A_DATABASE;
+    default: return LSQ_ERROR;
     }
 }

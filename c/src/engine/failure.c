@@ -13,19 +13,13 @@
 
 static enum lsq_constraint constraint_kind(int code) {
     switch (code) {
-    case SQLITE_CONSTRAINT_UNIQUE:
-        return LSQ_CONSTRAINT_UNIQUE;
+    case SQLITE_CONSTRAINT_UNIQUE: return LSQ_CONSTRAINT_UNIQUE;
     case SQLITE_CONSTRAINT_PRIMARYKEY:
-    case SQLITE_CONSTRAINT_ROWID:
-        return LSQ_CONSTRAINT_PRIMARY_KEY;
-    case SQLITE_CONSTRAINT_FOREIGNKEY:
-        return LSQ_CONSTRAINT_FOREIGN_KEY;
-    case SQLITE_CONSTRAINT_CHECK:
-        return LSQ_CONSTRAINT_CHECK;
-    case SQLITE_CONSTRAINT_NOTNULL:
-        return LSQ_CONSTRAINT_NOT_NULL;
-    default:
-        return LSQ_CONSTRAINT_OTHER;
+    case SQLITE_CONSTRAINT_ROWID: return LSQ_CONSTRAINT_PRIMARY_KEY;
+    case SQLITE_CONSTRAINT_FOREIGNKEY: return LSQ_CONSTRAINT_FOREIGN_KEY;
+    case SQLITE_CONSTRAINT_CHECK: return LSQ_CONSTRAINT_CHECK;
+    case SQLITE_CONSTRAINT_NOTNULL: return LSQ_CONSTRAINT_NOT_NULL;
+    default: return LSQ_CONSTRAINT_OTHER;
     }
 }
 
@@ -36,8 +30,7 @@ static void read_columns(struct lsq_error *err, const char *list) {
     size_t room = sizeof(err->columns);
     size_t prefix;
 
-    if (dot == NULL)
-        return;
+    if (dot == NULL) return;
     prefix = (size_t)(dot - list) + 1;
     lsqi_error_copy(err->table, sizeof(err->table), list, prefix - 1);
     for (const char *at = list; at != NULL;) {
@@ -46,8 +39,7 @@ static void read_columns(struct lsq_error *err, const char *list) {
         size_t len;
 
         /* A ", " inside a column's own name is followed by no table name. */
-        while (next != NULL && strncmp(next + 2, list, prefix) != 0)
-            next = strstr(next + 2, ", ");
+        while (next != NULL && strncmp(next + 2, list, prefix) != 0) next = strstr(next + 2, ", ");
         name = at + prefix;
         len = next == NULL ? strlen(name) : (size_t)(next - name);
         if (to != err->columns && room > 2) {
@@ -55,8 +47,7 @@ static void read_columns(struct lsq_error *err, const char *list) {
             to += 2;
             room -= 2;
         }
-        if (room <= len)
-            return;
+        if (room <= len) return;
         lsqi_error_copy(to, room, name, len);
         to += len;
         room -= len;
@@ -69,8 +60,7 @@ static void read_constraint(struct lsq_error *err) {
     const char *detail = strstr(err->message, "constraint failed: ");
     size_t len;
 
-    if (detail == NULL)
-        return;
+    if (detail == NULL) return;
     detail += strlen("constraint failed: ");
     if (err->constraint == LSQ_CONSTRAINT_CHECK) {
         lsqi_error_copy(err->constraint_name, sizeof(err->constraint_name), detail, strlen(detail));
@@ -82,23 +72,20 @@ static void read_constraint(struct lsq_error *err) {
     }
     detail += sizeof(index_word) - 1;
     len = strlen(detail);
-    if (len > 0 && detail[len - 1] == '\'')
-        len--;
+    if (len > 0 && detail[len - 1] == '\'') len--;
     lsqi_error_copy(err->constraint_name, sizeof(err->constraint_name), detail, len);
 }
 
 enum lsq_status lsqi_failure_set(struct lsq_error *err, sqlite3 *db, int code) {
     enum lsq_status status = lsqi_engine_status(code);
 
-    if (err == NULL)
-        return status;
+    if (err == NULL) return status;
     lsqi_error_set(err, status, "%s",
                    code == SQLITE_NOMEM || db == NULL ? sqlite3_errstr(code) : sqlite3_errmsg(db));
     err->engine_code = code;
     /* Compiling and opening meet others' locks too. */
     err->transient = status == LSQ_BUSY || status == LSQ_PROTOCOL;
-    if (db != NULL)
-        err->sql_offset = sqlite3_error_offset(db);
+    if (db != NULL) err->sql_offset = sqlite3_error_offset(db);
     if (status == LSQ_CONSTRAINT) {
         err->constraint = constraint_kind(code);
         read_constraint(err);
@@ -113,23 +100,19 @@ static void look_up(sqlite3 *db, const char *sql, const char *arg1, const char *
                     size_t size) {
     sqlite3_stmt *stmt = NULL;
 
-    if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK)
-        return;
+    if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL) != SQLITE_OK) return;
     sqlite3_bind_text(stmt, 1, arg1, -1, SQLITE_STATIC);
-    if (arg2 != NULL)
-        sqlite3_bind_text(stmt, 2, arg2, -1, SQLITE_STATIC);
+    if (arg2 != NULL) sqlite3_bind_text(stmt, 2, arg2, -1, SQLITE_STATIC);
     if (sqlite3_step(stmt) == SQLITE_ROW) {
         const char *text = (const char *)sqlite3_column_text(stmt, 0);
 
-        if (text != NULL)
-            lsqi_error_copy(field, size, text, strlen(text));
+        if (text != NULL) lsqi_error_copy(field, size, text, strlen(text));
     }
     sqlite3_finalize(stmt);
 }
 
 void lsqi_failure_explain(struct lsq_error *err, sqlite3 *db) {
-    if (err == NULL || err->status != LSQ_CONSTRAINT)
-        return;
+    if (err == NULL || err->status != LSQ_CONSTRAINT) return;
     if (err->constraint != LSQ_CONSTRAINT_UNIQUE && err->constraint != LSQ_CONSTRAINT_PRIMARY_KEY)
         return;
     if (err->constraint_name[0] != '\0') {
@@ -140,8 +123,7 @@ void lsqi_failure_explain(struct lsq_error *err, sqlite3 *db) {
                 err->constraint_name, NULL, err->table, sizeof(err->table));
         return;
     }
-    if (err->table[0] == '\0')
-        return;
+    if (err->table[0] == '\0') return;
     /* An index that the engine made for a PRIMARY KEY or an inline UNIQUE has no name that anybody
      * chose: it is left out. */
     look_up(db,

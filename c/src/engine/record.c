@@ -25,8 +25,7 @@ static const char *const acting_functions[] = {
 
 static bool listed(const char *const *list, size_t count, const char *name) {
     for (size_t i = 0; i < count; i++) {
-        if (sqlite3_stricmp(list[i], name) == 0)
-            return true;
+        if (sqlite3_stricmp(list[i], name) == 0) return true;
     }
     return false;
 }
@@ -36,36 +35,30 @@ static bool listed(const char *const *list, size_t count, const char *name) {
 static void note_write(struct lsqi_record *record, sqlite3 *db, const char *database) {
     const char *name;
 
-    if (database == NULL)
-        database = "main";
+    if (database == NULL) database = "main";
     if (sqlite3_stricmp(database, "temp") == 0) {
         record->actions |= LSQI_WRITES_TEMP;
         return;
     }
     for (int i = 0; (name = sqlite3_db_name(db, i)) != NULL; i++) {
-        if (sqlite3_stricmp(name, database) == 0)
-            record->writes |= 1u << (i & 31);
+        if (sqlite3_stricmp(name, database) == 0) record->writes |= 1u << (i & 31);
     }
 }
 
 static void note_dml(struct lsqi_record *record, sqlite3 *db, enum lsq_command command,
                      const char *database, const char *trigger) {
     note_write(record, db, database);
-    if (trigger == NULL && record->dml == LSQ_COMMAND_OTHER)
-        record->dml = command;
+    if (trigger == NULL && record->dml == LSQ_COMMAND_OTHER) record->dml = command;
 }
 
 static void note_function(struct lsqi_record *record, const char *name) {
-    if (name == NULL || !LISTED(short_functions, name))
-        record->actions |= LSQI_LONG_FUNCTION;
-    if (name != NULL && LISTED(acting_functions, name))
-        record->actions |= LSQI_ACTING_FUNCTION;
+    if (name == NULL || !LISTED(short_functions, name)) record->actions |= LSQI_LONG_FUNCTION;
+    if (name != NULL && LISTED(acting_functions, name)) record->actions |= LSQI_ACTING_FUNCTION;
 }
 
 static void note_pragma(struct lsqi_record *record, const char *name, const char *value) {
     record->actions |= LSQI_PRAGMA;
-    if (name != NULL)
-        lsqi_error_copy(record->pragma, sizeof(record->pragma), name, strlen(name));
+    if (name != NULL) lsqi_error_copy(record->pragma, sizeof(record->pragma), name, strlen(name));
     if (value != NULL) {
         record->pragma_value = true;
         lsqi_error_copy(record->value, sizeof(record->value), value, strlen(value));
@@ -77,33 +70,16 @@ void lsqi_record_note(struct lsqi_record *record, sqlite3 *db, int action, const
     switch (action) {
     case SQLITE_SELECT:
     case SQLITE_READ:
-    case SQLITE_RECURSIVE:
-        return;
-    case SQLITE_FUNCTION:
-        note_function(record, arg2);
-        return;
-    case SQLITE_INSERT:
-        note_dml(record, db, LSQ_COMMAND_INSERT, database, trigger);
-        return;
-    case SQLITE_UPDATE:
-        note_dml(record, db, LSQ_COMMAND_UPDATE, database, trigger);
-        return;
-    case SQLITE_DELETE:
-        note_dml(record, db, LSQ_COMMAND_DELETE, database, trigger);
-        return;
-    case SQLITE_PRAGMA:
-        note_pragma(record, arg1, arg2);
-        return;
+    case SQLITE_RECURSIVE: return;
+    case SQLITE_FUNCTION: note_function(record, arg2); return;
+    case SQLITE_INSERT: note_dml(record, db, LSQ_COMMAND_INSERT, database, trigger); return;
+    case SQLITE_UPDATE: note_dml(record, db, LSQ_COMMAND_UPDATE, database, trigger); return;
+    case SQLITE_DELETE: note_dml(record, db, LSQ_COMMAND_DELETE, database, trigger); return;
+    case SQLITE_PRAGMA: note_pragma(record, arg1, arg2); return;
     case SQLITE_ATTACH:
-    case SQLITE_DETACH:
-        record->actions |= LSQI_ATTACH;
-        return;
-    case SQLITE_TRANSACTION:
-        record->actions |= LSQI_TXN;
-        return;
-    case SQLITE_SAVEPOINT:
-        record->actions |= LSQI_SAVEPOINT;
-        return;
+    case SQLITE_DETACH: record->actions |= LSQI_ATTACH; return;
+    case SQLITE_TRANSACTION: record->actions |= LSQI_TXN; return;
+    case SQLITE_SAVEPOINT: record->actions |= LSQI_SAVEPOINT; return;
     case SQLITE_ALTER_TABLE: /* its first argument is the database */
         record->actions |= LSQI_DDL;
         note_write(record, db, arg1);
@@ -115,9 +91,7 @@ void lsqi_record_note(struct lsqi_record *record, sqlite3 *db, int action, const
     case SQLITE_DROP_TEMP_INDEX:
     case SQLITE_DROP_TEMP_TABLE:
     case SQLITE_DROP_TEMP_TRIGGER:
-    case SQLITE_DROP_TEMP_VIEW:
-        record->actions |= LSQI_DDL | LSQI_WRITES_TEMP;
-        return;
+    case SQLITE_DROP_TEMP_VIEW: record->actions |= LSQI_DDL | LSQI_WRITES_TEMP; return;
     default: /* the other kinds of CREATE and DROP, REINDEX, ANALYZE, and what may be new */
         record->actions |= LSQI_DDL;
         note_write(record, db, database);

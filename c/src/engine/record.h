@@ -23,8 +23,8 @@ enum lsqi_action {
 };
 
 struct lsqi_record {
-    unsigned actions; /* of enum lsqi_action */
-    unsigned writes;  /* databases other than temp that it may write: bit i for database i */
+    unsigned actions;     /* of enum lsqi_action */
+    unsigned writes;      /* databases other than temp that it may write: bit i for database i */
     enum lsq_command dml; /* INSERT, UPDATE, DELETE: the statement's own, not a trigger's */
     bool pragma_value;    /* PRAGMA name = value, or name(value) */
     char pragma[32];

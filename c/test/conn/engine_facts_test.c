@@ -6,9 +6,18 @@
 
 static void readonly_is_not_what_the_engine_calls_so(void **state) {
     static const char *const acting[] = {
-        "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT s", "RELEASE s", "ATTACH ':memory:' AS x",
-        "DETACH x", "DROP TRIGGER IF EXISTS absent", "PRAGMA writable_schema = 0", "DELETE FROM t",
-        "CREATE TABLE u (a)", "SELECT * FROM pragma_optimize(0x10002)",
+        "BEGIN",
+        "COMMIT",
+        "ROLLBACK",
+        "SAVEPOINT s",
+        "RELEASE s",
+        "ATTACH ':memory:' AS x",
+        "DETACH x",
+        "DROP TRIGGER IF EXISTS absent",
+        "PRAGMA writable_schema = 0",
+        "DELETE FROM t",
+        "CREATE TABLE u (a)",
+        "SELECT * FROM pragma_optimize(0x10002)",
     };
     struct lsq_conn *conn = db_open(NULL);
     struct lsq_stmt *stmt;

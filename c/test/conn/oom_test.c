@@ -210,9 +210,9 @@ static void results_leak_nothing(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        TEST(open_survives),   TEST(exec_survives),   TEST(query_survives),
-        TEST(write_survives),  TEST(batch_survives),  TEST(many_survives),
-        TEST(cursor_survives), TEST(savepoint_survives), TEST(reset_survives),
+        TEST(open_survives),        TEST(exec_survives),      TEST(query_survives),
+        TEST(write_survives),       TEST(batch_survives),     TEST(many_survives),
+        TEST(cursor_survives),      TEST(savepoint_survives), TEST(reset_survives),
         TEST(results_leak_nothing),
     };
 

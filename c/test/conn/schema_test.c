@@ -131,7 +131,7 @@ static void statement_handles_tell_the_new_columns(void **state) {
     assert_int_equal(count, 3);
     assert_int_equal(lsq_stmt_column(stmt, 2, &column, &last_error), LSQ_OK);
     assert_string_equal(column.name, "c");
-    assert_string_equal(column.decltype, "TEXT");
+    assert_string_equal(column.declared_type, "TEXT");
     assert_string_equal(column.table, "t");
     assert_int_equal(lsq_stmt_column(stmt, 3, &column, &last_error), LSQ_BAD_ARGUMENT);
     run(other, "DROP TABLE t");

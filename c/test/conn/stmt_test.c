@@ -68,7 +68,7 @@ static void columns_tell_their_origin(void **state) {
     for (size_t i = 0; i < COUNT(want); i++) {
         assert_int_equal(lsq_stmt_column(stmt, i, &got, &last_error), LSQ_OK);
         same_text(got.name, want[i].name);
-        same_text(got.decltype, want[i].decltype);
+        same_text(got.declared_type, want[i].declared_type);
         same_text(got.database, want[i].database);
         same_text(got.table, want[i].table);
         same_text(got.origin, want[i].origin);
