@@ -10,12 +10,15 @@
 
 enum { SHARDS = 16, LINE = 64 };
 
-/* process-wide: the counters of all memory. Threads count in different lines of the cache, so that
- * counting does not make them wait for one another; a sum is exact when nobody allocates. */
-static struct shard {
+/* Threads count in different lines of the cache, so that counting does not make them wait for one
+ * another; a sum is exact when nobody allocates. */
+struct shard {
     _Alignas(LINE) atomic_int_fast64_t bytes;
     atomic_int_fast64_t blocks;
-} shards[SHARDS];
+};
+
+/* process-wide: the counters of all memory. */
+static struct shard shards[SHARDS];
 
 /* process-wide: for tests; -1 is no budget. */
 static atomic_int_fast64_t budget = -1;
