@@ -475,11 +475,20 @@ ERL_NIF_TERM nif_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) 
 
     (void)argc;
     if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
+    atomic_fetch_add(&res->interrupts, 1);
     enif_mutex_lock(res->lock);
     lsq_conn_interrupt(res->conn);
     for (struct job *job = res->jobs; job != NULL; job = job->next) tell_locked(job, env);
     enif_mutex_unlock(res->lock);
     return state->atoms.ok;
+}
+
+ERL_NIF_TERM nif_interrupts(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct conn_res *res;
+
+    (void)argc;
+    if (!conn_get(env, enif_priv_data(env), argv[0], &res)) return enif_make_badarg(env);
+    return enif_make_uint(env, atomic_load(&res->interrupts));
 }
 
 /* ---- Waiting for a connection that another process is in ---- */

@@ -51,6 +51,7 @@ static ErlNifFunc functions[] = {
     {"open", 2, nif_open, 0},
     {"close", 3, nif_close, 0},
     {"interrupt", 1, nif_interrupt, 0},
+    {"interrupts", 1, nif_interrupts, 0},
     {"busy_timeout", 1, nif_busy_timeout, 0},
     {"status", 1, nif_status, 0},
     {"stmt_finalize", 1, nif_stmt_finalize, 0},

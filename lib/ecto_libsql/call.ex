@@ -110,8 +110,8 @@ defmodule EctoLibSql.Call do
 
   defp go_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call) do
     start = System.monotonic_time()
-    until = now() + NIF.busy_timeout(call.conn)
-    answer = wait_for_lock(busy, call, min_deadline(until, call.deadline))
+    until = min_deadline(now() + NIF.busy_timeout(call.conn), call.deadline)
+    answer = wait_for_lock(busy, call, until, NIF.interrupts(call.conn))
 
     Telemetry.event(:busy, %{duration: System.monotonic_time() - start}, %{result: result(answer)})
     if final?(answer) or busy?(answer), do: answer, else: go_on(answer, call)
@@ -124,18 +124,26 @@ defmodule EctoLibSql.Call do
   defp min_deadline(until, :infinity), do: until
   defp min_deadline(until, deadline), do: min(until, deadline)
 
-  # Answers what the call answers, or the last :busy.
-  defp wait_for_lock(busy, call, until) do
-    if now() >= until do
-      busy
-    else
-      pause()
-
-      case try_again(call) do
-        {:error, {:busy, _, _, _, _, true, _, _}} = busy -> wait_for_lock(busy, call, until)
-        other -> other
-      end
+  # Answers what the call answers, or the last :busy. Between two tries nothing runs that an interrupt
+  # could stop: they are counted.
+  defp wait_for_lock(busy, call, until, interrupts) do
+    cond do
+      now() >= until -> busy
+      NIF.interrupts(call.conn) != interrupts -> {:error, interrupted()}
+      true -> call |> paused_try() |> wait_on(call, until, interrupts)
     end
+  end
+
+  defp wait_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call, until, interrupts),
+    do: wait_for_lock(busy, call, until, interrupts)
+
+  defp wait_on(answer, _call, _until, _interrupts), do: answer
+
+  defp interrupted, do: failure(:interrupted, "the call was interrupted", :none)
+
+  defp paused_try(call) do
+    pause()
+    try_again(call)
   end
 
   # A call that is long is sent to a thread each time; while it waits for a lock it is short.

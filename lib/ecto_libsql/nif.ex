@@ -53,6 +53,9 @@ defmodule EctoLibSql.NIF do
   def close(_conn, _pid, _ref), do: stub()
 
   def interrupt(_conn), do: stub()
+
+  # How often it was interrupted: for those who wait for a lock, outside of native code.
+  def interrupts(_conn), do: stub()
   def reset(_conn), do: stub()
   def set_busy_timeout(_conn, _ms), do: stub()
 

@@ -98,7 +98,6 @@ defmodule EctoLibSql.Driver.WaitingTest do
     end
 
     # While a call waits for a lock nothing of it runs in native code, and an interrupt finds nothing.
-    @tag skip: "an interrupt does not end the waiting for another connection's lock yet"
     test "is not waited for any longer after an interrupt", %{path: path} do
       db = open(path)
       task = Task.async(fn -> EctoLibSql.query(db, "INSERT INTO t VALUES (1)") end)

@@ -35,6 +35,7 @@ defmodule EctoLibSql.NIF.HostileTest do
     enable_extensions: [:bool],
     load_extension: [:path, :entry],
     interrupt: [],
+    interrupts: [],
     busy_timeout: [],
     status: [],
     submit: [:ref, :op, :args],

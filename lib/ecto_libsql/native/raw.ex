@@ -22,8 +22,12 @@ defmodule EctoLibSql.Native.Raw do
 
   def close(id, kind, state \\ nil)
   def close(conn, :conn_id, _state), do: close_conn(conn)
-  def close(trx, :trx_id, %State{} = state), do: Connection.plain(:rollback, [state.conn_id, trx])
-  def close(_trx, :trx_id, nil), do: refuse("a transaction is closed by rollback")
+
+  def close(trx, :trx_id, %State{} = state),
+    do: Connection.plain(:rollback, [state.conn_id, number(trx)])
+
+  def close({conn, number}, :trx_id, nil), do: Connection.plain(:rollback, [conn, number])
+  def close(_trx, :trx_id, nil), do: refuse("a transaction's handle is what begin_transaction gave")
   def close(stmt, kind, _state) when kind in [:stmt_id, :cursor_id], do: NIF.stmt_finalize(stmt)
   def close(_id, _kind, _state), do: refuse("there is no such kind of handle")
 
@@ -56,7 +60,8 @@ defmodule EctoLibSql.Native.Raw do
   def begin_transaction(conn), do: begin_transaction_with_behavior(conn, :deferred)
 
   def begin_transaction_with_behavior(conn, behavior) do
-    with {:ok, trx} <- Connection.timed(:begin, [conn, kind(behavior)], :infinity), do: trx
+    with {:ok, trx} <- Connection.timed(:begin, [conn, kind(behavior)], :infinity),
+         do: {conn, trx}
   end
 
   def kind(:read_only), do: :read
@@ -65,22 +70,35 @@ defmodule EctoLibSql.Native.Raw do
   def execute_with_transaction(trx, conn, sql, args), do: count(run(conn, trx, sql, args))
   def query_with_trx_args(trx, conn, sql, args), do: map(run(conn, trx, sql, args))
 
-  def handle_status_transaction(trx) when is_integer(trx), do: :ok
+  def handle_status_transaction({conn, number}) do
+    case NIF.status(conn) do
+      {:transaction, ^number} -> :ok
+      {:error, native} -> {:error, Error.from_native(native)}
+      _another_or_none -> {:error, Error.new(:no_transaction, "Transaction not found")}
+    end
+  end
 
   def handle_status_transaction(_trx),
     do: {:error, Error.new(:no_transaction, "Transaction not found")}
 
+  # A handle that is used alone knows its connection; a state's is the number.
+  defp number({_conn, number}), do: number
+  defp number(trx), do: trx
+
   def commit_or_rollback_transaction(trx, conn, _mode, _sync, "commit") do
-    with :ok <- Connection.timed(:commit, [conn, trx], :infinity), do: {:ok, "commit success"}
+    with :ok <- Connection.timed(:commit, [conn, number(trx)], :infinity),
+         do: {:ok, "commit success"}
   end
 
   def commit_or_rollback_transaction(trx, conn, _mode, _sync, "rollback") do
-    with :ok <- Connection.plain(:rollback, [conn, trx]), do: {:ok, "rollback success"}
+    with :ok <- Connection.plain(:rollback, [conn, number(trx)]), do: {:ok, "rollback success"}
   end
 
-  def savepoint(conn, trx, name), do: Connection.plain(:savepoint, [conn, trx, name])
-  def release_savepoint(conn, trx, name), do: Connection.plain(:release, [conn, trx, name])
-  def rollback_to_savepoint(conn, trx, name), do: Connection.plain(:rollback_to, [conn, trx, name])
+  def savepoint(conn, trx, name), do: Connection.plain(:savepoint, [conn, number(trx), name])
+  def release_savepoint(conn, trx, name), do: Connection.plain(:release, [conn, number(trx), name])
+
+  def rollback_to_savepoint(conn, trx, name),
+    do: Connection.plain(:rollback_to, [conn, number(trx), name])
 
   ## Statements
 
@@ -184,7 +202,7 @@ defmodule EctoLibSql.Native.Raw do
 
   def declare_cursor_with_context(conn, trx, :transaction, sql, args) do
     with {:ok, stmt} <- Connection.plain(:prepare, [conn, sql]),
-         :ok <- Connection.plain(:cursor_start, [conn, trx, stmt, Encoder.params(args)]),
+         :ok <- Connection.plain(:cursor_start, [conn, number(trx), stmt, Encoder.params(args)]),
          do: stmt
   end
 
@@ -234,7 +252,7 @@ defmodule EctoLibSql.Native.Raw do
   ## Shapes
 
   defp run(conn, trx, sql, args) do
-    case Connection.execute(%State{conn_id: conn, trx_id: trx}, sql, args, :infinity, 0) do
+    case Connection.execute(%State{conn_id: conn, trx_id: number(trx)}, sql, args, :infinity, 0) do
       {:ok, native, _state} -> {:ok, native}
       {_failed, error, _state} -> {:error, error}
     end
