@@ -4,23 +4,6 @@
 
 #include "nif.h"
 
-bool conn_get(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM term, struct conn_res **res) {
-    void *obj;
-
-    if (!enif_get_resource(env, term, state->conn_type, &obj)) return false;
-    *res = obj;
-    return true;
-}
-
-void conn_destroy(ErlNifEnv *env, void *obj) {
-    struct conn_res *res = obj;
-
-    (void)env;
-    /* Nobody waits for it and nothing of it runs: each waiter and job keeps the resource. */
-    lsq_conn_free(res->conn);
-    if (res->lock != NULL) enif_mutex_destroy(res->lock);
-}
-
 /* ---- Opening ---- */
 
 /* lsq_config with the memory that it borrows. */

@@ -1,8 +1,10 @@
 /* nif.h - what the files of this folder share; lib/ecto_libsql/nif.ex is the contract.
  *
- * nif.c       the table of functions, loading    call.c      schedulers, jobs, waiting
- * conn_nif.c  connections, transactions          stmt_nif.c  SQL, statements, cursors
- * terms.c     BEAM terms <-> values              json.c      JSON text of terms
+ * nif.c       the table of functions, loading    conn_nif.c  connections, transactions
+ * call.c      which scheduler runs a call        stmt_nif.c  SQL, statements, cursors
+ * job.c       long calls, on the core's threads  terms.c     BEAM terms <-> values
+ * wait.c      messages to those who wait         json.c      JSON text of terms
+ * handle.c    resources: taking, dropping
  *
  * Threads: said at each function; where nothing is said, the one that runs the native function. */
 #ifndef LSQ_NIF_NIF_H
@@ -101,23 +103,47 @@ ERL_NIF_TERM call_failed(struct call *call, const struct lsq_error *err);
  * error. */
 bool call_in_trx(struct call *call, ERL_NIF_TERM trx, ERL_NIF_TERM *answer);
 
+/* The environment of the native function that runs on this thread: enif_send() wants it on the VM's own
+ * threads. NULL on ours. */
+extern _Thread_local ErlNifEnv *calling_env;
+
+/* ---- handle.c: resources ---- */
+
+bool conn_get(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM term, struct conn_res **res);
+void conn_destroy(ErlNifEnv *env, void *obj);
+void stmt_destroy(ErlNifEnv *env, void *obj);
+
 /* Takes the statement for this call: it stays until call_leave_stmt(). False: *answer is the error. */
 bool call_enter_stmt(struct call *call, ERL_NIF_TERM term, struct stmt_res **stmt,
                      ERL_NIF_TERM *answer);
 void call_leave_stmt(struct call *call, struct stmt_res *stmt);
 
-ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
-ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
-ERL_NIF_TERM nif_notify_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
-ERL_NIF_TERM nif_cancel_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
-ERL_NIF_TERM nif_interrupts(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
-ERL_NIF_TERM nif_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
-ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_stmt_finalize(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
-void waiter_destroy(ErlNifEnv *env, void *obj);
+
+/* ---- job.c: long calls ---- */
+
+/* lsq_call.stop: whether the job, its argument, was cancelled. */
+bool job_called_off(void *arg);
+/* Notes the statement that the job's call uses; NULL: none. */
+void job_use_locked(struct job *job, struct stmt_res *stmt);
+/* Tells the processes that wait for a running job of the connection (of that statement, if it is not
+ * NULL) that it was interrupted: they need not wait for the engine. env: the caller's. */
+void jobs_tell_locked(struct conn_res *res, const struct stmt_res *stmt, ErlNifEnv *env);
 /* A process with a submitted call has ended. */
 void conn_down(ErlNifEnv *env, void *obj, ErlNifPid *pid, ErlNifMonitor *monitor);
+
+ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_interrupts(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+
+/* ---- wait.c: messages to those who wait ---- */
+
+void waiter_destroy(ErlNifEnv *env, void *obj);
+ERL_NIF_TERM nif_notify_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_cancel_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
 /* ---- nif.c ---- */
 
@@ -182,10 +208,6 @@ enum { ATOM_BYTES = 255 * 4 };
 size_t get_atom_text(ErlNifEnv *env, ERL_NIF_TERM term, char *text);
 
 /* ---- conn_nif.c, stmt_nif.c ---- */
-
-bool conn_get(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM term, struct conn_res **res);
-void conn_destroy(ErlNifEnv *env, void *obj);
-void stmt_destroy(ErlNifEnv *env, void *obj);
 
 ERL_NIF_TERM nif_open(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_busy_timeout(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);

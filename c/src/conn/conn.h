@@ -2,7 +2,8 @@
  *
  * open.c      opening, closing, freeing          settings.c  PRAGMAs as data
  * call.c      what surrounds every call          prepare.c   SQL text to statement
- * run.c       binding, stepping, the fast path   cache.c     the statement cache
+ * run.c       one run of a statement             cache.c     the statement cache
+ * values.c    parameters in, rows out            speed.c     where a statement may run
  * stmt.c      statements and cursors             batch.c     many statements, many rows
  * txn.c       transactions and savepoints        info.c      counters, checkpoint, extensions
  *
@@ -195,15 +196,30 @@ enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq
 /* Parts of lsqi_run() that cursors use too. */
 enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                  struct lsq_error *err);
+/* Turns the engine's last error into *err, after the watch's own reason. Resets the statement. */
+enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *prepared, int code,
+                                struct lsq_error *err);
+
+/* ---- values.c ---- */
+
+/* Binds all parameters of the statement; borrows them until it is reset, or copies. */
 enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_params *params,
                           bool copy, struct lsq_error *err);
 bool lsqi_push_columns(sqlite3_stmt *stmt, const struct lsq_sink *sink, void *ctx);
 bool lsqi_push_row(sqlite3_stmt *stmt, int columns, const struct lsq_sink *sink, void *ctx);
-/* Turns the engine's last error into *err, after the watch's own reason. Resets the statement. */
-enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *prepared, int code,
-                                struct lsq_error *err);
+
+/* ---- speed.c: who is in ---- */
+
 /* Whether threads that many share should not run it. */
-bool lsqi_run_too_long(const struct lsqi_prepared *prepared);
+bool lsqi_speed_too_long(const struct lsqi_prepared *prepared);
+/* Whether it may run on the fast path. */
+bool lsqi_speed_fast(const struct lsq_conn *conn, const struct lsqi_prepared *prepared);
+/* Whether it has been quick often enough for its program to be worth a look. */
+bool lsqi_speed_to_be_judged(const struct lsq_conn *conn, const struct lsqi_prepared *prepared);
+/* Looks at its program, if it is to be judged and may be compiled once more for that. */
+void lsqi_speed_judge(struct lsq_conn *conn, struct lsqi_prepared *prepared);
+/* After a run of that many ns. */
+void lsqi_speed_learn(struct lsqi_prepared *prepared, int64_t took, bool missed);
 
 /* ---- txn.c ---- */
 

@@ -1,4 +1,3 @@
-#include <math.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -7,15 +6,10 @@
 #include "conn/conn.h"
 #include "engine/engine.h"
 #include "engine/failure.h"
-#include "engine/program.h"
 
 enum {
-    WATCH_STEPS = 1000,     /* instructions between two looks of the watch */
-    FAST_WATCH_STEPS = 100, /* the same on the fast path */
-    SHORT_RUN_US = 100,     /* what earns the fast path ... */
-    GOOD_RUNS = 3,          /* ... so many times in a row */
-    LONG_RUN_MS = 20,       /* what loses a statement the shared threads ... */
-    PATIENCE = 3            /* ... until it was under a quarter of that so many times */
+    WATCH_STEPS = 1000,    /* instructions between two looks of the watch */
+    FAST_WATCH_STEPS = 100 /* the same on the fast path */
 };
 
 /* ---- Statements for text ---- */
@@ -98,135 +92,6 @@ void lsqi_statement_done(struct lsq_conn *conn, struct lsqi_prepared *prepared) 
     lsqi_free(prepared);
 }
 
-/* ---- Parameters ---- */
-
-static int bind_value(sqlite3_stmt *stmt, int i, const struct lsq_value *value,
-                      void (*keep)(void *)) {
-    const void *data = value->as.bytes.data == NULL ? "" : value->as.bytes.data;
-
-    switch (value->type) {
-    case LSQ_TYPE_NULL: return sqlite3_bind_null(stmt, i);
-    case LSQ_TYPE_INTEGER: return sqlite3_bind_int64(stmt, i, value->as.integer);
-    case LSQ_TYPE_REAL:
-        if (isnan(value->as.real)) return SQLITE_MISMATCH;
-        return sqlite3_bind_double(stmt, i, value->as.real);
-    case LSQ_TYPE_TEXT:
-        return sqlite3_bind_text64(stmt, i, data, value->as.bytes.len, keep, SQLITE_UTF8);
-    case LSQ_TYPE_BLOB: return sqlite3_bind_blob64(stmt, i, data, value->as.bytes.len, keep);
-    default: return SQLITE_MISUSE;
-    }
-}
-
-static bool same_name(const char *parameter, const struct lsq_name *name) {
-    const char *text = name->text;
-    size_t len = name->len;
-
-    if (len > 0 && (text[0] == ':' || text[0] == '@' || text[0] == '$')) {
-        if (text[0] != parameter[0]) return false;
-        text++;
-        len--;
-    }
-    return strlen(parameter + 1) == len && memcmp(parameter + 1, text, len) == 0;
-}
-
-static enum lsq_status bind_failed(int i, int rc, struct lsq_error *err) {
-    if (rc == SQLITE_NOMEM) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a parameter");
-    if (rc == SQLITE_TOOBIG)
-        return lsqi_error_set(err, LSQ_TOO_BIG, "parameter %d is longer than the engine allows", i);
-    if (rc == SQLITE_MISMATCH)
-        return lsqi_error_set(err, LSQ_PARAMETERS, "parameter %d is not a number (NaN)", i);
-    return lsqi_error_set(err, LSQ_PARAMETERS, "parameter %d cannot be bound: %s", i,
-                          sqlite3_errstr(rc));
-}
-
-static enum lsq_status bind_named(sqlite3_stmt *stmt, int count, const struct lsq_params *params,
-                                  void (*keep)(void *), struct lsq_error *err) {
-    for (int i = 1; i <= count; i++) {
-        const char *name = sqlite3_bind_parameter_name(stmt, i);
-        size_t at = 0;
-        int rc;
-
-        if (name == NULL || name[0] == '?')
-            return lsqi_error_set(err, LSQ_PARAMETERS,
-                                  "parameter %d has no name: give the parameters by position", i);
-        while (at < params->count && !same_name(name, &params->names[at])) at++;
-        if (at == params->count)
-            return lsqi_error_set(err, LSQ_PARAMETERS, "there is no value for parameter %s", name);
-        rc = bind_value(stmt, i, &params->values[at], keep);
-        if (rc != SQLITE_OK) return bind_failed(i, rc, err);
-    }
-    return LSQ_OK;
-}
-
-enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_params *params,
-                          bool copy, struct lsq_error *err) {
-    static const struct lsq_params none = {0};
-    void (*keep)(void *) = copy ? SQLITE_TRANSIENT : SQLITE_STATIC;
-    int count = sqlite3_bind_parameter_count(prepared->stmt);
-
-    if (params == NULL) params = &none;
-    if (params->names != NULL) return bind_named(prepared->stmt, count, params, keep, err);
-    if (params->count != (size_t)count)
-        return lsqi_error_set(
-            err, LSQ_PARAMETERS, "the statement has %d parameter%s, and %zu %s given", count,
-            count == 1 ? "" : "s", params->count, params->count == 1 ? "was" : "were");
-    for (int i = 1; i <= count; i++) {
-        int rc = bind_value(prepared->stmt, i, &params->values[i - 1], keep);
-
-        if (rc != SQLITE_OK) return bind_failed(i, rc, err);
-    }
-    return LSQ_OK;
-}
-
-/* ---- Rows ---- */
-
-bool lsqi_push_columns(sqlite3_stmt *stmt, const struct lsq_sink *sink, void *ctx) {
-    enum { ON_STACK = 32 };
-    const char *few[ON_STACK];
-    const char **names = few;
-    int count = sqlite3_column_count(stmt);
-    bool ok = true;
-
-    if (sink == NULL) return true;
-    if (count > ON_STACK) {
-        names = lsqi_malloc((size_t)count * sizeof(*names));
-        if (names == NULL) return false;
-    }
-    for (int i = 0; ok && i < count; i++) {
-        names[i] = sqlite3_column_name(stmt, i);
-        ok = names[i] != NULL;
-    }
-    ok = ok && sink->columns(ctx, (size_t)count, names);
-    if (names != few) lsqi_free(names);
-    return ok;
-}
-
-static bool push_value(sqlite3_stmt *stmt, int i, const struct lsq_sink *sink, void *ctx) {
-    const void *data;
-
-    switch (sqlite3_column_type(stmt, i)) {
-    case SQLITE_INTEGER: return sink->integer(ctx, sqlite3_column_int64(stmt, i));
-    case SQLITE_FLOAT: return sink->real(ctx, sqlite3_column_double(stmt, i));
-    case SQLITE_TEXT:
-        data = sqlite3_column_text(stmt, i);
-        return data != NULL && sink->text(ctx, data, (size_t)sqlite3_column_bytes(stmt, i));
-    case SQLITE_BLOB:
-        data = sqlite3_column_blob(stmt, i);
-        if (data == NULL) return sqlite3_column_bytes(stmt, i) == 0 && sink->blob(ctx, "", 0);
-        return sink->blob(ctx, data, (size_t)sqlite3_column_bytes(stmt, i));
-    default: return sink->null(ctx);
-    }
-}
-
-bool lsqi_push_row(sqlite3_stmt *stmt, int columns, const struct lsq_sink *sink, void *ctx) {
-    if (sink == NULL) return true;
-    if (sink->row_begin != NULL && !sink->row_begin(ctx)) return false;
-    for (int i = 0; i < columns; i++) {
-        if (!push_value(stmt, i, sink, ctx)) return false;
-    }
-    return sink->row_end(ctx);
-}
-
 /* ---- Failures ---- */
 
 static enum lsq_status stopped(struct lsq_conn *conn, struct lsq_error *err) {
@@ -304,75 +169,6 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
     return e->status;
 }
 
-/* ---- Where a statement may run ---- */
-
-static bool is_vacuum(const struct lsqi_prepared *prepared) {
-    size_t at = lsqi_sql_skip(prepared->sql, prepared->len, true);
-
-    return sqlite3_strnicmp(prepared->sql + at, "vacuum", 6) == 0;
-}
-
-bool lsqi_run_too_long(const struct lsqi_prepared *prepared) {
-    const unsigned unstoppable = LSQI_DDL | LSQI_ATTACH | LSQI_LONG_FUNCTION;
-    static const char *const long_pragmas[] = {
-        "foreign_key_check", "incremental_vacuum", "integrity_check", "journal_mode",
-        "optimize",          "quick_check",        "rekey",           "wal_checkpoint",
-    };
-
-    if (prepared->speed.slow) return true;
-    if ((prepared->record.actions & LSQI_PRAGMA) != 0) {
-        for (size_t i = 0; i < sizeof(long_pragmas) / sizeof(long_pragmas[0]); i++) {
-            if (sqlite3_stricmp(prepared->record.pragma, long_pragmas[i]) == 0) return true;
-        }
-    }
-    if ((prepared->record.actions & unstoppable) != 0) return prepared->speed.patience < PATIENCE;
-    return prepared->command == LSQ_COMMAND_OTHER && is_vacuum(prepared);
-}
-
-static void learn(struct lsqi_prepared *prepared, int64_t took, bool missed) {
-    struct lsqi_speed *speed = &prepared->speed;
-
-    if (took < SHORT_RUN_US * 1000 && !missed) {
-        if (speed->good < GOOD_RUNS) speed->good++;
-    } else {
-        speed->good = 0;
-    }
-    if (took > (int64_t)LONG_RUN_MS * 1000000) {
-        speed->slow = true;
-        speed->patience = 0;
-    } else if (took < (int64_t)LONG_RUN_MS * 250000 && speed->patience < PATIENCE) {
-        if (++speed->patience == PATIENCE) speed->slow = false;
-    }
-}
-
-static bool fast_place(const struct lsq_conn *conn) {
-    return !conn->no_fast_path && (conn->wal || conn->private_memory);
-}
-
-/* Whether a statement has been quick often enough for its program to be worth a look. */
-static bool to_be_judged(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
-    return prepared->speed.judged == 0 && prepared->speed.good >= GOOD_RUNS && fast_place(conn);
-}
-
-static bool only_selects(const struct lsqi_prepared *prepared) {
-    return lsqi_record_reads_only(&prepared->record) && prepared->record.actions == 0 &&
-           prepared->command == LSQ_COMMAND_SELECT && sqlite3_column_count(prepared->stmt) > 0;
-}
-
-/* Judges it; the program is had by compiling the text once more. */
-static void judge(struct lsq_conn *conn, struct lsqi_prepared *prepared) {
-    if (!to_be_judged(conn, prepared)) return;
-    if (!only_selects(prepared))
-        prepared->speed.judged = 2;
-    else if (conn->compiles)
-        prepared->speed.judged =
-            lsqi_program_bounded(conn->db, prepared->sql, prepared->len) ? 1 : 2;
-}
-
-static bool fast_enough(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
-    return prepared->speed.judged == 1 && prepared->speed.good >= GOOD_RUNS && fast_place(conn);
-}
-
 /* ---- One run ---- */
 
 enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
@@ -381,13 +177,13 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
 
     /* A failure, or a cursor over COMMIT, may have ended the transaction. */
     if (conn->read_txn && sqlite3_get_autocommit(conn->db)) conn->read_txn = false;
-    if ((flags & LSQ_CALL_TRY) != 0 && !fast_enough(conn, prepared)) {
+    if ((flags & LSQ_CALL_TRY) != 0 && !lsqi_speed_fast(conn, prepared)) {
         conn->fast_refusals++;
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement not known to be short");
     }
-    if ((flags & LSQ_CALL_BUDGET) != 0 && lsqi_run_too_long(prepared))
+    if ((flags & LSQ_CALL_BUDGET) != 0 && lsqi_speed_too_long(prepared))
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that may take long");
-    if (!conn->compiles && (flags & LSQ_CALL_TRY) == 0 && to_be_judged(conn, prepared))
+    if (!conn->compiles && (flags & LSQ_CALL_TRY) == 0 && lsqi_speed_to_be_judged(conn, prepared))
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement to be judged");
     if (conn->read_txn && prepared->record.writes != 0)
         return lsqi_error_set(err, LSQ_READONLY,
@@ -561,8 +357,8 @@ static enum lsq_status run_plain(struct lsq_conn *conn, struct lsqi_prepared *pr
         }
         return st;
     }
-    learn(prepared, lsqi_now_ns() - start, missed(conn));
-    judge(conn, prepared);
+    lsqi_speed_learn(prepared, lsqi_now_ns() - start, missed(conn));
+    lsqi_speed_judge(conn, prepared);
     return st;
 }
 

@@ -1,0 +1,136 @@
+/* Parameters in, rows out. */
+#include <math.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "conn/conn.h"
+
+/* ---- Parameters ---- */
+
+static int bind_value(sqlite3_stmt *stmt, int i, const struct lsq_value *value,
+                      void (*keep)(void *)) {
+    const void *data = value->as.bytes.data == NULL ? "" : value->as.bytes.data;
+
+    switch (value->type) {
+    case LSQ_TYPE_NULL: return sqlite3_bind_null(stmt, i);
+    case LSQ_TYPE_INTEGER: return sqlite3_bind_int64(stmt, i, value->as.integer);
+    case LSQ_TYPE_REAL:
+        if (isnan(value->as.real)) return SQLITE_MISMATCH;
+        return sqlite3_bind_double(stmt, i, value->as.real);
+    case LSQ_TYPE_TEXT:
+        return sqlite3_bind_text64(stmt, i, data, value->as.bytes.len, keep, SQLITE_UTF8);
+    case LSQ_TYPE_BLOB: return sqlite3_bind_blob64(stmt, i, data, value->as.bytes.len, keep);
+    default: return SQLITE_MISUSE;
+    }
+}
+
+static bool same_name(const char *parameter, const struct lsq_name *name) {
+    const char *text = name->text;
+    size_t len = name->len;
+
+    if (len > 0 && (text[0] == ':' || text[0] == '@' || text[0] == '$')) {
+        if (text[0] != parameter[0]) return false;
+        text++;
+        len--;
+    }
+    return strlen(parameter + 1) == len && memcmp(parameter + 1, text, len) == 0;
+}
+
+static enum lsq_status bind_failed(int i, int rc, struct lsq_error *err) {
+    if (rc == SQLITE_NOMEM) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a parameter");
+    if (rc == SQLITE_TOOBIG)
+        return lsqi_error_set(err, LSQ_TOO_BIG, "parameter %d is longer than the engine allows", i);
+    if (rc == SQLITE_MISMATCH)
+        return lsqi_error_set(err, LSQ_PARAMETERS, "parameter %d is not a number (NaN)", i);
+    return lsqi_error_set(err, LSQ_PARAMETERS, "parameter %d cannot be bound: %s", i,
+                          sqlite3_errstr(rc));
+}
+
+static enum lsq_status bind_named(sqlite3_stmt *stmt, int count, const struct lsq_params *params,
+                                  void (*keep)(void *), struct lsq_error *err) {
+    for (int i = 1; i <= count; i++) {
+        const char *name = sqlite3_bind_parameter_name(stmt, i);
+        size_t at = 0;
+        int rc;
+
+        if (name == NULL || name[0] == '?')
+            return lsqi_error_set(err, LSQ_PARAMETERS,
+                                  "parameter %d has no name: give the parameters by position", i);
+        while (at < params->count && !same_name(name, &params->names[at])) at++;
+        if (at == params->count)
+            return lsqi_error_set(err, LSQ_PARAMETERS, "there is no value for parameter %s", name);
+        rc = bind_value(stmt, i, &params->values[at], keep);
+        if (rc != SQLITE_OK) return bind_failed(i, rc, err);
+    }
+    return LSQ_OK;
+}
+
+enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_params *params,
+                          bool copy, struct lsq_error *err) {
+    static const struct lsq_params none = {0};
+    void (*keep)(void *) = copy ? SQLITE_TRANSIENT : SQLITE_STATIC;
+    int count = sqlite3_bind_parameter_count(prepared->stmt);
+
+    if (params == NULL) params = &none;
+    if (params->names != NULL) return bind_named(prepared->stmt, count, params, keep, err);
+    if (params->count != (size_t)count)
+        return lsqi_error_set(
+            err, LSQ_PARAMETERS, "the statement has %d parameter%s, and %zu %s given", count,
+            count == 1 ? "" : "s", params->count, params->count == 1 ? "was" : "were");
+    for (int i = 1; i <= count; i++) {
+        int rc = bind_value(prepared->stmt, i, &params->values[i - 1], keep);
+
+        if (rc != SQLITE_OK) return bind_failed(i, rc, err);
+    }
+    return LSQ_OK;
+}
+
+/* ---- Rows ---- */
+
+bool lsqi_push_columns(sqlite3_stmt *stmt, const struct lsq_sink *sink, void *ctx) {
+    enum { ON_STACK = 32 };
+    const char *few[ON_STACK];
+    const char **names = few;
+    int count = sqlite3_column_count(stmt);
+    bool ok = true;
+
+    if (sink == NULL) return true;
+    if (count > ON_STACK) {
+        names = lsqi_malloc((size_t)count * sizeof(*names));
+        if (names == NULL) return false;
+    }
+    for (int i = 0; ok && i < count; i++) {
+        names[i] = sqlite3_column_name(stmt, i);
+        ok = names[i] != NULL;
+    }
+    ok = ok && sink->columns(ctx, (size_t)count, names);
+    if (names != few) lsqi_free(names);
+    return ok;
+}
+
+static bool push_value(sqlite3_stmt *stmt, int i, const struct lsq_sink *sink, void *ctx) {
+    const void *data;
+
+    switch (sqlite3_column_type(stmt, i)) {
+    case SQLITE_INTEGER: return sink->integer(ctx, sqlite3_column_int64(stmt, i));
+    case SQLITE_FLOAT: return sink->real(ctx, sqlite3_column_double(stmt, i));
+    case SQLITE_TEXT:
+        data = sqlite3_column_text(stmt, i);
+        return data != NULL && sink->text(ctx, data, (size_t)sqlite3_column_bytes(stmt, i));
+    case SQLITE_BLOB:
+        data = sqlite3_column_blob(stmt, i);
+        if (data == NULL) return sqlite3_column_bytes(stmt, i) == 0 && sink->blob(ctx, "", 0);
+        return sink->blob(ctx, data, (size_t)sqlite3_column_bytes(stmt, i));
+    default: return sink->null(ctx);
+    }
+}
+
+bool lsqi_push_row(sqlite3_stmt *stmt, int columns, const struct lsq_sink *sink, void *ctx) {
+    if (sink == NULL) return true;
+    if (sink->row_begin != NULL && !sink->row_begin(ctx)) return false;
+    for (int i = 0; i < columns; i++) {
+        if (!push_value(stmt, i, sink, ctx)) return false;
+    }
+    return sink->row_end(ctx);
+}
