@@ -209,17 +209,10 @@ static bool put_pair(struct text *text, ERL_NIF_TERM term, int depth) {
     return put_key(text, pair[0]) && append(text, ":", 1) && put_term(text, pair[1], depth + 1);
 }
 
-/* {[{key, value}, ...]} */
-static bool put_object(struct text *text, ERL_NIF_TERM term, int depth) {
-    const ERL_NIF_TERM *parts;
+static bool put_object(struct text *text, ERL_NIF_TERM list, int depth) {
     ERL_NIF_TERM head;
-    ERL_NIF_TERM list;
     bool first = true;
-    int arity;
 
-    if (!enif_get_tuple(text->env, term, &arity, &parts) || arity != 1)
-        return fail(text, "a value is none that JSON has");
-    list = parts[0];
     if (!append(text, "{", 1)) return false;
     while (enif_get_list_cell(text->env, list, &head, &list)) {
         if (!first && !append(text, ",", 1)) return false;
@@ -228,6 +221,31 @@ static bool put_object(struct text *text, ERL_NIF_TERM term, int depth) {
     }
     if (!enif_is_empty_list(text->env, list)) return fail(text, "an object is a list of pairs");
     return append(text, "}", 1);
+}
+
+/* {:digits, binary}: an integer of more than 64 bits. */
+static bool put_digits(struct text *text, ERL_NIF_TERM term) {
+    ErlNifBinary bin;
+
+    if (!enif_inspect_binary(text->env, term, &bin) || bin.size == 0)
+        return fail(text, "digits are a text");
+    for (size_t i = 0; i < bin.size; i++) {
+        if (!(bin.data[i] >= '0' && bin.data[i] <= '9') && !(i == 0 && bin.data[i] == '-'))
+            return fail(text, "digits are from 0 to 9");
+    }
+    return append(text, bin.data, bin.size);
+}
+
+/* {[{key, value}, ...]}, or digits. */
+static bool put_tuple(struct text *text, ERL_NIF_TERM term, int depth) {
+    const ERL_NIF_TERM *parts;
+    int arity;
+
+    if (!enif_get_tuple(text->env, term, &arity, &parts))
+        return fail(text, "a value is none that JSON has");
+    if (arity == 1) return put_object(text, parts[0], depth);
+    if (arity == 2 && parts[0] == text->state->atoms.digits) return put_digits(text, parts[1]);
+    return fail(text, "a value is none that JSON has");
 }
 
 static bool put_term(struct text *text, ERL_NIF_TERM term, int depth) {
@@ -240,7 +258,7 @@ static bool put_term(struct text *text, ERL_NIF_TERM term, int depth) {
     if (enif_is_number(text->env, term)) return put_integer(text, term);
     if (enif_is_atom(text->env, term)) return put_atom(text, term);
     if (enif_is_list(text->env, term)) return put_list(text, term, depth);
-    return put_object(text, term, depth);
+    return put_tuple(text, term, depth);
 }
 
 ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {

@@ -111,6 +111,9 @@ defmodule EctoLibSql.Encoder do
   defp plain(term) when is_map(term),
     do: {for({key, value} <- Map.to_list(term), do: {key(key), plain(value)})}
 
+  defp plain(term) when is_integer(term) and term not in -0x8000000000000000..0x7FFFFFFFFFFFFFFF,
+    do: {:digits, Integer.to_string(term)}
+
   defp plain(term), do: term
 
   defp plain_tail(tail) when is_list(tail), do: plain(tail)

@@ -150,7 +150,7 @@ defmodule EctoLibSql.NIF do
   def memory, do: stub()
 
   # JSON text of {[{key, value}]} (an object; keys are binaries or atoms), lists, binaries, floats,
-  # integers of 64 bits, atoms -> {:ok, binary}
+  # integers of 64 bits, {:digits, binary} for others, atoms -> {:ok, binary}
   def json_encode(_term), do: stub()
 
   defp stub, do: :erlang.nif_error(:not_loaded)

@@ -226,6 +226,8 @@ defmodule EctoLibSql.Driver.JSONTest do
           {"ä€𝄞", ~s("ä€𝄞")},
           {[], "[]"},
           {[1, [2, []], "x"], ~s([1,[2,[]],"x"])},
+          {2 ** 64, "18446744073709551616"},
+          {[-(2 ** 63) - 1], "[-9223372036854775809]"},
           {%{}, "{}"},
           {%{"a" => 1}, ~s({"a":1})},
           {%{a: %{b: [nil]}}, ~s({"a":{"b":[null]}})},
@@ -261,12 +263,9 @@ defmodule EctoLibSql.Driver.JSONTest do
     end
 
     test "what JSON cannot hold" do
-      for term <- [{1, 2}, self(), make_ref(), <<255>>, %{<<255>> => 1}, 1..2, 2 ** 63, [1 | 2]] do
+      for term <- [{1, 2}, self(), make_ref(), <<255>>, %{<<255>> => 1}, 1..2, [1 | 2]] do
         assert_raise ArgumentError, fn -> Encoder.json(term) end
       end
-
-      deep = Enum.reduce(1..100_000, [], fn _, list -> [list] end)
-      assert_raise ArgumentError, fn -> Encoder.json(deep) end
     end
   end
 end

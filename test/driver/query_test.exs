@@ -98,16 +98,21 @@ defmodule EctoLibSql.Driver.QueryTest do
       assert_usable(db)
     end
 
-    test "a Decimal without the library raises nothing of ours", %{db: db} do
-      # Whoever has a Decimal has its library; a struct of that name without one is a bug of the caller.
-      refute Code.ensure_loaded?(Decimal)
+    test "a Decimal is text, by its library", %{db: db} do
       decimal = %{__struct__: Decimal, sign: 1, coef: 15, exp: -1}
-      assert_raise UndefinedFunctionError, fn -> EctoLibSql.query(db, "SELECT ?", [decimal]) end
+
+      if Code.ensure_loaded?(Decimal) do
+        assert one(db, "SELECT ?", [decimal]) == "1.5"
+      else
+        # Whoever has a Decimal has its library; a struct of that name without one is a caller's bug.
+        assert_raise UndefinedFunctionError, fn -> EctoLibSql.query(db, "SELECT ?", [decimal]) end
+      end
+
       assert_usable(db)
     end
 
     test "a map that JSON cannot hold raises ArgumentError", %{db: db} do
-      for map <- [%{a: {1, 2}}, %{a: self()}, %{a: <<255>>}, %{a: 1..2}, %{a: 2 ** 64}] do
+      for map <- [%{a: {1, 2}}, %{a: self()}, %{a: <<255>>}, %{a: 1..2}] do
         assert_raise ArgumentError, ~r/JSON/, fn -> EctoLibSql.query(db, "SELECT ?", [map]) end
       end
 

@@ -275,6 +275,8 @@ defmodule EctoLibSql.NIF.StressTest do
     case answer do
       {:error, _} -> assert code(answer) in @codes
       {:ok, _} -> true
+      # On a busy machine a thread may not come to see its deadline in time.
+      {:abandoned, _} -> true
       other -> assert other in [:ok, :in_use, :async, :sent, :cancelled]
     end
   end
