@@ -15,7 +15,7 @@ defmodule EctoLibSql.Call do
 
   @fast 1
   # The engine is asked to stop at the deadline; this much later nobody waits for it any more.
-  @grace 50
+  @grace 100
 
   @type timeout_ms :: pos_integer() | :infinity
 

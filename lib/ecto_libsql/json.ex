@@ -37,7 +37,7 @@ defmodule EctoLibSql.JSON do
   defp text?(<<first, _::binary>> = value) when first in [?{, ?[],
     do: :binary.last(value) in [?}, ?]]
 
-  defp text?(<<first, _::binary>>), do: first in '"-0123456789tfn \t\r\n'
+  defp text?(<<first, _::binary>>), do: first in ~c("-0123456789tfn \t\r\n)
 
   defp all(state, sql, args) do
     case EctoLibSql.query(state, sql, args) do

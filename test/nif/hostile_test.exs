@@ -250,7 +250,7 @@ defmodule EctoLibSql.NIF.HostileTest do
   describe "each argument" do
     for {name, kinds} <- @on_conn do
       test "of #{name}", %{others: others} = context do
-        name = unquote(name)
+        name = Function.identity(unquote(name))
         conn = context.conn
 
         for {kind, position} <- Enum.with_index([:conn | unquote(kinds)]),

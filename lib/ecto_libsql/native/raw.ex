@@ -163,7 +163,7 @@ defmodule EctoLibSql.Native.Raw do
     end)
   end
 
-  defp bare(<<prefix, name::binary>>) when prefix in ':@$', do: name
+  defp bare(<<prefix, name::binary>>) when prefix in ~c(:@$), do: name
   defp bare(name), do: name
 
   ## Batches

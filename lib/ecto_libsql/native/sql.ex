@@ -25,7 +25,7 @@ defmodule EctoLibSql.Native.Sql do
   def detect_command(_other), do: :unknown
 
   @doc "The first word behind white space and comments."
-  def first_word(<<c, rest::binary>>) when c in ' \t\r\n\f', do: first_word(rest)
+  def first_word(<<c, rest::binary>>) when c in ~c( \t\r\n\f), do: first_word(rest)
   def first_word("--" <> rest), do: rest |> behind("\n") |> first_word()
   def first_word("/*" <> rest), do: rest |> behind("*/") |> first_word()
   def first_word(sql), do: hd(Regex.run(~r/\A[a-zA-Z]*/, sql))
