@@ -9,6 +9,7 @@ defmodule Bench do
   @rows 100_000
   @point_reads 50_000
   @join_tables 10
+  @batch 100
 
   alias EctoLibSql.NIF
 
@@ -102,6 +103,11 @@ defmodule Bench do
          floor: fn -> floor("insert", path, @rows) end,
          driver: fn -> with_driver(path, true, &driver_insert(&1, rows)) end,
          exqlite: fn -> with_exqlite(path, &exqlite_insert(&1, rows)) end
+       ]},
+      {"#{@batch} inserts in a transaction", :op,
+       [
+         "one batch": fn -> with_state(path, &in_batches/1) end,
+         "one query each": fn -> with_state(path, &one_by_one/1) end
        ]},
       {"join of #{@join_tables} tables", :op,
        [
@@ -217,6 +223,33 @@ defmodule Bench do
   defp driver_insert(conn, rows) do
     sql!(conn, "DELETE FROM sink")
     time(@rows, fn -> run(conn, :execute_many, [nil, @insert, rows, 0, 0]) end)
+  end
+
+  defp in_batches(state) do
+    items = for i <- 1..@batch, do: {@insert, [i, "name", 0.5, nil, 1]}
+    many(state, fn state -> {:ok, _} = EctoLibSql.Native.batch(state, items) end)
+  end
+
+  defp one_by_one(state) do
+    rows = for i <- 1..@batch, do: [i, "name", 0.5, nil, 1]
+
+    many(state, fn state ->
+      for row <- rows, do: {:ok, _, _, _} = EctoLibSql.query(state, @insert, row)
+    end)
+  end
+
+  # Rolled back each time, so that each time is the same.
+  defp many(state, fun) do
+    {:ok, _} = EctoLibSql.run(state, "DELETE FROM sink")
+
+    once = fn ->
+      {:ok, begun} = EctoLibSql.Native.begin(state, behavior: :immediate)
+      fun.(begun)
+      {:ok, _} = EctoLibSql.Native.rollback(begun)
+    end
+
+    for _ <- 1..5, do: once.()
+    time(100 * @batch, fn -> for _ <- 1..100, do: once.() end)
   end
 
   defp join_sql do
@@ -385,7 +418,7 @@ defmodule Bench do
     IO.puts(String.duplicate("-", 104))
 
     for {name, unit, figures} <- rows do
-      base = figures[:floor] || figures[:cached]
+      base = figures[:floor] || figures[:cached] || figures[:"one batch"]
 
       for {{who, ns}, i} <- Enum.with_index(figures) do
         IO.puts(
