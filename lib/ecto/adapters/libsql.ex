@@ -1,0 +1,146 @@
+defmodule Ecto.Adapters.LibSql do
+  @moduledoc """
+  The Ecto adapter for libSQL.
+
+      config :shop, Shop.Repo, database: "shop.db"
+
+      defmodule Shop.Repo do
+        use Ecto.Repo, otp_app: :shop, adapter: Ecto.Adapters.LibSql
+      end
+
+  ## Options
+
+  In the Repo's configuration stand the options of `EctoLibSql.connect/1`, those of `DBConnection`
+  (`:pool_size`, `:timeout`, `:queue_target`, …) and those of `Ecto.Adapters.SQL` (`:log`, `:stacktrace`, …).
+  `:database` is the path of a file, or `":memory:"`.
+
+  Transactions begin IMMEDIATE; `Repo.transaction(fun, mode: :deferred)` and the modes `:exclusive` and
+  `:read` begin otherwise. `Repo.stream/2` belongs into one of mode `:read`.
+
+  ## Types
+
+    * booleans are 1 and 0; integers and floats are themselves
+    * dates and times are ISO 8601 text, `2024-05-06T07:08:09`: with six digits of a second for the
+      types `*_usec`, with none for the others, and with `Z` for the `utc_*` types
+    * decimals are their exact digits as text
+    * `:binary` is a BLOB, `Ecto.UUID` the BLOB of its 16 bytes, `:binary_id` text
+    * maps, embedded schemas and arrays are JSON text
+
+  What other programs wrote is read too: a space for the `T`, a missing `Z`, UUIDs as text, decimals as
+  numbers.
+
+  ## insert_all
+
+  Any number of rows: those beyond the engine's 32,766 parameters, and those that leave out other columns
+  than the rows before them, go into further INSERTs of the same transaction.
+
+  ## Constraints
+
+  `unique_constraint/3` takes the name of the index, `check_constraint/3` that of the CHECK; a primary key
+  is `table_pkey`. NOT NULL has no changeset function, and raises.
+  """
+
+  use Ecto.Adapters.SQL, driver: :ecto_libsql
+
+  @behaviour Ecto.Adapter.Storage
+  @behaviour Ecto.Adapter.Structure
+
+  alias Ecto.Adapters.LibSql.{
+    Connection,
+    InsertAll,
+    MigrationLock,
+    Params,
+    Storage,
+    Structure,
+    Types
+  }
+
+  ## Types
+
+  @impl true
+  defdelegate loaders(base, type), to: Types
+  @impl true
+  defdelegate dumpers(base, type), to: Types
+
+  @impl true
+  def autogenerate(:id), do: nil
+  def autogenerate(_uuid), do: Ecto.UUID.generate()
+
+  ## Queries
+
+  @impl true
+  def execute(meta, query_meta, query, params, opts) do
+    {params, opts} = Params.unmark(params, opts)
+    Ecto.Adapters.SQL.execute(:named, meta, query_meta, query, params, opts)
+  end
+
+  ## Writes
+
+  @impl true
+  def insert_all(meta, schema, header, rows, on_conflict, returning, placeholders, opts),
+    do: InsertAll.run(meta, schema, header, rows, on_conflict, returning, placeholders, opts)
+
+  @impl true
+  def insert(meta, %{source: source, prefix: prefix}, params, on_conflict, returning, opts) do
+    {kind, conflict_params, _targets} = on_conflict
+    {fields, values} = Enum.unzip(params)
+    sql = Connection.insert(prefix, source, fields, [fields], on_conflict, returning, [])
+    write(meta, sql, {:insert, source, [], kind}, values ++ conflict_params, returning, opts)
+  end
+
+  @impl true
+  def update(meta, %{source: source, prefix: prefix}, fields, filters, returning, opts) do
+    {fields, values} = Enum.unzip(fields)
+    sql = Connection.update(prefix, source, fields, filters, returning)
+    params = values ++ Keyword.values(filters)
+    write(meta, sql, {:update, source, filters, :raise}, params, returning, opts)
+  end
+
+  @impl true
+  def delete(meta, %{source: source, prefix: prefix}, filters, returning, opts) do
+    sql = Connection.delete(prefix, source, filters, returning)
+    params = Keyword.values(filters)
+    write(meta, sql, {:delete, source, filters, :raise}, params, returning, opts)
+  end
+
+  defp write(meta, sql, {operation, source, filters, on_conflict}, params, returning, opts) do
+    {params, opts} = Params.unmark(params, opts)
+
+    Ecto.Adapters.SQL.struct(
+      meta,
+      Connection,
+      sql,
+      operation,
+      source,
+      filters,
+      params,
+      on_conflict,
+      returning,
+      opts
+    )
+  end
+
+  ## Migrations
+
+  @impl true
+  def supports_ddl_transaction?, do: true
+
+  @impl true
+  defdelegate lock_for_migrations(meta, opts, fun), to: MigrationLock, as: :with_lock
+
+  ## Storage
+
+  @impl true
+  defdelegate storage_up(config), to: Storage
+  @impl true
+  defdelegate storage_down(config), to: Storage
+  @impl true
+  defdelegate storage_status(config), to: Storage
+
+  @impl true
+  defdelegate structure_dump(default, config), to: Structure
+  @impl true
+  defdelegate structure_load(default, config), to: Structure
+  @impl true
+  defdelegate dump_cmd(args, opts, config), to: Structure
+end

@@ -1,0 +1,108 @@
+defmodule Ecto.Adapters.LibSql.Connection do
+  @moduledoc false
+  # What Ecto.Adapters.SQL asks of a database: connections, by DBConnection and EctoLibSql, and SQL text,
+  # by the modules beside this one.
+
+  @behaviour Ecto.Adapters.SQL.Connection
+
+  alias Ecto.Adapters.LibSql.{Constraints, DDL, Params, Statements, Write}
+  alias Ecto.Adapters.LibSql.Query, as: Sql
+  alias EctoLibSql.Query
+
+  ## Calls
+
+  @impl true
+  def child_spec(opts), do: DBConnection.child_spec(EctoLibSql, opts)
+
+  @impl true
+  def prepare_execute(conn, name, sql, params, opts) do
+    query = %Query{name: name, statement: IO.iodata_to_binary(sql)}
+    DBConnection.prepare_execute(conn, query, Params.mark(params, opts), opts)
+  end
+
+  @impl true
+  def execute(conn, %Query{} = query, params, opts),
+    do: DBConnection.execute(conn, query, Params.mark(params, opts), opts)
+
+  # The connection keeps what it compiled by the text itself: there is nothing to prepare here.
+  @impl true
+  def query(conn, sql, params, opts) do
+    query = %Query{statement: IO.iodata_to_binary(sql)}
+
+    with {:ok, _query, result} <- execute(conn, query, params, opts), do: {:ok, result}
+  end
+
+  @impl true
+  def query_many(conn, sql, params, opts) do
+    statements = sql |> IO.iodata_to_binary() |> Statements.split()
+
+    DBConnection.run(conn, &each_statement(&1, statements, params, opts), opts)
+  end
+
+  defp each_statement(conn, statements, params, opts) do
+    answer =
+      Enum.reduce_while(statements, [], fn sql, results ->
+        case query(conn, sql, params, opts) do
+          {:ok, result} -> {:cont, [result | results]}
+          error -> {:halt, error}
+        end
+      end)
+
+    with results when is_list(results) <- answer, do: {:ok, Enum.reverse(results)}
+  end
+
+  @impl true
+  def stream(conn, sql, params, opts) do
+    query = %Query{statement: IO.iodata_to_binary(sql)}
+    DBConnection.stream(conn, query, Params.mark(params, opts), opts)
+  end
+
+  @impl true
+  def to_constraints(error, opts), do: Constraints.to_constraints(error, opts)
+
+  @doc false
+  @impl true
+  def explain_query(conn, sql, params, opts) do
+    prefix = if opts[:opcodes], do: "EXPLAIN ", else: "EXPLAIN QUERY PLAN "
+    {_explain, opts} = Keyword.split(opts, [:opcodes])
+
+    with {:ok, result} <- query(conn, [prefix, sql], params, opts), do: {:ok, maps(result)}
+  end
+
+  defp maps(%{columns: columns, rows: rows}),
+    do: for(row <- rows, do: columns |> Enum.zip(row) |> Map.new())
+
+  ## SQL
+
+  @impl true
+  defdelegate all(query), to: Sql
+  # A subquery's source names begin with what is given.
+  defdelegate all(query, as_prefix), to: Sql
+  @impl true
+  defdelegate update_all(query), to: Sql
+  @impl true
+  defdelegate delete_all(query), to: Sql
+
+  @impl true
+  defdelegate insert(prefix, table, header, rows, on_conflict, returning, placeholders), to: Write
+
+  defdelegate insert(prefix, table, header, rows, on_conflict, returning, placeholders, opts),
+    to: Write
+
+  @impl true
+  defdelegate update(prefix, table, fields, filters, returning), to: Write
+  @impl true
+  defdelegate delete(prefix, table, filters, returning), to: Write
+
+  @impl true
+  defdelegate execute_ddl(command), to: DDL
+
+  # The engine has nothing to say of DDL that went well.
+  @impl true
+  def ddl_logs(_result), do: []
+
+  @impl true
+  def table_exists_query(table) do
+    {"SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = ?1 LIMIT 1", [table]}
+  end
+end

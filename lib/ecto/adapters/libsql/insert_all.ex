@@ -1,0 +1,139 @@
+defmodule Ecto.Adapters.LibSql.InsertAll do
+  @moduledoc false
+  # insert_all in as many INSERTs as it takes: rows that leave out other columns stand in another one
+  # (VALUES knows no DEFAULT), and one INSERT has no more parameters than the engine allows.
+
+  alias Ecto.Adapters.LibSql.{Params, Write}
+
+  # SQLITE_MAX_VARIABLE_NUMBER of the engine.
+  @max_params 32_766
+
+  @doc "`c:Ecto.Adapter.Schema.insert_all/8`."
+  def run(meta, schema, header, rows, on_conflict, returning, placeholders, opts) do
+    opts = [source: schema.source] ++ opts
+
+    statements =
+      for {rows, params, on_conflict} <- plan(header, rows, on_conflict, length(placeholders)) do
+        %{source: source, prefix: prefix} = schema
+        sql = Write.insert(prefix, source, header, rows, on_conflict, returning, placeholders)
+        {sql, placeholders ++ params ++ elem(on_conflict, 1)}
+      end
+
+    execute(statements, meta, opts)
+  end
+
+  defp execute([{sql, params}], meta, opts), do: call(meta, sql, params, opts)
+
+  # All rows or none, as one INSERT would have it.
+  defp execute(statements, meta, opts) do
+    {:ok, answer} =
+      Ecto.Adapters.SQL.transaction(meta, opts, fn ->
+        answers = for {sql, params} <- statements, do: call(meta, sql, params, opts)
+        {counts, rows} = Enum.unzip(answers)
+        {Enum.sum(counts), join(rows)}
+      end)
+
+    answer
+  end
+
+  defp call(meta, sql, params, opts) do
+    {params, opts} = Params.unmark(params, opts)
+    %{num_rows: count, rows: rows} = Ecto.Adapters.SQL.query!(meta, sql, params, opts)
+    {count, rows}
+  end
+
+  defp join(rows), do: if(Enum.any?(rows), do: Enum.concat(rows))
+
+  ## Which rows go together
+
+  @doc "`[{rows of cells, their parameters, on_conflict}]`: the INSERTs that it takes, in order."
+  def plan(_header, {%Ecto.Query{} = query, params}, on_conflict, _placeholders),
+    do: [{query, Enum.reverse(params), on_conflict}]
+
+  def plan(header, rows, on_conflict, placeholders) do
+    rows = Enum.map(rows, &row(&1, header))
+    {_action, conflict_params, _targets} = on_conflict
+    room = @max_params - placeholders - length(conflict_params)
+    total = rows |> Enum.map(& &1.count) |> Enum.sum()
+
+    {groups, _offset} =
+      rows |> groups(room) |> Enum.map_reduce(0, &group(&1, &2, total, on_conflict))
+
+    groups
+  end
+
+  defp row(fields, header) do
+    {cells, params} = Enum.map_reduce(header, [], &cell(&1, &2, fields))
+    missing = for {nil, place} <- Enum.with_index(cells), do: place
+    %{cells: cells, params: Enum.reverse(params), count: length(params), missing: missing}
+  end
+
+  defp cell(column, params, fields) do
+    case List.keyfind(fields, column, 0) do
+      {_, {%Ecto.Query{} = query, query_params}} ->
+        {{query, length(query_params)}, Enum.reverse(query_params, params)}
+
+      {_, {:placeholder, number}} ->
+        {{:placeholder, Integer.to_string(number)}, params}
+
+      {_, value} ->
+        {column, [value | params]}
+
+      nil ->
+        {nil, params}
+    end
+  end
+
+  # Neighbours only: rows keep their order, and their automatic ids with it.
+  defp groups(rows, room) do
+    Enum.chunk_while(rows, {[], 0}, &chunk(&1, &2, room), fn
+      {[], 0} -> {:cont, nil}
+      {rows, _count} -> {:cont, Enum.reverse(rows), nil}
+    end)
+  end
+
+  defp chunk(row, {[], 0}, _room), do: {:cont, {[row], row.count}}
+
+  defp chunk(row, {[last | _] = rows, count}, room) do
+    if last.missing == row.missing and last.cells != [] and count + row.count <= room and
+         not all_missing?(row),
+       do: {:cont, {[row | rows], count + row.count}},
+       else: {:cont, Enum.reverse(rows), {[row], row.count}}
+  end
+
+  # DEFAULT VALUES is one row.
+  defp all_missing?(row), do: length(row.missing) == length(row.cells)
+
+  # Queries among the cells, and that of on_conflict, were numbered for one INSERT of all rows.
+  defp group(rows, offset, total, {action, conflict_params, targets}) do
+    count = rows |> Enum.map(& &1.count) |> Enum.sum()
+    cells = for row <- rows, do: Enum.map(row.cells, &shift_cell(&1, -offset))
+    action = shift(action, count - total)
+    params = Enum.flat_map(rows, & &1.params)
+    {{cells, params, {action, conflict_params, targets}}, offset + count}
+  end
+
+  defp shift_cell({%Ecto.Query{} = query, count}, by), do: {shift(query, by), count}
+  defp shift_cell(cell, _by), do: cell
+
+  defp shift(term, 0), do: term
+  defp shift(%Ecto.Query{} = query, by), do: renumber(query, by)
+  defp shift(other, _by), do: other
+
+  defp renumber({:^, meta, [first | rest]}, by) when is_integer(first),
+    do: {:^, meta, [first + by | rest]}
+
+  defp renumber({:values, meta, [types, first, rows]}, by) when is_integer(first),
+    do: {:values, meta, [types, first + by, rows]}
+
+  defp renumber(%module{} = struct, by),
+    do: struct(module, struct |> Map.from_struct() |> renumber(by))
+
+  defp renumber(map, by) when is_map(map), do: Map.new(map, &renumber(&1, by))
+  defp renumber([head | tail], by), do: [renumber(head, by) | renumber(tail, by)]
+
+  defp renumber(tuple, by) when is_tuple(tuple),
+    do: tuple |> Tuple.to_list() |> renumber(by) |> List.to_tuple()
+
+  defp renumber(other, _by), do: other
+end
