@@ -37,7 +37,9 @@ defmodule Ecto.Adapters.LibSql do
   ## Constraints
 
   `unique_constraint/3` takes the name of the index, `check_constraint/3` that of the CHECK; a primary key
-  is `table_pkey`. NOT NULL has no changeset function, and raises.
+  is `table_pkey`. `foreign_key_constraint/3`, `assoc_constraint/3` and `no_assoc_constraint/3` take Ecto's
+  default name, `table_column_fkey`: SQLite does not say which key failed, and we look for it among the
+  keys of the row. NOT NULL has no changeset function, and raises.
   """
 
   use Ecto.Adapters.SQL, driver: :ecto_libsql
@@ -81,43 +83,56 @@ defmodule Ecto.Adapters.LibSql do
     do: InsertAll.run(meta, schema, header, rows, on_conflict, returning, placeholders, opts)
 
   @impl true
-  def insert(meta, %{source: source, prefix: prefix}, params, on_conflict, returning, opts) do
+  def insert(meta, schema, params, on_conflict, returning, opts) do
     {kind, conflict_params, _targets} = on_conflict
     {fields, values} = Enum.unzip(params)
-    sql = Connection.insert(prefix, source, fields, [fields], on_conflict, returning, [])
-    write(meta, sql, {:insert, source, [], kind}, values ++ conflict_params, returning, opts)
+
+    sql = fn returning ->
+      %{prefix: prefix, source: source} = schema
+      Connection.insert(prefix, source, fields, [fields], on_conflict, returning, [])
+    end
+
+    write(meta, {:insert, schema, []}, sql, values ++ conflict_params, kind, returning, opts)
   end
 
   @impl true
-  def update(meta, %{source: source, prefix: prefix}, fields, filters, returning, opts) do
+  def update(meta, schema, fields, filters, returning, opts) do
     {fields, values} = Enum.unzip(fields)
-    sql = Connection.update(prefix, source, fields, filters, returning)
     params = values ++ Keyword.values(filters)
-    write(meta, sql, {:update, source, filters, :raise}, params, returning, opts)
+    sql = &Connection.update(schema.prefix, schema.source, fields, filters, &1)
+    write(meta, {:update, schema, filters}, sql, params, :raise, returning, opts)
   end
 
   @impl true
-  def delete(meta, %{source: source, prefix: prefix}, filters, returning, opts) do
-    sql = Connection.delete(prefix, source, filters, returning)
+  def delete(meta, schema, filters, returning, opts) do
     params = Keyword.values(filters)
-    write(meta, sql, {:delete, source, filters, :raise}, params, returning, opts)
+    sql = &Connection.delete(schema.prefix, schema.source, filters, &1)
+    write(meta, {:delete, schema, filters}, sql, params, :raise, returning, opts)
   end
 
-  defp write(meta, sql, {operation, source, filters, on_conflict}, params, returning, opts) do
-    {params, opts} = Params.unmark(params, opts)
+  defp write(meta, {operation, schema, filters} = what, sql, params, on_conflict, returning, opts) do
+    {bare, marked_opts} = Params.unmark(params, opts)
 
-    Ecto.Adapters.SQL.struct(
-      meta,
-      Connection,
-      sql,
-      operation,
-      source,
-      filters,
-      params,
-      on_conflict,
-      returning,
-      opts
-    )
+    answer =
+      Ecto.Adapters.SQL.struct(
+        meta,
+        ForeignKeys,
+        sql.(returning),
+        operation,
+        schema.source,
+        filters,
+        bare,
+        on_conflict,
+        returning,
+        marked_opts
+      )
+
+    with {:invalid, [foreign_key: %EctoLibSql.Error{} = error]} <- answer do
+      case ForeignKeys.find(meta, what, sql.([]), params, opts) do
+        nil -> raise error
+        name -> {:invalid, [foreign_key: name]}
+      end
+    end
   end
 
   ## Migrations

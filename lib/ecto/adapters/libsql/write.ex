@@ -145,9 +145,10 @@ defmodule Ecto.Adapters.LibSql.Write do
   def delete(prefix, table, filters, returning),
     do: ["DELETE FROM ", Sql.quote_table(prefix, table), where(filters, 1), returning(returning)]
 
-  defp where([], _next), do: []
+  @doc "WHERE of filters, its parameters numbered from `next`."
+  def where([], _next), do: []
 
-  defp where(filters, next) do
+  def where(filters, next) do
     {terms, _next} = Enum.map_reduce(filters, next, &filter/2)
     [" WHERE ", Enum.intersperse(terms, " AND ")]
   end
