@@ -1,0 +1,89 @@
+defmodule Ecto.Adapters.LibSql.Query.Combination do
+  @moduledoc false
+  # UNION, EXCEPT and INTERSECT. SQLite takes them from left to right and knows no parentheses around
+  # their parts; SQL has INTERSECT bind first. A part that needs parentheses is made a source.
+
+  alias Ecto.Adapters.LibSql.Query
+  alias Ecto.Adapters.LibSql.Query.{Cte, Distinct, Env, Select}
+  alias Ecto.Adapters.LibSql.Sql
+
+  @intersects [:intersect, :intersect_all]
+
+  @doc "The query and what it is combined with, without ORDER BY and LIMIT."
+  def text(%{query: %{combinations: []}} = env), do: Select.core(env)
+
+  def text(%{query: query} = env) do
+    names = names(query.select.fields)
+    {intersects, rest} = Enum.split_while(query.combinations, &intersect?/1)
+    first = chain(Select.core(env), intersects, names, env)
+    rest |> groups() |> Enum.reduce(first, &add(&1, &2, names, env))
+  end
+
+  defp intersect?({op, _query}), do: op in @intersects
+
+  # [{op, query, the INTERSECTs behind it}]
+  defp groups([]), do: []
+
+  defp groups([{op, query} | rest]) do
+    {intersects, rest} = Enum.split_while(rest, &intersect?/1)
+    [{op, query, intersects} | groups(rest)]
+  end
+
+  defp add({op, query, []}, left, names, env), do: join(op, left, part(query, env), names)
+
+  defp add({op, query, intersects}, left, names, env) do
+    right = query |> part(env) |> chain(intersects, names, env)
+    join(op, left, source(right), names)
+  end
+
+  defp chain(first, intersects, names, env) do
+    Enum.reduce(intersects, first, fn {op, query}, left ->
+      join(op, left, part(query, env), names)
+    end)
+  end
+
+  defp join(:union, left, right, _names), do: [left, " UNION " | right]
+  defp join(:union_all, left, right, _names), do: [left, " UNION ALL " | right]
+  defp join(:except, left, right, _names), do: [left, " EXCEPT " | right]
+  defp join(:intersect, left, right, _names), do: [left, " INTERSECT " | right]
+  defp join(:except_all, left, right, names), do: counted(" EXCEPT ", left, right, names)
+  defp join(:intersect_all, left, right, names), do: counted(" INTERSECT ", left, right, names)
+
+  # SQLite knows ALL for UNION only: rows that are equal are numbered, which makes them different.
+  defp counted(op, left, right, names) do
+    [
+      ["SELECT ", Sql.intersperse_map(names, ", ", &renamed/1), " FROM (SELECT * FROM ("],
+      [numbered(left, names), ")", op, "SELECT * FROM (", numbered(right, names), "))"]
+    ]
+  end
+
+  defp numbered(query, names) do
+    columns = Sql.intersperse_map(names, ", ", fn {column, _name} -> column end)
+
+    ["WITH r(", columns, ") AS (", query, ") SELECT *, row_number() OVER (PARTITION BY "] ++
+      [columns, ") AS nr FROM r"]
+  end
+
+  defp renamed({column, nil}), do: column
+  defp renamed({column, name}), do: [column, " AS " | Sql.quote_name(name)]
+
+  defp names(fields) do
+    Enum.with_index(fields, fn
+      {name, _expr}, index -> {["c" | Integer.to_string(index)], name}
+      _expr, index -> {["c" | Integer.to_string(index)], nil}
+    end)
+  end
+
+  defp part(query, env) do
+    sql = Query.combined(query, env)
+    if simple?(query, env), do: sql, else: source(sql)
+  end
+
+  defp simple?(query, env) do
+    query.order_bys == [] and query.limit == nil and query.offset == nil and
+      query.combinations == [] and Distinct.terms(query) == [] and
+      Cte.clause(Env.new(query, env.prefix, env.parent)) == []
+  end
+
+  defp source(sql), do: ["SELECT * FROM (", sql, ")"]
+end

@@ -1,0 +1,52 @@
+defmodule Ecto.Adapters.LibSql.Query.Order do
+  @moduledoc false
+  # ORDER BY, LIMIT and OFFSET.
+
+  alias Ecto.Adapters.LibSql.Query.{Env, Expr}
+  alias Ecto.Adapters.LibSql.Sql
+
+  @doc "The terms of a query's order_bys."
+  def all(query), do: Enum.flat_map(query.order_bys, & &1.expr)
+
+  @doc "ORDER BY, for a query that is not in need of a wrap."
+  def clause(%{query: query} = env) do
+    case all(query) do
+      [] -> []
+      terms -> [" ORDER BY " | Sql.intersperse_map(terms, ", ", &outer(&1, env))]
+    end
+  end
+
+  # By itself, a name in ORDER BY is first of all the name of a result.
+  defp outer({direction, {:selected_as, _, [name]}}, _env),
+    do: [Sql.quote_name(name) | direction(direction)]
+
+  defp outer(term, env), do: term(term, env)
+
+  @doc "Terms with commas, where names of results cannot be used."
+  def terms(terms, env), do: Sql.intersperse_map(terms, ", ", &term(&1, env))
+
+  defp term({direction, expr}, env), do: [Expr.expr(expr, env) | direction(direction)]
+
+  @doc "What follows a term."
+  def direction(:asc), do: []
+  def direction(:desc), do: " DESC"
+  def direction(:asc_nulls_first), do: " ASC NULLS FIRST"
+  def direction(:asc_nulls_last), do: " ASC NULLS LAST"
+  def direction(:desc_nulls_first), do: " DESC NULLS FIRST"
+  def direction(:desc_nulls_last), do: " DESC NULLS LAST"
+
+  @doc "LIMIT and OFFSET. SQLite has no OFFSET without LIMIT; a negative one is none."
+  def limit(%{query: %{limit: %{with_ties: true}}} = env) do
+    Env.error!(
+      env,
+      "SQLite has no LIMIT with ties; rank() in a subquery, and a where on it, gives the same rows"
+    )
+  end
+
+  def limit(%{query: %{limit: nil, offset: nil}}), do: []
+  def limit(%{query: %{limit: nil}} = env), do: [" LIMIT -1" | offset(env)]
+  def limit(%{query: query} = env), do: [" LIMIT ", Expr.expr(query.limit.expr, env) | offset(env)]
+
+  defp offset(%{query: %{offset: nil}}), do: []
+  defp offset(%{query: query} = env), do: [" OFFSET " | Expr.expr(query.offset.expr, env)]
+end

@@ -1,0 +1,83 @@
+defmodule Ecto.Adapters.LibSql.Query.Select do
+  @moduledoc false
+  # SELECT, without WITH.
+
+  alias Ecto.Adapters.LibSql.Query.{Combination, Distinct, Env, Expr, Order, Source, Window}
+  alias Ecto.Adapters.LibSql.Sql
+
+  @doc "The whole SELECT."
+  def text(%{query: query} = env) do
+    no_lock(env)
+
+    case {Distinct.terms(query), query.combinations} do
+      {[_ | _], []} -> Distinct.text(env)
+      {[_ | _], _} -> Env.error!(env, Distinct.combined())
+      {[], _} -> [Combination.text(env), Order.clause(env) | Order.limit(env)]
+    end
+  end
+
+  @doc "From SELECT to WINDOW."
+  def core(env), do: ["SELECT ", distinct(env), fields(env) | body(env)]
+
+  @doc "From FROM to WINDOW."
+  def body(%{query: query} = env) do
+    [
+      Source.from(env),
+      Source.joins(env),
+      where(env),
+      group_by(env),
+      conditions(" HAVING ", query.havings, env) | Window.clause(env)
+    ]
+  end
+
+  @doc "WHERE."
+  def where(%{query: query} = env), do: conditions(" WHERE ", query.wheres, env)
+
+  @doc "The selected fields."
+  def fields(%{query: %{select: %{fields: []}}}), do: "1"
+
+  def fields(%{query: %{select: %{fields: fields}}} = env),
+    do: Sql.intersperse_map(fields, ", ", &field(&1, env))
+
+  defp field({name, expr}, env), do: [field(expr, env), " AS " | Sql.quote_name(name)]
+  defp field({:&, _, [index]}, env), do: Expr.expr({:&, [], [index]}, env)
+  defp field(expr, env), do: Expr.expr(expr, env)
+
+  defp distinct(%{query: %{distinct: %{expr: true}}}), do: "DISTINCT "
+  defp distinct(_env), do: []
+
+  defp group_by(%{query: query} = env) do
+    case Enum.flat_map(query.group_bys, & &1.expr) do
+      [] -> []
+      exprs -> [" GROUP BY " | Expr.list(exprs, env)]
+    end
+  end
+
+  @doc "Conditions, each joined to all that come before it."
+  def conditions(_keyword, [], _env), do: []
+
+  def conditions(keyword, [%{expr: expr, op: op} | rest], env) do
+    {_op, sql} = Enum.reduce(rest, {op, paren(expr, env)}, &condition(&1, &2, env))
+    [keyword | sql]
+  end
+
+  defp condition(%{expr: expr, op: op}, {op, sql}, env),
+    do: {op, [sql, operator(op) | paren(expr, env)]}
+
+  defp condition(%{expr: expr, op: op}, {_other, sql}, env),
+    do: {op, [?(, sql, ?), operator(op) | paren(expr, env)]}
+
+  defp operator(:and), do: " AND "
+  defp operator(:or), do: " OR "
+
+  defp paren(expr, env), do: [?(, Expr.expr(expr, env), ?)]
+
+  defp no_lock(%{query: %{lock: nil}}), do: :ok
+
+  defp no_lock(env) do
+    Env.error!(
+      env,
+      "SQLite has no row locks: a transaction with `mode: :immediate` keeps all other writers out"
+    )
+  end
+end

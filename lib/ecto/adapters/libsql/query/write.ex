@@ -1,0 +1,119 @@
+defmodule Ecto.Adapters.LibSql.Query.Write do
+  @moduledoc false
+  # UPDATE and DELETE of what a query finds.
+
+  alias Ecto.Adapters.LibSql.Query.{Distinct, Env, Expr, Json, Order, Select, Source, Type}
+  alias Ecto.Adapters.LibSql.Sql
+
+  ## UPDATE
+
+  @doc "UPDATE, without WITH."
+  def update(%{query: %{joins: []} = query} = env) do
+    if plain?(query),
+      do: [update_table(env), sets(env), Select.where(env) | returning(env)],
+      else: [update_table(env), sets(env), " WHERE ", found(env) | returning(env)]
+  end
+
+  def update(%{query: query} = env) do
+    plain?(query) || Env.error!(env, "SQLite cannot limit or order an UPDATE with joins")
+    if Enum.all?(query.joins, &inner?/1), do: update_from(env), else: update_copy(env)
+  end
+
+  # The sources of UPDATE FROM stand beside the table; only WHERE sees all of them.
+  defp update_from(%{query: query} = env) do
+    sources = Sql.intersperse_map(query.joins, ", ", &Source.source(&1, env))
+    env_of_all = %{env | query: %{query | wheres: ons(query.joins) ++ query.wheres}}
+    [update_table(env), sets(env), " FROM ", sources, Select.where(env_of_all) | returning(env)]
+  end
+
+  defp inner?(%{source: {:fragment, _, _}}), do: false
+  defp inner?(%{qual: qual}), do: qual in [:inner, :cross]
+
+  defp ons(joins) do
+    for join <- joins, expr = Source.condition(join), do: %{expr: expr, op: :and}
+  end
+
+  # Joins that begin with the table itself: it is read once more, and rows are found by their number.
+  defp update_copy(%{query: query} = env) do
+    where = Select.conditions(" AND ", [%{expr: wheres(query, env), op: :and}], env)
+
+    [
+      ["UPDATE ", table(env), " AS target SET ", sets(env), Source.from(env), Source.joins(env)],
+      [" WHERE target._rowid_ = ", Env.name(env, 0), "._rowid_", where | returning(env)]
+    ]
+  end
+
+  # AND binds more than OR, so the conditions go in as one.
+  defp wheres(%{wheres: []}, _env), do: true
+
+  defp wheres(%{wheres: [first | rest]}, _env) do
+    Enum.reduce(rest, first.expr, fn %{op: op, expr: expr}, left -> {op, [], [left, expr]} end)
+  end
+
+  defp update_table(env), do: ["UPDATE ", Source.first(env, Env.name(env, 0)), " SET "]
+
+  @doc "The columns and their new values, as after SET."
+  def sets(%{query: %{updates: updates}} = env) do
+    fields =
+      for %{expr: expr} <- updates, {op, kw} <- expr, {key, value} <- kw, do: {op, key, value}
+
+    Sql.intersperse_map(fields, ", ", &set(&1, env))
+  end
+
+  defp set({op, column, value}, env) do
+    old = {{:., [], [{:&, [], [0]}, column]}, [], []}
+    [Sql.quote_name(column), " = " | new(op, old, value, env)]
+  end
+
+  defp new(:set, _old, value, env), do: Expr.expr(value, env)
+  defp new(:inc, old, value, env), do: [Expr.expr(old, env), " + " | Expr.operand(value, env)]
+
+  defp new(:push, old, value, env),
+    do: Json.push(Expr.expr(old, env), Expr.expr(value, env), Type.of(old, env))
+
+  defp new(:pull, old, value, env),
+    do: Json.pull(Expr.expr(old, env), Expr.expr(value, env), Type.of(old, env))
+
+  defp new(op, _old, _value, env), do: Env.error!(env, "SQLite has no update with #{inspect(op)}")
+
+  ## DELETE
+
+  @doc "DELETE, without WITH."
+  def delete(%{query: query} = env) do
+    if query.joins == [] and plain?(query) do
+      name = Env.name(env, 0)
+      ["DELETE FROM ", Source.first(env, name), Select.where(env) | returning(env)]
+    else
+      ["DELETE FROM ", table(env), " WHERE ", found(env) | returning(env)]
+    end
+  end
+
+  ## What both have
+
+  # The numbers of the rows that the query finds.
+  defp found(%{query: query} = env) do
+    if query.group_bys != [] or query.havings != [] or query.combinations != [] or
+         Distinct.terms(query) != [],
+       do: Env.error!(env, "SQLite writes rows of a table, not groups or combinations of them")
+
+    rowid = [Env.name(env, 0), "._rowid_"]
+    order = [Order.clause(env) | Order.limit(env)]
+    ["_rowid_ IN (SELECT ", rowid, Select.body(env), order, ")"]
+  end
+
+  defp plain?(query) do
+    query.order_bys == [] and query.limit == nil and query.offset == nil and
+      query.group_bys == [] and query.havings == [] and query.combinations == [] and
+      query.distinct == nil and query.windows == []
+  end
+
+  defp table(%{query: query} = env) do
+    case elem(query.sources, 0) do
+      {table, _schema, prefix} when is_binary(table) -> Sql.quote_table(prefix, table)
+      _other -> Env.error!(env, "only rows of a table can be written")
+    end
+  end
+
+  defp returning(%{query: %{select: nil}}), do: []
+  defp returning(env), do: [" RETURNING " | env |> Env.returning() |> Select.fields()]
+end
