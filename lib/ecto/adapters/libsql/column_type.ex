@@ -1,0 +1,173 @@
+defmodule Ecto.Adapters.LibSql.ColumnType do
+  @moduledoc false
+  # The type that a column is declared with, and back. SQLite keeps the name as it was written and takes
+  # the affinity from the words in it: the storage class comes first (TEXT_DECIMAL), so that no value is
+  # made a number by accident, and the rest tells a query without a schema what the value is.
+  #
+  # Settings: uuid: :blob | :text, binary_id: :text | :blob, json: :text | :blob,
+  # datetime: :text | :integer. STRICT tables know the storage classes alone.
+
+  @defaults [uuid: :blob, binary_id: :text, json: :text, datetime: :text]
+
+  @integers ~w(id serial bigserial smallserial identity integer int bigint smallint boolean)a
+
+  @times %{
+    date: "DATE",
+    time: "TIME",
+    time_usec: "TIME_USEC",
+    naive_datetime: "DATETIME",
+    naive_datetime_usec: "DATETIME_USEC",
+    utc_datetime: "UTC_DATETIME",
+    utc_datetime_usec: "UTC_DATETIME_USEC",
+    datetime: "DATETIME",
+    timestamp: "DATETIME",
+    timestamptz: "UTC_DATETIME"
+  }
+  @datetimes Map.keys(@times) -- [:date, :time, :time_usec]
+
+  @strict ~w(INT INTEGER REAL TEXT BLOB ANY)
+
+  @doc "The declared type for a type of a migration, with the column's options."
+  def declare(type, opts \\ [], settings \\ [])
+
+  def declare(type, opts, settings) do
+    settings = Keyword.merge(@defaults, settings)
+    [name(type, opts, settings), arguments(type, opts)]
+  end
+
+  @doc "The same for a STRICT table: the storage class. A name that is none stays, and SQLite refuses it."
+  def declare_strict(type, opts, settings \\ []) do
+    settings = Keyword.merge(@defaults, settings)
+    type |> name(opts, settings) |> IO.iodata_to_binary() |> storage()
+  end
+
+  @doc "Whether a STRICT table takes this declared type."
+  def strict?(declared), do: IO.iodata_to_binary(declared) in @strict
+
+  defp storage(name) do
+    case String.split(name, "_", parts: 2) do
+      [class, _what] when class in @strict -> class
+      _other -> name
+    end
+  end
+
+  defp name(type, _opts, _settings) when type in @integers, do: "INTEGER"
+  defp name(type, _opts, _settings) when type in [:string, :text], do: "TEXT"
+  defp name(:binary, _opts, _settings), do: "BLOB"
+  defp name(:bitstring, _opts, _settings), do: "BLOB_BITSTRING"
+  defp name(type, _opts, _settings) when type in [:float, :double], do: "REAL"
+  defp name(type, _opts, _settings) when type in [:decimal, :numeric], do: "TEXT_DECIMAL"
+  defp name(:uuid, _opts, settings), do: uuid(settings[:uuid])
+  # As text an id is the application's own: any text may stand there.
+  defp name(:binary_id, _opts, settings),
+    do: if(settings[:binary_id] == :text, do: "TEXT", else: "BLOB_UUID")
+
+  defp name({:array, _of}, _opts, settings), do: array(settings[:json])
+  defp name({:map, _of}, _opts, settings), do: json(settings[:json])
+  defp name(type, _opts, settings) when type in [:map, :json, :jsonb], do: json(settings[:json])
+
+  defp name(type, opts, _settings) when type in [:duration, :interval],
+    do: ["TEXT_DURATION", fields(opts[:fields])]
+
+  defp name(type, _opts, settings) when type in @datetimes,
+    do: [if(settings[:datetime] == :integer, do: "INTEGER_", else: "TEXT_"), @times[type]]
+
+  defp name(type, _opts, _settings) when is_map_key(@times, type), do: ["TEXT_", @times[type]]
+  defp name(type, _opts, _settings) when is_binary(type), do: type
+
+  defp name(type, _opts, _settings) when is_atom(type),
+    do: type |> Atom.to_string() |> String.upcase()
+
+  defp name(type, _opts, _settings),
+    do: raise(ArgumentError, "a column cannot be declared with the type #{inspect(type)}")
+
+  defp uuid(:blob), do: "BLOB_UUID"
+  defp uuid(:text), do: "TEXT_UUID"
+  defp json(:text), do: "TEXT_JSON"
+  defp json(:blob), do: "BLOB_JSONB"
+  defp array(:text), do: "TEXT_ARRAY"
+  defp array(:blob), do: "BLOB_ARRAY"
+
+  # In the name, since parentheses hold numbers alone: "HOUR TO SECOND" is HOUR_TO_SECOND.
+  defp fields(nil), do: []
+  defp fields(text), do: [?_, text |> String.upcase() |> String.replace(~r/[^A-Z]+/, "_")]
+
+  ## What stands in parentheses
+
+  defp arguments(type, opts) when type in [:string, :text, :binary, :bitstring],
+    do: parentheses([opts[:size]])
+
+  defp arguments(type, opts) when type in [:decimal, :numeric],
+    do: parentheses([opts[:precision], opts[:scale]])
+
+  defp arguments(type, opts) when type in [:duration, :interval],
+    do: parentheses([opts[:precision]])
+
+  defp arguments(_type, _opts), do: []
+
+  defp parentheses([nil | _rest]), do: []
+
+  defp parentheses(numbers) do
+    numbers = Enum.reject(numbers, &is_nil/1)
+    [?(, numbers |> Enum.map(&number/1) |> Enum.intersperse(?,), ?)]
+  end
+
+  defp number(number) when is_integer(number) and number >= 0, do: Integer.to_string(number)
+
+  defp number(other),
+    do: raise(ArgumentError, "size, precision and scale are numbers, not #{inspect(other)}")
+
+  ## Back
+
+  @ecto %{
+    "TEXT_DECIMAL" => :decimal,
+    "DECIMAL" => :decimal,
+    "NUMERIC" => :decimal,
+    "BLOB_UUID" => :uuid,
+    "TEXT_UUID" => :uuid,
+    "TEXT_JSON" => :map,
+    "BLOB_JSONB" => :map,
+    "TEXT_ARRAY" => {:array, :any},
+    "BLOB_ARRAY" => {:array, :any},
+    "BLOB_BITSTRING" => :bitstring,
+    "BOOLEAN" => :boolean,
+    "DATE" => :date,
+    "TIME" => :time,
+    "DATETIME" => :naive_datetime
+  }
+
+  @moments Map.new(@times, fn {type, name} -> {name, type} end)
+           |> Map.merge(%{"DATETIME" => :naive_datetime, "UTC_DATETIME" => :utc_datetime})
+
+  @doc """
+  What values of a declared type are, where the storage class does not say it: `{type, details}`, or
+  `nil`. The details are the numbers in parentheses; for a duration also its fields.
+  """
+  def to_ecto(declared) when is_binary(declared) do
+    {name, numbers} = split(declared)
+
+    case name do
+      "TEXT_DURATION" -> {:duration, numbers: numbers}
+      "TEXT_DURATION_" <> fields -> {:duration, numbers: numbers, fields: fields}
+      "TEXT_" <> moment when is_map_key(@moments, moment) -> {@moments[moment], []}
+      "INTEGER_" <> moment when is_map_key(@moments, moment) -> {@moments[moment], []}
+      name when is_map_key(@ecto, name) -> {@ecto[name], numbers: numbers}
+      _other -> nil
+    end
+  end
+
+  def to_ecto(nil), do: nil
+
+  defp split(declared) do
+    case String.split(declared, "(", parts: 2) do
+      [name] -> {upcase(name), []}
+      [name, numbers] -> {upcase(name), numbers(numbers)}
+    end
+  end
+
+  defp upcase(name), do: name |> String.trim() |> String.upcase()
+
+  defp numbers(text) do
+    for [digits] <- Regex.scan(~r/\d+/, text), do: String.to_integer(digits)
+  end
+end
