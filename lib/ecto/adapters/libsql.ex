@@ -47,15 +47,8 @@ defmodule Ecto.Adapters.LibSql do
   @behaviour Ecto.Adapter.Storage
   @behaviour Ecto.Adapter.Structure
 
-  alias Ecto.Adapters.LibSql.{
-    Connection,
-    InsertAll,
-    MigrationLock,
-    Params,
-    Storage,
-    Structure,
-    Types
-  }
+  alias Ecto.Adapters.LibSql.{Connection, ForeignKeys, InsertAll, MigrationLock}
+  alias Ecto.Adapters.LibSql.{Params, Storage, Structure, Types}
 
   ## Types
 

@@ -109,7 +109,7 @@ defmodule Ecto.Adapters.LibSql.Write do
     do: [" ON CONFLICT", targets(targets), " DO NOTHING"]
 
   defp on_conflict({%Ecto.Query{} = query, _params, targets}),
-    do: [" ON CONFLICT", targets(targets), " DO UPDATE SET ", Query.update_set(query)]
+    do: [" ON CONFLICT", targets(targets), " DO ", Query.on_conflict(query)]
 
   defp on_conflict({[_ | _] = fields, _params, targets}) do
     set = Sql.intersperse_map(fields, ", ", &replace/1)
