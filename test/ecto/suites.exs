@@ -23,8 +23,8 @@ ExUnit.start(autorun: false, formatters: [EctoLibSql.SuiteFormatter], max_cases:
 
 Application.put_env(:ecto, :primary_key_type, :id)
 Application.put_env(:ecto, :async_integration_tests, false)
-# A transaction has the database to itself already.
-Application.put_env(:ecto_sql, :lock_for_update, "")
+# Our Lock makes it the lock for writing.
+Application.put_env(:ecto_sql, :lock_for_update, "FOR UPDATE")
 
 prefixes =
   for name <- ["ecto_prefix_test", "bad_schema_migrations"], do: {name, Path.join(folder, name)}
@@ -60,7 +60,12 @@ Application.put_env(
   [pool: Ecto.Adapters.SQL.Sandbox] ++ config.("test")
 )
 
-Application.put_env(:ecto_sql, Ecto.Integration.PoolRepo, config.("pool"))
+# "transactions are not shared in repo" begins two transactions at once; two that may write cannot be.
+Application.put_env(
+  :ecto_sql,
+  Ecto.Integration.PoolRepo,
+  [transaction_mode: :deferred] ++ config.("pool")
+)
 
 Code.require_file("support/repo.exs", ecto_sql)
 

@@ -15,7 +15,8 @@ defmodule Ecto.Adapters.LibSql do
   `:database` is the path of a file, or `":memory:"`.
 
   Transactions begin IMMEDIATE; `Repo.transaction(fun, mode: :deferred)` and the modes `:exclusive` and
-  `:read` begin otherwise. `Repo.stream/2` belongs into one of mode `:read`.
+  `:read` begin otherwise. SQLite has one lock for all that is written: a query with `lock: "FOR UPDATE"`
+  takes it, if its transaction does not have it. `Repo.stream/2` belongs into one of mode `:read`.
 
   ## Types
 
@@ -47,7 +48,7 @@ defmodule Ecto.Adapters.LibSql do
   @behaviour Ecto.Adapter.Storage
   @behaviour Ecto.Adapter.Structure
 
-  alias Ecto.Adapters.LibSql.{Connection, ForeignKeys, InsertAll, MigrationLock}
+  alias Ecto.Adapters.LibSql.{Connection, DDL, ForeignKeys, InsertAll, Lock, MigrationLock}
   alias Ecto.Adapters.LibSql.{Params, Storage, Structure, Types}
 
   ## Types
@@ -63,9 +64,23 @@ defmodule Ecto.Adapters.LibSql do
 
   ## Queries
 
+  # SQLite has one lock for all that is written. A query with a lock takes it first, and a comment in its
+  # SQL says so.
+  @impl true
+  def prepare(operation, %{lock: lock} = query) when lock != nil and operation == :all do
+    sql = Connection.all(%{query | lock: nil})
+    {:cache, {id(), IO.iodata_to_binary([Lock.comment(query) | sql])}}
+  end
+
+  def prepare(operation, query) when operation in [:all, :update_all, :delete_all],
+    do: {:cache, {id(), IO.iodata_to_binary(apply(Connection, operation, [query]))}}
+
+  defp id, do: System.unique_integer([:positive])
+
   @impl true
   def execute(meta, query_meta, query, params, opts) do
     {params, opts} = Params.unmark(params, opts)
+    Lock.take(meta, query, opts)
     Ecto.Adapters.SQL.execute(:named, meta, query_meta, query, params, opts)
   end
 
@@ -132,6 +147,13 @@ defmodule Ecto.Adapters.LibSql do
 
   @impl true
   def supports_ddl_transaction?, do: true
+
+  # Some commands are several statements, and some of them depend on what the database answers.
+  @impl true
+  def execute_ddl(meta, command, opts) do
+    DDL.run(command, [], &Ecto.Adapters.SQL.query!(meta, &1, [], opts).rows)
+    {:ok, []}
+  end
 
   @impl true
   defdelegate lock_for_migrations(meta, opts, fun), to: MigrationLock, as: :with_lock
