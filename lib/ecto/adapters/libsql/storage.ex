@@ -1,0 +1,80 @@
+defmodule Ecto.Adapters.LibSql.Storage do
+  @moduledoc false
+  # mix ecto.create and ecto.drop: the file of `:database`.
+
+  @behaviour Ecto.Adapter.Storage
+
+  alias Ecto.Adapters.LibSql.DatabaseFile
+
+  # Those that would stay: the next database of this name would take the WAL for its own. So the
+  # database itself is the last to go.
+  @beside ["-wal", "-shm", "-journal", "-info", "-migrate.lock", "-migrate.lock-journal"]
+
+  @impl true
+  def storage_up(opts) do
+    case DatabaseFile.locate(opts) do
+      {:file, path} -> if File.exists?(path), do: {:error, :already_up}, else: create(path, opts)
+      # Whoever opens one has made it.
+      :memory -> {:error, :already_up}
+      :server -> {:error, :already_up}
+      {:error, message} -> {:error, message}
+    end
+  end
+
+  # Opening it writes the first page, since that is where the journal mode stands.
+  defp create(path, opts) do
+    opts = opts |> DatabaseFile.driver_options() |> Keyword.drop([:read_only, :create, :extensions])
+
+    with :ok <- make_folder(Path.dirname(path)),
+         {:ok, state} <- connect(opts) do
+      EctoLibSql.close(state)
+      :ok
+    end
+  end
+
+  defp make_folder(folder) do
+    with {:error, reason} <- File.mkdir_p(folder),
+         do: {:error, "cannot create the folder #{folder}: #{:file.format_error(reason)}"}
+  end
+
+  defp connect(opts) do
+    with {:error, error} <- EctoLibSql.connect(opts), do: {:error, Exception.message(error)}
+  end
+
+  @impl true
+  def storage_down(opts) do
+    case DatabaseFile.locate(opts) do
+      {:file, path} -> if File.exists?(path), do: remove(path), else: {:error, :already_down}
+      :memory -> {:error, :already_down}
+      :server -> {:error, "a database on a server is dropped there"}
+      {:error, message} -> {:error, message}
+    end
+  end
+
+  defp remove(path) do
+    @beside
+    |> Enum.map(&(path <> &1))
+    |> Kernel.++([path])
+    |> Enum.reduce_while(:ok, fn file, :ok -> remove_file(file) end)
+  end
+
+  defp remove_file(file) do
+    case File.rm(file) do
+      {:error, reason} when reason != :enoent ->
+        {:halt, {:error, "cannot remove #{file}: #{:file.format_error(reason)}"}}
+
+      _gone ->
+        {:cont, :ok}
+    end
+  end
+
+  @impl true
+  def storage_status(opts) do
+    case DatabaseFile.locate(opts) do
+      {:file, path} -> if File.exists?(path), do: :up, else: :down
+      :memory -> :up
+      :server -> :up
+      {:error, message} -> {:error, message}
+    end
+  end
+end
