@@ -1,0 +1,324 @@
+defmodule Ecto.Adapters.LibSql.RepoTest do
+  # A small application: schemas, changesets with each kind of constraint, associations, transactions.
+  use EctoLibSql.Case, async: true
+
+  import Ecto.Query
+  alias Ecto.Changeset
+  alias Ecto.Multi
+
+  defmodule Repo do
+    use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
+  end
+
+  defmodule Author do
+    use Ecto.Schema
+
+    schema "authors" do
+      field(:name, :string)
+      field(:token, Ecto.UUID, autogenerate: true)
+      has_many(:books, Ecto.Adapters.LibSql.RepoTest.Book)
+      timestamps(type: :utc_datetime_usec)
+    end
+  end
+
+  defmodule Book do
+    use Ecto.Schema
+
+    schema "books" do
+      field(:title, :string)
+      field(:price, :decimal)
+      field(:copies, :integer, default: 0)
+      field(:cover, :binary)
+      field(:tags, {:array, :string}, default: [])
+      field(:meta, :map)
+      field(:printed, :date)
+      belongs_to(:author, Author)
+    end
+  end
+
+  defmodule Migration do
+    use Ecto.Migration
+
+    def change do
+      create table(:authors) do
+        add(:name, :string, null: false)
+        add(:token, :uuid)
+        timestamps(type: :utc_datetime_usec)
+      end
+
+      create(unique_index(:authors, [:name]))
+
+      create table(:books) do
+        add(:title, :string)
+        add(:price, :decimal)
+        add(:copies, :integer, default: 5, check: %{name: "copies_are_there", expr: "copies >= 0"})
+        add(:cover, :binary)
+        add(:tags, {:array, :string})
+        add(:meta, :map)
+        add(:printed, :date)
+        add(:author_id, references(:authors))
+      end
+    end
+  end
+
+  setup do
+    start_supervised!({Repo, database: tmp_path(), pool_size: 3, log: false})
+    :ok = Ecto.Migrator.up(Repo, 1, Migration, log: false)
+    :ok
+  end
+
+  defp author(name \\ "Ursula"), do: Repo.insert!(%Author{name: name})
+
+  test "a row comes back as it was" do
+    author = author()
+
+    book =
+      Repo.insert!(%Book{
+        title: "The Dispossessed",
+        price: Decimal.new("12.50"),
+        cover: "plain text",
+        tags: ["sf", "é"],
+        meta: %{"pages" => 341},
+        printed: ~D[1974-05-01],
+        author_id: author.id
+      })
+
+    assert Repo.get!(Book, book.id) == Repo.reload!(book)
+    read = Repo.get!(Book, book.id)
+    assert Decimal.equal?(read.price, book.price)
+
+    assert {read.cover, read.tags, read.meta, read.printed} ==
+             {"plain text", ["sf", "é"], %{"pages" => 341}, ~D[1974-05-01]}
+
+    assert Repo.get_by!(Author, token: author.token) == author
+
+    assert %{rows: [["blob", "blob"]]} =
+             Repo.query!("SELECT typeof(cover), typeof(token) FROM books, authors")
+  end
+
+  test "update, delete, stale rows" do
+    author = author()
+    assert {:ok, %{name: "U"}} = author |> Changeset.change(name: "U") |> Repo.update()
+    assert {:ok, _} = Repo.delete(author)
+    assert_raise Ecto.StaleEntryError, fn -> Repo.delete!(author) end
+  end
+
+  test "each kind of constraint" do
+    author = author()
+
+    {:error, changeset} =
+      %Author{name: "Ursula"}
+      |> Changeset.change()
+      |> Changeset.unique_constraint(:name)
+      |> Repo.insert()
+
+    assert [name: {"has already been taken", _}] = changeset.errors
+
+    {:error, changeset} =
+      %Book{copies: -1}
+      |> Changeset.change()
+      |> Changeset.check_constraint(:copies, name: :copies_are_there)
+      |> Repo.insert()
+
+    assert [copies: {"is invalid", _}] = changeset.errors
+
+    {:error, changeset} =
+      %Book{author_id: 0}
+      |> Changeset.change()
+      |> Changeset.foreign_key_constraint(:author_id)
+      |> Repo.insert()
+
+    assert [author_id: {"does not exist", _}] = changeset.errors
+
+    book = Repo.insert!(%Book{author_id: author.id})
+
+    {:error, changeset} =
+      book |> Changeset.change(author_id: 0) |> Changeset.assoc_constraint(:author) |> Repo.update()
+
+    assert [author: {"does not exist", _}] = changeset.errors
+
+    {:error, changeset} =
+      author |> Changeset.change() |> Changeset.no_assoc_constraint(:books) |> Repo.delete()
+
+    assert [books: {"are still associated with this entry", _}] = changeset.errors
+    assert Repo.aggregate(Book, :count) == 1
+
+    assert_raise EctoLibSql.Error, ~r/NOT NULL/, fn -> Repo.insert(%Author{name: nil}) end
+  end
+
+  test "looking for a foreign key leaves nothing behind" do
+    orphan =
+      %Book{author_id: 0} |> Changeset.change() |> Changeset.foreign_key_constraint(:author_id)
+
+    Repo.transaction(fn ->
+      Repo.insert!(%Book{title: "kept"})
+      assert {:error, _changeset} = Repo.insert(orphan)
+
+      assert {:error, _changeset} =
+               Repo.insert(orphan, on_conflict: [set: [title: "x"]], conflict_target: :id)
+
+      assert %{rows: [[0]]} = Repo.query!("PRAGMA defer_foreign_keys")
+    end)
+
+    assert [%{title: "kept"}] = Repo.all(Book)
+
+    assert_raise Ecto.ConstraintError, ~r/books_author_id_fkey/, fn ->
+      Repo.insert(%Book{author_id: 0})
+    end
+  end
+
+  test "associations and preloads" do
+    author =
+      Repo.insert!(%Author{name: "Octavia", books: [%Book{title: "Kindred"}, %Book{title: "Dawn"}]})
+
+    assert [%{books: [_, _]}] = Repo.all(from(a in Author, preload: :books))
+
+    query =
+      from(b in Book,
+        join: a in assoc(b, :author),
+        where: a.name == ^"Octavia",
+        preload: [author: a]
+      )
+
+    assert [%{author: %{name: "Octavia"}} | _] = Repo.all(query)
+    assert Repo.aggregate(Ecto.assoc(author, :books), :count) == 2
+  end
+
+  test "insert_all: defaults, order, counts" do
+    rows = [[title: "a", copies: 1], [title: "b"], [title: "c", copies: 3]]
+    assert {3, books} = Repo.insert_all(Book, rows, returning: [:id, :title, :copies])
+    assert Enum.map(books, & &1.copies) == [1, 5, 3]
+    assert Enum.map(books, & &1.title) == ["a", "b", "c"]
+    assert books == Enum.sort_by(books, & &1.id)
+  end
+
+  test "insert_all: more rows than one statement takes, all or none" do
+    rows = for n <- 1..20_000, do: [title: "t#{n}", copies: n]
+    assert Repo.insert_all(Book, rows) == {20_000, nil}
+    assert Repo.aggregate(Book, :sum, :copies) == 200_010_000
+
+    assert_raise EctoLibSql.Error, fn ->
+      Repo.insert_all(Book, rows ++ [[title: "", copies: -1]])
+    end
+
+    assert Repo.aggregate(Book, :count) == 20_000
+  end
+
+  test "upserts" do
+    author()
+    now = DateTime.utc_now()
+    row = [name: "Ursula", inserted_at: now, updated_at: now]
+    assert {0, nil} = Repo.insert_all(Author, [row], on_conflict: :nothing)
+
+    assert {1, [%{name: "ursula"}]} =
+             Repo.insert_all(Author, [row],
+               on_conflict: [set: [name: "ursula"]],
+               conflict_target: :name,
+               returning: [:name]
+             )
+
+    query =
+      from(b in "authors",
+        select: %{name: b.name, inserted_at: b.inserted_at, updated_at: b.updated_at}
+      )
+
+    assert {0, nil} = Repo.insert_all(Author, query, on_conflict: :nothing)
+  end
+
+  test "transactions, nested, rolled back" do
+    assert {:error, :no} =
+             Repo.transaction(fn ->
+               author()
+               Repo.rollback(:no)
+             end)
+
+    assert Repo.aggregate(Author, :count) == 0
+
+    assert {:ok, %{author: %{id: id}, book: %{author_id: id}}} =
+             Multi.new()
+             |> Multi.insert(:author, %Author{name: "m"})
+             |> Multi.insert(:book, fn %{author: author} -> %Book{author_id: author.id} end)
+             |> Repo.transaction()
+
+    assert {:error, :second, _changeset, _done} =
+             Multi.new()
+             |> Multi.insert(:first, %Author{name: "n"})
+             |> Multi.insert(
+               :second,
+               %Author{name: "n"} |> Changeset.change() |> Changeset.unique_constraint(:name)
+             )
+             |> Repo.transaction()
+
+    assert Repo.aggregate(Author, :count) == 1
+  end
+
+  test "streams" do
+    Repo.insert_all(Book, for(n <- 1..1_000, do: [copies: n]))
+
+    {:ok, sum} =
+      Repo.transaction(
+        fn -> from(b in Book, select: b.copies) |> Repo.stream(max_rows: 100) |> Enum.sum() end,
+        mode: :read
+      )
+
+    assert sum == 500_500
+  end
+
+  test "explain, to_sql, query_many, table_exists?" do
+    assert [%{"detail" => detail} | _] = Repo.explain(:all, from(a in Author, where: a.name == "x"))
+    assert detail =~ "authors_name_index"
+
+    assert {~s{SELECT a0."id" FROM "authors" AS a0}, []} =
+             Repo.to_sql(:all, from(a in Author, select: a.id))
+
+    sql = """
+    -- first; still first
+    SELECT 'a;b';
+    CREATE TEMP TRIGGER t AFTER INSERT ON books BEGIN SELECT CASE WHEN 1 THEN 2 END; SELECT 3; END;
+    SELECT 2 /* ; */;
+    """
+
+    assert [%{rows: [["a;b"]]}, _trigger, %{rows: [[2]]}] = Repo.query_many!(sql)
+    assert Ecto.Adapters.SQL.table_exists?(Repo, "books")
+    refute Ecto.Adapters.SQL.table_exists?(Repo, "nothing")
+  end
+
+  test "a query with a lock keeps writers out" do
+    author()
+    parent = self()
+
+    Repo.transaction(
+      fn ->
+        assert [_] = Repo.all(from(a in Author, lock: "FOR UPDATE"))
+
+        spawn_link(fn ->
+          send(parent, :waits)
+          Repo.update_all(Author, set: [name: "late"])
+          send(parent, :wrote)
+        end)
+
+        assert_receive :waits
+        refute_receive :wrote, 100
+      end,
+      mode: :deferred
+    )
+
+    assert_receive :wrote, 5_000
+
+    assert_raise Ecto.QueryError, ~r/NOWAIT/, fn ->
+      Repo.all(from(a in Author, lock: "FOR UPDATE NOWAIT"))
+    end
+  end
+
+  def handle_event(_event, _measures, data, test), do: send(test, data)
+
+  test "blobs are shown to telemetry as they are" do
+    author = author()
+    event = Repo.config()[:telemetry_prefix] ++ [:query]
+    :telemetry.attach(__MODULE__, event, &__MODULE__.handle_event/4, self())
+    on_exit(fn -> :telemetry.detach(__MODULE__) end)
+    Repo.get_by!(Author, token: author.token)
+    bytes = Ecto.UUID.dump!(author.token)
+    assert_received %{params: [^bytes]}
+  end
+end
