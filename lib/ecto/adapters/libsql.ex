@@ -80,7 +80,6 @@ defmodule Ecto.Adapters.LibSql do
   @impl true
   def execute(meta, query_meta, query, params, opts) do
     {params, opts} = Params.unmark(params, opts)
-    Lock.take(meta, query, opts)
     Ecto.Adapters.SQL.execute(:named, meta, query_meta, query, params, opts)
   end
 

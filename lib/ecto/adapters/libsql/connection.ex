@@ -5,7 +5,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   @behaviour Ecto.Adapters.SQL.Connection
 
-  alias Ecto.Adapters.LibSql.{Constraints, DDL, Params, Statements, Write}
+  alias Ecto.Adapters.LibSql.{Constraints, DDL, Lock, Params, Statements, Write}
   alias Ecto.Adapters.LibSql.Query, as: Sql
   alias EctoLibSql.Query
 
@@ -17,12 +17,16 @@ defmodule Ecto.Adapters.LibSql.Connection do
   @impl true
   def prepare_execute(conn, name, sql, params, opts) do
     query = %Query{name: name, statement: IO.iodata_to_binary(sql)}
-    DBConnection.prepare_execute(conn, query, Params.mark(params, opts), opts)
+
+    with :ok <- lock(conn, query, opts),
+         do: DBConnection.prepare_execute(conn, query, Params.mark(params, opts), opts)
   end
 
   @impl true
-  def execute(conn, %Query{} = query, params, opts),
-    do: DBConnection.execute(conn, query, Params.mark(params, opts), opts)
+  def execute(conn, %Query{} = query, params, opts) do
+    with :ok <- lock(conn, query, opts),
+         do: DBConnection.execute(conn, query, Params.mark(params, opts), opts)
+  end
 
   # The connection keeps what it compiled by the text itself: there is nothing to prepare here.
   @impl true
@@ -30,6 +34,17 @@ defmodule Ecto.Adapters.LibSql.Connection do
     query = %Query{statement: IO.iodata_to_binary(sql)}
 
     with {:ok, _query, result} <- execute(conn, query, params, opts), do: {:ok, result}
+  end
+
+  defp lock(conn, query, opts) do
+    with sql when is_binary(sql) <- Lock.statement(query.statement),
+         opts = Keyword.delete(opts, :log),
+         {:ok, _query, _result} <- DBConnection.execute(conn, %Query{statement: sql}, [], opts) do
+      :ok
+    else
+      nil -> :ok
+      error -> error
+    end
   end
 
   @impl true
@@ -54,6 +69,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
   @impl true
   def stream(conn, sql, params, opts) do
     query = %Query{statement: IO.iodata_to_binary(sql)}
+    with {:error, error} <- lock(conn, query, opts), do: raise(error)
     DBConnection.stream(conn, query, Params.mark(params, opts), opts)
   end
 
@@ -83,8 +99,13 @@ defmodule Ecto.Adapters.LibSql.Connection do
   @impl true
   defdelegate delete_all(query), to: Sql
 
-  @impl true
+  # ecto_sql 3.13 asks for insert/7, 3.14 for insert/8.
+  @insert_arity Keyword.get(Ecto.Adapters.SQL.Connection.behaviour_info(:callbacks), :insert)
+
+  if @insert_arity == 7, do: @impl(true)
   defdelegate insert(prefix, table, header, rows, on_conflict, returning, placeholders), to: Write
+
+  if @insert_arity == 8, do: @impl(true)
 
   defdelegate insert(prefix, table, header, rows, on_conflict, returning, placeholders, opts),
     to: Write

@@ -48,7 +48,7 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
 
   @doc "`[{rows of cells, their parameters, on_conflict}]`: the INSERTs that it takes, in order."
   def plan(_header, {%Ecto.Query{} = query, params}, on_conflict, _placeholders),
-    do: [{query, Enum.reverse(params), on_conflict}]
+    do: [{query, params, on_conflict}]
 
   def plan(header, rows, on_conflict, placeholders) do
     rows = Enum.map(rows, &row(&1, header))
