@@ -58,6 +58,7 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   def expr(literal, env) when is_binary(literal), do: text(literal, env)
   def expr(literal, env) when is_integer(literal), do: integer(literal, env)
   def expr(literal, _env) when is_float(literal), do: Float.to_string(literal)
+  def expr({:blob, literal}, _env) when is_binary(literal), do: Sql.quote_blob(literal)
   def expr(%Decimal{} = literal, _env), do: Decimal.to_string(literal, :normal)
   def expr(list, env) when is_list(list), do: Json.array(list, env)
 
@@ -129,7 +130,7 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
     do: [operand(left, env), " IN " | expr(right, env)]
 
   def expr({:in, _, [left, right]}, env),
-    do: [operand(left, env), " IN " | Json.elements(right, env)]
+    do: [operand(left, env), " IN " | Json.elements(right, Type.element(left, right, env), env)]
 
   ## Operators
 
@@ -243,6 +244,7 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   end
 
   defp count(count, _env) when is_number(count), do: count
+  defp count(%Tagged{value: count}, env), do: count(count, env)
   defp count(%Decimal{} = count, env), do: expr(count, env)
   defp count(count, env), do: operand(count, env)
 

@@ -50,7 +50,7 @@ defmodule Ecto.Adapters.LibSql.Query.Interval do
 
   defp base(args, text) do
     ["(unixepoch(", args, ") + 62167219200) * 1000000 + "] ++
-      ["CAST(substr(rtrim(", text, ", 'Z') || '.000000', 21, 6) AS INTEGER)"]
+      ["CAST(substr(rtrim(", text, ", 'Z') || '000000', 21, 6) AS INTEGER)"]
   end
 
   defp scaled(count, unit) when is_integer(count),

@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   @moduledoc false
   # Paths into JSON, and arrays, which are stored as JSON.
 
-  alias Ecto.Adapters.LibSql.Query.Expr
+  alias Ecto.Adapters.LibSql.Query.{Env, Expr}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The value at a path."
@@ -29,16 +29,26 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
       ["replace(replace(", value, ", '\\', '\\\\'), '\"', '\\\"') || '\"' END"]
   end
 
-  @doc "The elements of an array, as the right side of IN."
-  def elements(expr, env), do: ["(SELECT value FROM json_each(", Expr.expr(expr, env), "))"]
+  @doc "The elements of an array, as the right side of IN. `type`: what they are, nil: not known."
+  def elements(expr, type, env),
+    do: ["(SELECT ", element(type, env), " FROM json_each(", Expr.expr(expr, env), "))"]
+
+  # A column holds a UUID's bytes, JSON its text.
+  defp element(:uuid, _env), do: "unhex(replace(value, '-', ''))"
+
+  defp element(:binary, env) do
+    Env.error!(env, "JSON arrays hold no blobs: bind the list itself, as in `field in ^list`")
+  end
+
+  defp element(_type, _env), do: "value"
 
   @doc "An array of expressions."
   def array(exprs, env),
-    do: ["json_array(", Sql.intersperse_map(exprs, ", ", &element(&1, env)), ?)]
+    do: ["json_array(", Sql.intersperse_map(exprs, ", ", &item(&1, env)), ?)]
 
-  defp element(value, _env) when is_boolean(value), do: ["json('", to_string(value), "')"]
-  defp element(value, env) when is_list(value), do: array(value, env)
-  defp element(value, env), do: Expr.expr(value, env)
+  defp item(value, _env) when is_boolean(value), do: ["json('", to_string(value), "')"]
+  defp item(value, env) when is_list(value), do: array(value, env)
+  defp item(value, env), do: Expr.expr(value, env)
 
   @doc "A column's array with one more element at its end; `null` counts as an empty array."
   def push(column, value, type) do
@@ -59,9 +69,21 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   defp inner(value, {:array, :boolean}),
     do: ["json(CASE ", value, " WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"]
 
+  defp inner(value, {:array, :uuid}), do: uuid(value)
   defp inner(value, _type), do: value
 
   defp compared(value, {:array, {tag, _}}) when tag in [:map, :array], do: ["json(", value, ?)]
   defp compared(value, {:array, :map}), do: ["json(", value, ?)]
+  defp compared(value, {:array, :uuid}), do: uuid(value)
   defp compared(value, _type), do: value
+
+  defp uuid(value) do
+    parts =
+      Sql.intersperse_map([{1, 8}, {9, 4}, {13, 4}, {17, 4}, {21, 12}], " || '-' || ", fn part ->
+        {from, length} = part
+        ["substr(hex(", value, "), #{from}, #{length})"]
+      end)
+
+    ["lower(", parts, ?)]
+  end
 end

@@ -56,12 +56,12 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   @doc "Conditions, each joined to all that come before it."
   def conditions(_keyword, [], _env), do: []
 
-  def conditions(keyword, [%{expr: expr, op: op} | rest], env) do
-    {_op, sql} = Enum.reduce(rest, {op, paren(expr, env)}, &condition(&1, &2, env))
+  def conditions(keyword, [%{expr: expr} | rest], env) do
+    {_op, sql} = Enum.reduce(rest, {nil, paren(expr, env)}, &condition(&1, &2, env))
     [keyword | sql]
   end
 
-  defp condition(%{expr: expr, op: op}, {op, sql}, env),
+  defp condition(%{expr: expr, op: op}, {previous, sql}, env) when previous in [nil, op],
     do: {op, [sql, operator(op) | paren(expr, env)]}
 
   defp condition(%{expr: expr, op: op}, {_other, sql}, env),

@@ -34,6 +34,14 @@ defmodule Ecto.Adapters.LibSql.Query.Type do
   def of({agg, _, [arg | _]}, env) when agg in [:min, :max, :coalesce, :filter], do: of(arg, env)
   def of(_expr, _env), do: nil
 
+  @doc "The database type of what `left in right` compares, where either says so; else nil."
+  def element(left, right, env) do
+    case of(right, env) do
+      {:array, type} -> Ecto.Type.type(type)
+      _other -> of(left, env)
+    end
+  end
+
   defp column(env, index, column) do
     with schema when schema != nil <- Env.schema(env, index),
          field when field != nil <- field(schema, column) do
