@@ -44,6 +44,19 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
   @doc "Whether a STRICT table takes this declared type."
   def strict?(declared), do: IO.iodata_to_binary(declared) in @strict
 
+  @doc "SQLite's affinity of a declared type: what its words say, in this order."
+  def affinity(declared) do
+    name = declared |> IO.iodata_to_binary() |> String.upcase()
+
+    cond do
+      name =~ "INT" -> :integer
+      String.contains?(name, ["CHAR", "CLOB", "TEXT"]) -> :text
+      name == "" or name =~ "BLOB" -> :blob
+      String.contains?(name, ["REAL", "FLOA", "DOUB"]) -> :real
+      true -> :numeric
+    end
+  end
+
   defp storage(name) do
     case String.split(name, "_", parts: 2) do
       [class, _what] when class in @strict -> class

@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
   # ALTER TABLE: one statement for each change, in their order.
 
   alias Ecto.Adapters.LibSql.{ColumnType, Sql}
-  alias Ecto.Adapters.LibSql.DDL.{Column, Comment, Definition, TableOptions, Trigger}
+  alias Ecto.Adapters.LibSql.DDL.{Column, Comment, Modify, TableOptions, Trigger}
   alias Ecto.Migration.Reference
 
   @doc "`ALTER TABLE name `."
@@ -69,7 +69,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
     refuse_composite(table, name, type)
 
     Trigger.drop(table, name, opts[:from]) ++
-      [modify(table, modify, settings)] ++ Trigger.on_delete(table, [modify], settings)
+      [Modify.step(table, modify, settings)] ++ Trigger.on_delete(table, [modify], settings)
   end
 
   defp change(table, {:remove, name}, _settings), do: [drop_column(table, name)]
@@ -97,50 +97,6 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
     why = "#{change} of #{inspect(name)} looks into the database: run the migration to see its SQL"
     {:ask, sql, &next.(&1 != []), why}
   end
-
-  ## modify: libSQL's own statement, which replaces the whole definition
-
-  # What the migration does not speak of stays as it is: it is read from the table's text.
-  defp modify(table, {:modify, name, type, opts}, settings) do
-    sql = [
-      ["SELECT sql FROM ", Sql.quote_table(table.prefix || "main", "sqlite_schema")],
-      [" WHERE type = 'table' AND name = ", quote_text(table.name), " COLLATE NOCASE"]
-    ]
-
-    define = &Column.define(table, {:add, name, type, &1}, settings)
-    plain = [alter_column(table, name, define.(opts), [])]
-
-    next = fn
-      [[text]] -> [alter_column(table, name, define.(opts), kept(text, name, type, opts))]
-      [] -> plain
-    end
-
-    {:ask, sql, next, plain}
-  end
-
-  defp alter_column(table, name, definition, kept),
-    do: [alter_table(table), "ALTER COLUMN ", Sql.quote_name(name), " TO ", definition, kept]
-
-  defp kept(text, name, type, opts) do
-    for {kind, sql} <- Definition.constraints(text, to_string(name)), keep?(kind, type, opts) do
-      [?\s, sql]
-    end
-  end
-
-  defp keep?(:not_null, _type, opts), do: not Keyword.has_key?(opts, :null)
-  defp keep?(:default, _type, opts), do: not Keyword.has_key?(opts, :default)
-  defp keep?(:check, _type, opts), do: not Keyword.has_key?(opts, :check)
-  defp keep?(:collate, _type, opts), do: not Keyword.has_key?(opts, :collate)
-
-  defp keep?(kind, type, opts) when kind in [:references, :deferrable],
-    do: not reference?(type) and not reference?(opts[:from])
-
-  # The engine refuses to change such a column; with the constraint it says why.
-  defp keep?(_other, _type, _opts), do: true
-
-  defp reference?(%Reference{}), do: true
-  defp reference?({%Reference{}, _opts}), do: true
-  defp reference?(_type), do: false
 
   ## What needs a new table
 

@@ -61,7 +61,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
   # SQLite lets NULL into every primary key but the single INTEGER one.
   defp null(type, opts, settings) do
     key? = opts[:primary_key] == true
-    rowid? = not settings[:composite_key] and rowid?(declare(type, opts, settings))
+    rowid? = settings[:composite_key] != true and rowid?(declare(type, opts, settings))
     if opts[:null] == false or (key? and not rowid?), do: " NOT NULL", else: []
   end
 
