@@ -36,6 +36,16 @@ defmodule Ecto.Adapters.LibSql.RepoTest do
     end
   end
 
+  defmodule Place do
+    use Ecto.Schema
+
+    schema "place" do
+      field(:room, :string)
+      field(:number, :integer)
+      field(:book_id, :integer)
+    end
+  end
+
   defmodule Migration do
     use Ecto.Migration
 
@@ -167,6 +177,33 @@ defmodule Ecto.Adapters.LibSql.RepoTest do
     end
   end
 
+  test "foreign keys: of several columns, with names, to a key without columns" do
+    for sql <- [
+          "CREATE TABLE shelf (room TEXT, number INT, PRIMARY KEY (room, number))",
+          """
+          CREATE TABLE place (
+            id INTEGER PRIMARY KEY,
+            room TEXT NOT NULL, number INT CONSTRAINT positive CHECK (number > 0),
+            book_id INT CONSTRAINT "which book" REFERENCES books,
+            "references" TEXT DEFAULT 'REFERENCES x', -- REFERENCES y
+            CONSTRAINT standing FOREIGN KEY (room, number) REFERENCES shelf (room, number)
+          )
+          """
+        ] do
+      Repo.query!(sql)
+    end
+
+    Repo.query!("INSERT INTO shelf VALUES ('attic', 1)")
+    insert = &Repo.insert(struct(Place, [room: "attic", number: 1] ++ &1))
+    assert {:ok, place} = insert.([])
+    assert_raise Ecto.ConstraintError, ~r/"standing"/, fn -> insert.(number: 2) end
+    assert_raise Ecto.ConstraintError, ~r/"which book"/, fn -> insert.(book_id: 9) end
+
+    book = Repo.insert!(%Book{})
+    Repo.update!(Changeset.change(place, book_id: book.id))
+    assert_raise Ecto.ConstraintError, ~r/"which book"/, fn -> Repo.delete(book) end
+  end
+
   test "associations and preloads" do
     author =
       Repo.insert!(%Author{name: "Octavia", books: [%Book{title: "Kindred"}, %Book{title: "Dawn"}]})
@@ -219,6 +256,7 @@ defmodule Ecto.Adapters.LibSql.RepoTest do
 
     query =
       from(b in "authors",
+        where: b.name == ^"ursula" and b.id > ^0,
         select: %{name: b.name, inserted_at: b.inserted_at, updated_at: b.updated_at}
       )
 

@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   # Which foreign key a statement violated. The engine counts violations and does not say which key they
   # are of; so it is asked again: the rows of the statement, and no others, are looked up key by key.
 
-  alias Ecto.Adapters.LibSql.{Constraints, Sql, Write}
+  alias Ecto.Adapters.LibSql.{Constraints, Sql, Statements, Write}
   alias EctoLibSql.Error
 
   @savepoint "ecto_libsql_foreign_key"
@@ -15,8 +15,8 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   def to_constraints(error, opts), do: Constraints.to_constraints(error, opts)
 
   @doc """
-  The name, as Ecto gives it by default, of the foreign key that a statement violated; `nil` where it is
-  in none of the tables next to this one (a cascade went further).
+  The name of the foreign key that a statement violated, where it has none the one that Ecto gives by
+  default; `nil` where the key is in none of the tables next to this one (a cascade went further).
   """
   def find(meta, {operation, schema, filters}, sql, params, opts) do
     opts = [log: false, telemetry_event: nil] ++ Keyword.take(opts, [:timeout])
@@ -120,13 +120,13 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
     end
   end
 
-  defp name(key), do: Constraints.default([key.table, hd(key.columns)], "fkey")
+  defp name(%{name: nil} = key), do: Constraints.default([key.table, hd(key.columns)], "fkey")
+  defp name(%{name: name}), do: name
 
   ## What the schema says
 
   defp children({_meta, prefix, source, _opts} = table) do
-    master = if prefix, do: [Sql.quote_name(prefix), ".sqlite_master"], else: "sqlite_master"
-    sql = ["SELECT name FROM ", master, " WHERE type = 'table'"]
+    sql = ["SELECT name FROM ", master(prefix), " WHERE type = 'table'"]
     %{rows: rows} = query!(table, sql)
 
     for [name] <- rows, key <- keys(table, name), same?(key.parent, source), do: key
@@ -139,12 +139,56 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
     """
 
     {:ok, %{rows: rows}} = query(table, sql, [name, prefix || "main"])
-    rows |> Enum.chunk_by(&hd/1) |> Enum.map(&key(&1, table, name))
+    keys = rows |> Enum.chunk_by(&hd/1) |> Enum.map(&key(&1, table, name))
+    if keys == [], do: [], else: put_names(keys, names(table, name))
   end
+
+  defp put_names(keys, names) when length(keys) == length(names),
+    do: Enum.zip_with(keys, names, &%{&1 | name: &2})
+
+  defp put_names(keys, _names), do: keys
+
+  # The pragma does not tell names; the text of the table does, and it counts keys from the last one.
+  defp names({_meta, prefix, _source, _opts} = table, name) do
+    sql = ["SELECT sql FROM ", master(prefix), " WHERE type = 'table' AND name = ?1"]
+
+    case query(table, sql, [name]) do
+      {:ok, %{rows: [[text]]}} ->
+        text |> Statements.tokens() |> Enum.reject(&match?({:blank, _}, &1)) |> names(nil, [])
+
+      _other ->
+        []
+    end
+  end
+
+  @others ~w(PRIMARY NOT NULL UNIQUE CHECK DEFAULT COLLATE GENERATED AS)
+
+  defp names([{:word, word}, next | rest], pending, found) do
+    case String.upcase(word) do
+      "CONSTRAINT" -> names(rest, unquoted(next), found)
+      "REFERENCES" -> names(rest, nil, [pending | found])
+      word when word in @others -> names([next | rest], nil, found)
+      _other -> names([next | rest], pending, found)
+    end
+  end
+
+  defp names([_token | rest], pending, found), do: names(rest, pending, found)
+  defp names([], _pending, found), do: found
+
+  defp unquoted({:text, <<quote, _::binary>> = text}) when quote in '"`\'' do
+    text |> String.slice(1..-2//1) |> String.replace(<<quote, quote>>, <<quote>>)
+  end
+
+  defp unquoted({:text, "[" <> _ = text}), do: String.slice(text, 1..-2//1)
+  defp unquoted({_kind, text}), do: text
+
+  defp master(nil), do: "sqlite_master"
+  defp master(prefix), do: [Sql.quote_name(prefix), ".sqlite_master"]
 
   defp key([[_id, parent, _from, _to, on_update, on_delete] | _] = rows, table, name) do
     %{
       table: name,
+      name: nil,
       parent: parent,
       columns: for([_, _, from | _] <- rows, do: from),
       to: to(for([_, _, _, to | _] <- rows, do: to), parent, table),

@@ -6,9 +6,14 @@ defmodule Ecto.Adapters.LibSql.Statements do
   The statements of a text, without the semicolons between them. What is in quotes or comments is passed
   over; a trigger ends with its END.
   """
-  def split(sql), do: sql |> tokens([]) |> statements([], [])
+  def split(sql), do: sql |> tokens() |> statements([], [])
 
-  # Words and semicolons are what the splitting looks at; everything else is text.
+  @doc """
+  The tokens of a text: `:semicolon`, `{:word, text}`, `{:text, text}` (in quotes, or one character) and
+  `{:blank, text}` (comments too).
+  """
+  def tokens(sql), do: tokens(sql, [])
+
   defp tokens("", acc), do: Enum.reverse(acc)
   defp tokens(";" <> rest, acc), do: tokens(rest, [:semicolon | acc])
 
