@@ -25,7 +25,7 @@ defmodule Ecto.Adapters.LibSql.Query.ExprTest do
     assert one(db, p, fragment("?", nil)) == {"NULL", nil}
     assert one(db, p, fragment("?", "it's")) == {"'it''s'", "it's"}
     assert one(db, p, fragment("?", "a\0b")) == {"CAST(x'610062' AS TEXT)", "a\0b"}
-    assert one(db, p, fragment("hex(?)", <<1, 255>>)) |> elem(1) == "01FF"
+    assert one(db, p, fragment("hex(?)", ^<<1, 255>>)) |> elem(1) == "01FF"
     assert one(db, p, fragment("json(?)", [1, 2, true])) |> elem(1) == "[1,2,true]"
   end
 
@@ -52,7 +52,9 @@ defmodule Ecto.Adapters.LibSql.Query.ExprTest do
              {~s{p0."id" IN (SELECT value FROM json_each('[1,2]'))}, 1}
 
     assert one(db, p, p.id in [1, p.visits]) == {~s{p0."id" IN (1, p0."visits")}, 1}
-    assert one(db, p, p.id in []) == {"0", 0}
+    assert one(db, p, p.id in []) |> elem(1) == 0
+    assert one(db, p, p.price in [1.25, 7.5]) |> elem(1) == 1
+    assert one(db, p, p.score in [1.5]) |> elem(1) == 1
     ids = [2, 3]
     assert one(db, p, p.id in ^ids) == {~s{p0."id" IN (?1, ?2)}, 0}
     assert one(db, p, p.id in ^[]) == {"0", 0}
@@ -61,8 +63,10 @@ defmodule Ecto.Adapters.LibSql.Query.ExprTest do
     assert one(db, p, "x" in p.tags) ==
              {~s{'x' IN (SELECT value FROM json_each(p0."tags"))}, 1}
 
-    assert one(db, p, p.title in type(^["One"], {:array, :string})) ==
-             {~s{p0."title" IN (SELECT value FROM json_each(?1))}, 1}
+    assert one(db, p, ^"y" in p.tags) |> elem(1) == 1
+
+    assert one(db, p, fragment("?", {p.id, p.visits} in [{1, 10}, {2, 3}])) ==
+             {~s{(p0."id", p0."visits") IN (VALUES (1, 10), (2, 3))}, 1}
 
     sub = from(a in Author, select: a.id)
 

@@ -123,6 +123,19 @@ defmodule Ecto.Adapters.LibSql.Query.IntervalTest do
            ) == [[1]]
   end
 
+  test "what is set takes the form of the column", %{db: db} do
+    query =
+      from(p in Post,
+        where: p.id == 1,
+        update: [set: [utc: from_now(1, "day"), naive: ago(1, "day")]]
+      )
+
+    run(db, query, nil, :update_all)
+    [[utc, naive]] = raw(db, "SELECT utc_at, naive FROM posts WHERE id = 1")
+    assert utc =~ ~r/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ\z/
+    assert naive =~ ~r/\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\z/
+  end
+
   test "aggregates, subqueries and nesting", %{db: db} do
     assert rows(db, from(p in Post, select: datetime_add(max(p.utc_usec), 1, "second"))) == [
              ["2024-01-31T10:00:01.000001Z"]

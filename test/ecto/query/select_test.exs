@@ -113,9 +113,25 @@ defmodule Ecto.Adapters.LibSql.Query.SelectTest do
 
     assert run(db, query, ~s{SELECT p0."id" FROM "posts" AS p0 ORDER BY p0."id" LIMIT -1 OFFSET 2}) ==
              [[3]]
+  end
 
-    query = from(p in Post, order_by: p.id, select: p.id) |> limit(1) |> with_ties(true)
-    assert refused(query) =~ "rank()"
+  test "limit with ties", %{db: db} do
+    query = from(p in Post, order_by: [desc: p.visits], limit: ^1, with_ties: true, select: p.id)
+
+    assert run(
+             db,
+             query,
+             ~s{SELECT "c0" FROM (SELECT p0."id" AS "c0", p0."visits" AS "o0", } <>
+               ~s{rank() OVER (ORDER BY p0."visits" DESC) AS "nr" FROM "posts" AS p0) } <>
+               ~s{WHERE "nr" <= ?1 ORDER BY "o0" DESC}
+           )
+           |> Enum.sort() == [[2], [3]]
+
+    assert rows(db, offset(query, 1)) |> length() == 1
+    assert rows(db, query |> exclude(:limit) |> limit(2) |> with_ties(true)) |> length() == 2
+    assert rows(db, query |> exclude(:order_by) |> order_by(:id)) == [[1]]
+    assert refused(exclude(query, :order_by)) =~ "order_by"
+    assert refused(distinct(query, true)) =~ "distinct"
   end
 
   describe "distinct" do

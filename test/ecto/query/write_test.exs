@@ -10,7 +10,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
       run(
         db,
         query,
-        ~s{UPDATE "posts" AS p0 SET "title" = ?1, "visits" = p0."visits" + -3 WHERE (p0."id" = ?2)},
+        ~s{UPDATE "posts" AS p0 SET "visits" = p0."visits" + -3, "title" = ?1 WHERE (p0."id" = ?2)},
         :update_all
       )
 
@@ -99,6 +99,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
           left_join: a in Author,
           on: a.id == p.author_id and a.name == "Bob",
           where: is_nil(a.id),
+          or_where: p.id == 100,
           select: p.id,
           update: [set: [title: coalesce(a.name, p.title)], inc: [visits: 1]]
         )
@@ -109,7 +110,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
                ~s{UPDATE "posts" AS target SET "title" = coalesce(a1."name", p0."title"), } <>
                  ~s{"visits" = p0."visits" + 1 FROM "posts" AS p0 LEFT OUTER JOIN "authors" AS a1 } <>
                  ~s{ON (a1."id" = p0."author_id") AND (a1."name" = 'Bob') } <>
-                 ~s{WHERE target._rowid_ = p0._rowid_ AND (a1."id" IS NULL) RETURNING "id"},
+                 ~s{WHERE target._rowid_ = p0._rowid_ AND ((a1."id" IS NULL) OR (p0."id" = 100)) RETURNING "id"},
                :update_all
              ) == [[1], [2]]
 
@@ -189,7 +190,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
       run(db, query, nil, :delete_all)
       assert raw(db, "SELECT id FROM posts") == [[3]]
 
-      query = from(p in Post, prefix: "other", join: o in Post, on: o.id == p.id)
+      query = from(p in Post, prefix: "other", join: o in Post, on: true)
       run(db, query, nil, :delete_all)
       assert raw(db, "SELECT id FROM other.posts") == []
     end

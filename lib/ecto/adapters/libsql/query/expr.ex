@@ -123,8 +123,11 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   def expr({:in, _, [left, right]}, env) when is_list(right),
     do: [operand(left, env), " IN (", list(right, env), ?)]
 
-  def expr({:in, _, [left, {:^, _, [index, count]}]}, env),
-    do: [operand(left, env), " IN (", parameters(index, count), ?)]
+  def expr({:in, _, [left, {:^, _, [index, count]}]}, env) do
+    if Type.spread?(),
+      do: [operand(left, env), " IN (", parameters(index, count), ?)],
+      else: expr({:in, [], [left, %Tagged{value: {:^, [], [index]}, type: :list}]}, env)
+  end
 
   def expr({:in, _, [left, %Ecto.SubQuery{} = right]}, env),
     do: [operand(left, env), " IN " | expr(right, env)]
@@ -254,13 +257,18 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   defp same_format(left, {:datetime_add, _, _} = right, env), do: {left, typed(right, left, env)}
   defp same_format(left, right, _env), do: {left, right}
 
-  defp typed({:datetime_add, meta, [datetime, count, unit]} = expr, other, env) do
+  @doc "A time counted from a parameter, in the form that `other` is stored in."
+  def typed(expr, other, env)
+
+  def typed({:datetime_add, meta, [datetime, count, unit]} = expr, other, env) do
     type = Type.of(other, env)
 
     if type in @datetimes and Type.of(datetime, env) not in @datetimes,
       do: {:datetime_add, meta, [%Tagged{value: datetime, type: type, tag: type}, count, unit]},
       else: expr
   end
+
+  def typed(expr, _other, _env), do: expr
 
   defp flip(:<), do: :>
   defp flip(:>), do: :<

@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   @moduledoc false
   # Paths into JSON, and arrays, which are stored as JSON.
 
-  alias Ecto.Adapters.LibSql.Query.{Env, Expr}
+  alias Ecto.Adapters.LibSql.Query.Expr
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The value at a path."
@@ -31,16 +31,13 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
 
   @doc "The elements of an array, as the right side of IN. `type`: what they are, nil: not known."
   def elements(expr, type, env),
-    do: ["(SELECT ", element(type, env), " FROM json_each(", Expr.expr(expr, env), "))"]
+    do: ["(SELECT ", element(type), " FROM json_each(", Expr.expr(expr, env), "))"]
 
-  # A column holds a UUID's bytes, JSON its text.
-  defp element(:uuid, _env), do: "unhex(replace(value, '-', ''))"
+  # A column holds bytes, JSON the text of a UUID, or bytes that are UTF-8.
+  defp element(:uuid), do: "unhex(replace(value, '-', ''))"
 
-  defp element(:binary, env) do
-    Env.error!(env, "JSON arrays hold no blobs: bind the list itself, as in `field in ^list`")
-  end
-
-  defp element(_type, _env), do: "value"
+  defp element(:binary), do: "CAST(value AS BLOB)"
+  defp element(_type), do: "value"
 
   @doc "An array of expressions."
   def array(exprs, env),

@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.Query.Order do
   @moduledoc false
   # ORDER BY, LIMIT and OFFSET.
 
-  alias Ecto.Adapters.LibSql.Query.{Env, Expr}
+  alias Ecto.Adapters.LibSql.Query.Expr
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The terms of a query's order_bys."
@@ -36,13 +36,6 @@ defmodule Ecto.Adapters.LibSql.Query.Order do
   def direction(:desc_nulls_last), do: " DESC NULLS LAST"
 
   @doc "LIMIT and OFFSET. SQLite has no OFFSET without LIMIT; a negative one is none."
-  def limit(%{query: %{limit: %{with_ties: true}}} = env) do
-    Env.error!(
-      env,
-      "SQLite has no LIMIT with ties; rank() in a subquery, and a where on it, gives the same rows"
-    )
-  end
-
   def limit(%{query: %{limit: nil, offset: nil}}), do: []
   def limit(%{query: %{limit: nil}} = env), do: [" LIMIT -1" | offset(env)]
   def limit(%{query: query} = env), do: [" LIMIT ", Expr.expr(query.limit.expr, env) | offset(env)]

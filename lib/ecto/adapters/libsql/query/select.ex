@@ -2,17 +2,17 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   @moduledoc false
   # SELECT, without WITH.
 
-  alias Ecto.Adapters.LibSql.Query.{Combination, Distinct, Env, Expr, Order, Source, Window}
+  alias Ecto.Adapters.LibSql.Query.{Combination, Distinct, Env, Expr, Order, Source, Ties, Window}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The whole SELECT."
   def text(%{query: query} = env) do
     no_lock(env)
 
-    case {Distinct.terms(query), query.combinations} do
-      {[_ | _], []} -> Distinct.text(env)
-      {[_ | _], _} -> Env.error!(env, Distinct.combined())
-      {[], _} -> [Combination.text(env), Order.clause(env) | Order.limit(env)]
+    cond do
+      match?(%{with_ties: true}, query.limit) -> Ties.text(env)
+      Distinct.terms(query) != [] -> Distinct.text(env)
+      true -> [Combination.text(env), Order.clause(env) | Order.limit(env)]
     end
   end
 

@@ -42,6 +42,17 @@ defmodule Ecto.Adapters.LibSql.Query.Type do
     end
   end
 
+  @adapter Ecto.Adapters.LibSql
+
+  @doc """
+  Whether `in ^list` is bound as one parameter for each element, which the adapter's dumper decides;
+  else the list is one parameter, a JSON array.
+  """
+  def spread? do
+    not Code.ensure_loaded?(@adapter) or
+      match?([{:in, _} | _], @adapter.dumpers({:in, :any}, {:in, :any}))
+  end
+
   defp column(env, index, column) do
     with schema when schema != nil <- Env.schema(env, index),
          field when field != nil <- field(schema, column) do

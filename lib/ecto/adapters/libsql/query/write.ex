@@ -22,20 +22,18 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
   # The sources of UPDATE FROM stand beside the table; only WHERE sees all of them.
   defp update_from(%{query: query} = env) do
     sources = Sql.intersperse_map(query.joins, ", ", &Source.source(&1, env))
-    env_of_all = %{env | query: %{query | wheres: ons(query.joins) ++ query.wheres}}
-    [update_table(env), sets(env), " FROM ", sources, Select.where(env_of_all) | returning(env)]
+    where = Select.conditions(" WHERE ", ons(query.joins) ++ wheres(query), env)
+    [update_table(env), sets(env), " FROM ", sources, where | returning(env)]
   end
 
   defp inner?(%{source: {:fragment, _, _}}), do: false
   defp inner?(%{qual: qual}), do: qual in [:inner, :cross]
 
-  defp ons(joins) do
-    for join <- joins, expr = Source.condition(join), do: %{expr: expr, op: :and}
-  end
+  defp ons(joins), do: for(join <- joins, expr = Source.condition(join), do: and_(expr))
 
   # Joins that begin with the table itself: it is read once more, and rows are found by their number.
   defp update_copy(%{query: query} = env) do
-    where = Select.conditions(" AND ", [%{expr: wheres(query, env), op: :and}], env)
+    where = Select.conditions(" AND ", wheres(query), env)
 
     [
       ["UPDATE ", table(env), " AS target SET ", sets(env), Source.from(env), Source.joins(env)],
@@ -43,12 +41,14 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
     ]
   end
 
-  # AND binds more than OR, so the conditions go in as one.
-  defp wheres(%{wheres: []}, _env), do: true
+  # One condition: an or_where among them is not to undo what stands before it.
+  defp wheres(%{wheres: []}), do: []
 
-  defp wheres(%{wheres: [first | rest]}, _env) do
-    Enum.reduce(rest, first.expr, fn %{op: op, expr: expr}, left -> {op, [], [left, expr]} end)
+  defp wheres(%{wheres: [first | rest]}) do
+    [and_(Enum.reduce(rest, first.expr, &{&1.op, [], [&2, &1.expr]}))]
   end
+
+  defp and_(expr), do: %{expr: expr, op: :and}
 
   defp update_table(env), do: ["UPDATE ", Source.first(env, Env.name(env, 0)), " SET "]
 
@@ -65,7 +65,7 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
     [Sql.quote_name(column), " = " | new(op, old, value, env)]
   end
 
-  defp new(:set, _old, value, env), do: Expr.expr(value, env)
+  defp new(:set, old, value, env), do: value |> Expr.typed(old, env) |> Expr.expr(env)
   defp new(:inc, old, value, env), do: [Expr.expr(old, env), " + " | Expr.operand(value, env)]
 
   defp new(:push, old, value, env),
