@@ -50,6 +50,8 @@ config = fn name ->
     database: Path.join(folder, "#{name}.db"),
     after_connect: {EctoLibSql.Suites, :attach, [name, prefixes]},
     pool_size: 10,
+    # "raises when connection pool is too small": the lock that needs no second connection never does.
+    migration_lock: :lease,
     log: false
   ]
 end

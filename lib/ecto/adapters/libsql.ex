@@ -18,6 +18,10 @@ defmodule Ecto.Adapters.LibSql do
   `:read` begin otherwise. SQLite has one lock for all that is written: a query with `lock: "FOR UPDATE"`
   takes it, if its transaction does not have it. `Repo.stream/2` belongs into one of mode `:read`.
 
+  `:migration_lock` says how migrators keep out of each other's way. The default is a lock of the operating
+  system on a file beside the database; `:lease` is a row in the database, for machines that share one,
+  and needs a `:pool_size` of 2; `false` is no lock.
+
   ## Types
 
     * booleans are 1 and 0; integers and floats are themselves
@@ -49,7 +53,7 @@ defmodule Ecto.Adapters.LibSql do
   @behaviour Ecto.Adapter.Structure
 
   alias Ecto.Adapters.LibSql.{Connection, DDL, ForeignKeys, InsertAll, Lock, MigrationLock}
-  alias Ecto.Adapters.LibSql.{Params, Storage, Structure, Types}
+  alias Ecto.Adapters.LibSql.{MigrationLease, Params, Storage, Structure, Types}
 
   ## Types
 
@@ -155,7 +159,12 @@ defmodule Ecto.Adapters.LibSql do
   end
 
   @impl true
-  defdelegate lock_for_migrations(meta, opts, fun), to: MigrationLock, as: :with_lock
+  def lock_for_migrations(meta, opts, fun) do
+    case meta.repo.config()[:migration_lock] do
+      :lease -> MigrationLease.with_lease(meta, opts, fun)
+      _file -> MigrationLock.with_lock(meta, opts, fun)
+    end
+  end
 
   ## Storage
 
