@@ -22,21 +22,21 @@ defmodule Ecto.Adapters.LibSql.MigrationLock do
   is not to be had by then.
   """
   def with_lock(database, opts, fun) when is_function(fun, 0) do
-    case lock_file(database) do
+    case lock_file(database, opts) do
       {:file, path} -> with_file(path <> "-migrate.lock", opts, fun)
       {:memory, name} -> within_vm(name, fun)
     end
   end
 
-  defp lock_file(path) when is_binary(path), do: lock_file(database: path)
+  defp lock_file(path, opts) when is_binary(path), do: lock_file([database: path], opts)
 
-  defp lock_file(opts) when is_list(opts) do
-    case DatabaseFile.locate(opts) do
+  defp lock_file(config, _opts) when is_list(config) do
+    case DatabaseFile.locate(config) do
       {:file, path} ->
         {:file, Path.expand(path)}
 
       :memory ->
-        {:memory, opts[:database]}
+        {:memory, config[:database]}
 
       :server ->
         raise ArgumentError, "a database on a server has no file to lock: migration_lock: :lease"
@@ -47,10 +47,11 @@ defmodule Ecto.Adapters.LibSql.MigrationLock do
   end
 
   # The pool knows, whatever a dynamic Repo was started with.
-  defp lock_file(%{pid: pid} = meta) do
+  defp lock_file(%{pid: pid} = meta, opts) do
+    opts = Keyword.put(opts, :telemetry_options, schema_migration: true)
     sql = "SELECT file FROM pragma_database_list WHERE name = 'main'"
 
-    case Ecto.Adapters.SQL.query!(meta, sql, [], log: false) do
+    case Ecto.Adapters.SQL.query!(meta, sql, [], opts) do
       %{rows: [[file]]} when file not in [nil, ""] -> {:file, file}
       _memory -> {:memory, pid}
     end
@@ -58,13 +59,8 @@ defmodule Ecto.Adapters.LibSql.MigrationLock do
 
   ## A database in memory belongs to the VM
 
-  defp within_vm(name, fun) do
-    {:ok, value} = wrap(:global.trans({{__MODULE__, name}, self()}, fun, [node()]))
-    value
-  end
-
-  defp wrap(:aborted), do: :error
-  defp wrap(value), do: {:ok, value}
+  # Tries until it has it.
+  defp within_vm(name, fun), do: :global.trans({{__MODULE__, name}, self()}, fun, [node()])
 
   ## The file
 
