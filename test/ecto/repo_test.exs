@@ -290,6 +290,31 @@ defmodule Ecto.Adapters.LibSql.RepoTest do
     assert Repo.aggregate(Author, :count) == 1
   end
 
+  test "without a schema, values are read by the declared types" do
+    row = %{title: "t", price: Decimal.new("1.10"), meta: %{"a" => [1]}, tags: ["x"]}
+    Repo.insert!(struct(Book, Map.put(row, :printed, ~D[2024-05-06])))
+    author()
+
+    query =
+      from(b in "books",
+        select: %{title: b.title, price: b.price, meta: b.meta, tags: b.tags, one: 1},
+        where: b.title == "t"
+      )
+
+    assert Repo.all(query) == [Map.put(row, :one, 1)]
+    assert {:ok, [_]} = Repo.transaction(fn -> query |> Repo.stream() |> Enum.to_list() end)
+    assert [~D[2024-05-06]] = Repo.all(from(b in "books", select: b.printed))
+    assert [%DateTime{}] = Repo.all(from(a in "authors", select: a.inserted_at))
+
+    assert {1, [%{"a" => [1]}]} =
+             Repo.update_all(from(b in "books", select: b.meta), set: [title: "u"])
+
+    # What the type cannot be stays as it is; SQL by hand is not looked at.
+    Repo.query!("UPDATE books SET meta = 'no JSON'")
+    assert ["no JSON"] = Repo.all(from(b in "books", select: b.meta))
+    assert %{rows: [["1.10"]]} = Repo.query!("SELECT price FROM books")
+  end
+
   test "streams" do
     Repo.insert_all(Book, for(n <- 1..1_000, do: [copies: n]))
 

@@ -34,6 +34,10 @@ defmodule Ecto.Adapters.LibSql do
   What other programs wrote is read too: a space for the `T`, a missing `Z`, UUIDs as text, decimals as
   numbers.
 
+  Queries of tables without a schema read decimals, dates and times, JSON and arrays by the type that the
+  table declares for the column, as our migrations write it (`TEXT_DECIMAL`, `TEXT_JSON`, …). Columns of
+  subqueries and CTEs, and `Repo.query`, give what is stored.
+
   ## insert_all
 
   Any number of rows: those beyond the engine's 32,766 parameters, and those that leave out other columns
@@ -52,7 +56,16 @@ defmodule Ecto.Adapters.LibSql do
   @behaviour Ecto.Adapter.Storage
   @behaviour Ecto.Adapter.Structure
 
-  alias Ecto.Adapters.LibSql.{Connection, DDL, ForeignKeys, InsertAll, Lock, MigrationLock}
+  alias Ecto.Adapters.LibSql.{
+    Connection,
+    DDL,
+    Declared,
+    ForeignKeys,
+    InsertAll,
+    Lock,
+    MigrationLock
+  }
+
   alias Ecto.Adapters.LibSql.{MigrationLease, Params, Storage, Structure, Types}
 
   ## Types
@@ -68,16 +81,16 @@ defmodule Ecto.Adapters.LibSql do
 
   ## Queries
 
-  # SQLite has one lock for all that is written. A query with a lock takes it first, and a comment in its
-  # SQL says so.
+  # What SQL cannot say of a query stands in comments before it.
   @impl true
-  def prepare(operation, %{lock: lock} = query) when lock != nil and operation == :all do
-    sql = Connection.all(%{query | lock: nil})
-    {:cache, {id(), IO.iodata_to_binary([Lock.comment(query) | sql])}}
-  end
+  def prepare(:all, %{lock: lock} = query) when lock != nil,
+    do: prepared(query, [Lock.comment(query) | Connection.all(%{query | lock: nil})])
 
   def prepare(operation, query) when operation in [:all, :update_all, :delete_all],
-    do: {:cache, {id(), IO.iodata_to_binary(apply(Connection, operation, [query]))}}
+    do: prepared(query, apply(Connection, operation, [query]))
+
+  defp prepared(query, sql),
+    do: {:cache, {id(), IO.iodata_to_binary([Declared.comment(query) | sql])}}
 
   defp id, do: System.unique_integer([:positive])
 

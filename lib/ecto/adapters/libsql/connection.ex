@@ -5,7 +5,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   @behaviour Ecto.Adapters.SQL.Connection
 
-  alias Ecto.Adapters.LibSql.{Constraints, DDL, Lock, Params, Statements, Write}
+  alias Ecto.Adapters.LibSql.{Constraints, DDL, Declared, Lock, Params, Statements, Write}
   alias Ecto.Adapters.LibSql.Query, as: Sql
   alias EctoLibSql.Query
 
@@ -17,16 +17,45 @@ defmodule Ecto.Adapters.LibSql.Connection do
   @impl true
   def prepare_execute(conn, name, sql, params, opts) do
     query = %Query{name: name, statement: IO.iodata_to_binary(sql)}
-
-    with :ok <- lock(conn, query, opts),
-         do: DBConnection.prepare_execute(conn, query, Params.mark(params, opts), opts)
+    call(conn, query, opts, &DBConnection.prepare_execute(conn, query, mark(params, opts), &1))
   end
 
   @impl true
-  def execute(conn, %Query{} = query, params, opts) do
-    with :ok <- lock(conn, query, opts),
-         do: DBConnection.execute(conn, query, Params.mark(params, opts), opts)
+  def execute(conn, %Query{} = query, params, opts),
+    do: call(conn, query, opts, &DBConnection.execute(conn, query, mark(params, opts), &1))
+
+  defp mark(params, opts), do: Params.mark(params, opts)
+
+  # What the comments before a query ask for is done before it, and after.
+  defp call(conn, query, opts, fun) do
+    {columns, sql} = Declared.split(query.statement)
+
+    with :ok <- lock(conn, sql, opts),
+         {:ok, query, result} <- fun.(opts) do
+      {:ok, query, Declared.read(result, readers(conn, columns, opts))}
+    end
   end
+
+  defp lock(conn, sql, opts) do
+    with sql when is_binary(sql) <- Lock.statement(sql),
+         {:ok, _query, _result} <- silent(conn, sql, [], opts) do
+      :ok
+    else
+      nil -> :ok
+      error -> error
+    end
+  end
+
+  defp readers(conn, columns, opts) do
+    Declared.readers(columns, fn sql, params ->
+      {:ok, _query, result} = silent(conn, sql, params, opts)
+      result.rows
+    end)
+  end
+
+  # Ours, and not for Ecto's log.
+  defp silent(conn, sql, params, opts),
+    do: DBConnection.execute(conn, %Query{statement: sql}, params, Keyword.delete(opts, :log))
 
   # The connection keeps what it compiled by the text itself: there is nothing to prepare here.
   @impl true
@@ -34,17 +63,6 @@ defmodule Ecto.Adapters.LibSql.Connection do
     query = %Query{statement: IO.iodata_to_binary(sql)}
 
     with {:ok, _query, result} <- execute(conn, query, params, opts), do: {:ok, result}
-  end
-
-  defp lock(conn, query, opts) do
-    with sql when is_binary(sql) <- Lock.statement(query.statement),
-         opts = Keyword.delete(opts, :log),
-         {:ok, _query, _result} <- DBConnection.execute(conn, %Query{statement: sql}, [], opts) do
-      :ok
-    else
-      nil -> :ok
-      error -> error
-    end
   end
 
   @impl true
@@ -69,8 +87,14 @@ defmodule Ecto.Adapters.LibSql.Connection do
   @impl true
   def stream(conn, sql, params, opts) do
     query = %Query{statement: IO.iodata_to_binary(sql)}
-    with {:error, error} <- lock(conn, query, opts), do: raise(error)
-    DBConnection.stream(conn, query, Params.mark(params, opts), opts)
+    {columns, sql} = Declared.split(query.statement)
+    with {:error, error} <- lock(conn, sql, opts), do: raise(error)
+    stream = DBConnection.stream(conn, query, mark(params, opts), opts)
+
+    case readers(conn, columns, opts) do
+      nil -> stream
+      readers -> Stream.map(stream, &Declared.read(&1, readers))
+    end
   end
 
   @impl true

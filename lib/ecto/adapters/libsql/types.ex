@@ -130,7 +130,8 @@ defmodule Ecto.Adapters.LibSql.Types do
 
   defp load_json(other), do: {:ok, other}
 
-  defp json_decode(text), do: json_library().decode(text)
+  @doc "The term of a JSON text."
+  def json_decode(text), do: json_library().decode(text)
 
   defp json_library do
     configured = Application.get_env(:ecto_libsql, :json_library)

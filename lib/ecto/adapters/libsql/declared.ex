@@ -1,0 +1,90 @@
+defmodule Ecto.Adapters.LibSql.Declared do
+  @moduledoc false
+  # Columns of sources without a schema. Nobody but the table knows that a text in them is a decimal, a
+  # date or JSON; so the query's SQL begins with a comment that says which columns of which tables it
+  # selects, and their values are read by the types that the tables declare at that time.
+
+  alias Ecto.Adapters.LibSql.{ColumnType, Types}
+
+  ## In the query
+
+  @doc "The comment, for a query that selects such columns; else nothing."
+  def comment(%{select: %{fields: [_ | _] = fields}} = query) do
+    columns = Enum.map(fields, &column(&1, query))
+    if Enum.any?(columns), do: write(columns), else: []
+  end
+
+  def comment(_query), do: []
+
+  defp column({{:., _, [{:&, _, [index]}, column]}, _, []}, query) do
+    case elem(query.sources, index) do
+      {table, nil, prefix} when is_binary(table) -> [prefix, table, Atom.to_string(column)]
+      _other -> nil
+    end
+  end
+
+  defp column(_expr, _query), do: nil
+
+  defp write(columns) do
+    json = EctoLibSql.Encoder.json(columns)
+    if json =~ "*/", do: [], else: ["/*declared ", json, "*/ "]
+  end
+
+  @doc "`{columns, SQL after the comment}`; no columns are `nil`."
+  def split("/*declared " <> rest) do
+    [json, sql] = String.split(rest, "*/ ", parts: 2)
+    {:ok, columns} = Types.json_decode(json)
+    {columns, sql}
+  end
+
+  def split(sql), do: {nil, sql}
+
+  ## In the answer
+
+  @doc "Functions that read a row's values; `query` takes SQL and parameters, and answers rows."
+  def readers(nil, _query), do: nil
+
+  def readers(columns, query) do
+    types = columns |> Enum.reject(&is_nil/1) |> Enum.map(&Enum.take(&1, 2)) |> Enum.uniq()
+    types = Map.new(types, fn table -> {table, declared(table, query)} end)
+    readers = Enum.map(columns, &reader(&1, types))
+    if Enum.any?(readers), do: readers
+  end
+
+  defp declared([nil, table], query), do: Map.new(query.(sql("?1"), [table]), &List.to_tuple/1)
+
+  defp declared([prefix, table], query),
+    do: Map.new(query.(sql("?1, ?2"), [table, prefix]), &List.to_tuple/1)
+
+  defp sql(arguments), do: "SELECT name, type FROM pragma_table_xinfo(#{arguments})"
+
+  defp reader(nil, _types), do: nil
+
+  defp reader([prefix, table, column], types) do
+    case ColumnType.to_ecto(types[[prefix, table]][column]) do
+      # As Ecto.UUID without a schema has it: bytes, or text.
+      {:uuid, _details} -> nil
+      {:duration, _details} -> nil
+      {type, _details} -> type
+      nil -> nil
+    end
+  end
+
+  @doc "A result, its values read."
+  def read(result, nil), do: result
+  def read(%{rows: nil} = result, _readers), do: result
+  def read(result, readers), do: %{result | rows: Enum.map(result.rows, &row(&1, readers))}
+
+  defp row([value | values], [type | types]), do: [value(value, type) | row(values, types)]
+  defp row(values, _no_types), do: values
+
+  # What is not of the declared type stays as it is: SQLite may hold anything.
+  defp value(value, type) when value == nil or type == nil, do: value
+
+  defp value(value, type) do
+    case Ecto.Type.adapter_load(Ecto.Adapters.LibSql, type, value) do
+      {:ok, read} -> read
+      :error -> value
+    end
+  end
+end
