@@ -32,6 +32,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
     with :ok <- lock(conn, sql, opts),
          {:ok, query, result} <- fun.(opts) do
+      columns = if result.rows not in [nil, []], do: columns
       {:ok, query, Declared.read(result, readers(conn, columns, opts))}
     end
   end

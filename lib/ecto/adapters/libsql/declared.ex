@@ -3,6 +3,8 @@ defmodule Ecto.Adapters.LibSql.Declared do
   # Columns of sources without a schema. Nobody but the table knows that a text in them is a decimal, a
   # date or JSON; so the query's SQL begins with a comment that says which columns of which tables it
   # selects, and their values are read by the types that the tables declare at that time.
+  #
+  # The price is one more query (some 80 µs). A driver that gave declarations with its result saves it.
 
   alias Ecto.Adapters.LibSql.{ColumnType, Types}
 
