@@ -74,6 +74,27 @@ defmodule Ecto.Adapters.LibSql.Query.ExprTest do
              {~s{p0."author_id" IN (SELECT sa0."id" AS "id" FROM "authors" AS sa0)}, 1}
   end
 
+  test "decimals that are stored as text compare as numbers", %{db: db} do
+    raw(db, "CREATE TABLE money (id INTEGER PRIMARY KEY, price TEXT)")
+    raw(db, "INSERT INTO money VALUES (1, '9.5'), (2, '10.0'), (3, '1')")
+    money = from(p in {"money", Post})
+
+    assert rows(db, from(p in money, where: p.price > 9, order_by: p.price, select: p.id)) == [
+             [1],
+             [2]
+           ]
+
+    assert rows(db, from(p in money, where: p.price == ^10, select: p.price)) == [["10.0"]]
+    assert rows(db, from(p in money, where: p.price in [10, 1], select: p.id)) == [[2], [3]]
+    assert rows(db, from(p in money, where: p.price in ^[10, 1], select: p.id)) == [[2], [3]]
+
+    assert rows(db, from(p in money, select: {min(p.price), max(p.price), sum(p.price)})) == [
+             [1, 10, 20.5]
+           ]
+
+    assert rows(db, from(p in money, distinct: p.price, select: p.id)) == [[3], [1], [2]]
+  end
+
   test "like and ilike", %{db: db} do
     assert one(db, p, like(p.title, "O%")) == {~s{p0."title" LIKE 'O%'}, 1}
     assert one(db, p, ilike(p.title, "oN%")) == {~s{lower(p0."title") LIKE lower('oN%')}, 1}

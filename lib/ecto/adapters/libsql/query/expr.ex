@@ -120,20 +120,26 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   def expr({:in, _, [{:{}, _, _} = left, right]}, env) when is_list(right),
     do: [expr(left, env), " IN (VALUES ", list(right, env), ?)]
 
-  def expr({:in, _, [left, right]}, env) when is_list(right),
-    do: [operand(left, env), " IN (", list(right, env), ?)]
+  def expr({:in, _, [left, right]}, env) when is_list(right) do
+    if decimal?(left, env),
+      do: [numeric(left, env), " IN (", numerics(right, env), ?)],
+      else: [operand(left, env), " IN (", list(right, env), ?)]
+  end
 
   def expr({:in, _, [left, {:^, _, [index, count]}]}, env) do
     if Type.spread?(),
-      do: [operand(left, env), " IN (", parameters(index, count), ?)],
+      do: expr({:in, [], [left, Enum.map(index..(index + count - 1), &{:^, [], [&1]})]}, env),
       else: expr({:in, [], [left, %Tagged{value: {:^, [], [index]}, type: :list}]}, env)
   end
 
   def expr({:in, _, [left, %Ecto.SubQuery{} = right]}, env),
     do: [operand(left, env), " IN " | expr(right, env)]
 
-  def expr({:in, _, [left, right]}, env),
-    do: [operand(left, env), " IN " | Json.elements(right, Type.element(left, right, env), env)]
+  def expr({:in, _, [left, right]}, env) do
+    type = Type.element(left, right, env)
+    left = if type == :decimal, do: numeric(left, env), else: operand(left, env)
+    [left, " IN " | Json.elements(right, type, env)]
+  end
 
   ## Operators
 
@@ -154,8 +160,12 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
       do: expr({op, meta, [right, left]}, env)
 
   def expr({op, _, [left, right]}, env) when op in @comparisons do
-    {left, right} = same_format(left, right, env)
-    [operand(left, env), @operators[op] | operand(right, env)]
+    if decimal?(left, env) or decimal?(right, env) do
+      [numeric(left, env), @operators[op] | numeric(right, env)]
+    else
+      {left, right} = same_format(left, right, env)
+      [operand(left, env), @operators[op] | operand(right, env)]
+    end
   end
 
   for {op, text} <- @operators, op not in @comparisons do
@@ -190,6 +200,9 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
                [:row_number, :rank, :dense_rank, :percent_rank, :cume_dist, :ntile] ++
                [:first_value, :last_value, :nth_value, :lag, :lead]
 
+  def expr({function, _, [arg]}, env) when function in [:min, :max],
+    do: [Atom.to_string(function), ?(, sortable(arg, env), ?)]
+
   def expr({function, _, args}, env) when function in @functions,
     do: [Atom.to_string(function), ?(, list(args, env), ?)]
 
@@ -198,6 +211,20 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   ## What the clauses above need
 
   defp parameter(index), do: [?? | Integer.to_string(index + 1)]
+
+  @doc "An expression that is compared with others of its kind, as ORDER BY, min and max do."
+  def sortable(expr, env),
+    do: if(decimal?(expr, env), do: numeric(expr, env), else: expr(expr, env))
+
+  # Decimals may be stored as text, which keeps all their digits and compares letter by letter.
+  defp decimal?(expr, env), do: Type.of(expr, env) == :decimal
+
+  defp numerics(exprs, env), do: Sql.intersperse_map(exprs, ", ", &numeric(&1, env))
+
+  defp numeric(expr, _env) when is_number(expr), do: to_string(expr)
+  defp numeric(%Tagged{type: :decimal} = expr, env), do: expr(expr, env)
+  defp numeric({aggregate, _, [_]} = expr, env) when aggregate in [:min, :max], do: expr(expr, env)
+  defp numeric(expr, env), do: ["CAST(", expr(expr, env), " AS NUMERIC)"]
 
   defp parameters(_index, 0), do: []
 

@@ -36,6 +36,7 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   # A column holds bytes, JSON the text of a UUID, or bytes that are UTF-8.
   defp element(:uuid), do: "unhex(replace(value, '-', ''))"
 
+  defp element(:decimal), do: "CAST(value AS NUMERIC)"
   defp element(:binary), do: "CAST(value AS BLOB)"
   defp element(_type), do: "value"
 

@@ -31,12 +31,15 @@ defmodule Ecto.Adapters.LibSql.Query.Numbered do
 
   # A field with a name of its own is {name, expression}.
   defp inner_field({{name, expr}, index}, env) when is_atom(name),
-    do: named(expr, "c", index, env)
+    do: named(expr, index, env)
 
-  defp inner_field({expr, index}, env), do: named(expr, "c", index, env)
+  defp inner_field({expr, index}, env), do: named(expr, index, env)
 
   defp sort_columns(terms, env),
-    do: [", " | numbered(terms, fn {{_, expr}, index} -> named(expr, "o", index, env) end)]
+    do: [", " | numbered(terms, &sort_column(&1, env))]
+
+  defp sort_column({{_direction, expr}, index}, env),
+    do: [Expr.sortable(expr, env), " AS " | column("o", index)]
 
   defp sorted(terms) do
     numbered(terms, fn {{direction, _expr}, index} ->
@@ -45,6 +48,6 @@ defmodule Ecto.Adapters.LibSql.Query.Numbered do
   end
 
   defp numbered(list, fun), do: list |> Enum.with_index() |> Sql.intersperse_map(", ", fun)
-  defp named(expr, letter, index, env), do: [Expr.expr(expr, env), " AS " | column(letter, index)]
+  defp named(expr, index, env), do: [Expr.expr(expr, env), " AS " | column("c", index)]
   defp column(letter, index), do: [?", letter, Integer.to_string(index), ?"]
 end

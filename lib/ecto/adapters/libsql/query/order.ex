@@ -25,7 +25,7 @@ defmodule Ecto.Adapters.LibSql.Query.Order do
   @doc "Terms with commas, where names of results cannot be used."
   def terms(terms, env), do: Sql.intersperse_map(terms, ", ", &term(&1, env))
 
-  defp term({direction, expr}, env), do: [Expr.expr(expr, env) | direction(direction)]
+  defp term({direction, expr}, env), do: [Expr.sortable(expr, env) | direction(direction)]
 
   @doc "What follows a term."
   def direction(:asc), do: []
