@@ -315,6 +315,20 @@ defmodule Ecto.Adapters.LibSql.RepoTest do
     assert %{rows: [["1.10"]]} = Repo.query!("SELECT price FROM books")
   end
 
+  test "what a JSON path selects is JSON" do
+    Repo.insert!(%Book{
+      meta: %{"on" => true, "n" => 1, "s" => "1", "m" => %{"k" => [nil]}, "z" => nil}
+    })
+
+    query =
+      from(b in Book,
+        where: b.meta["on"] == true,
+        select: {b.meta["on"], b.meta["n"], b.meta["s"], b.meta["m"], b.meta["z"], b.meta["none"]}
+      )
+
+    assert Repo.all(query) == [{true, 1, "1", %{"k" => [nil]}, nil, nil}]
+  end
+
   test "streams" do
     Repo.insert_all(Book, for(n <- 1..1_000, do: [copies: n]))
 

@@ -84,10 +84,13 @@ defmodule Ecto.Adapters.LibSql do
   # What SQL cannot say of a query stands in comments before it.
   @impl true
   def prepare(:all, %{lock: lock} = query) when lock != nil,
-    do: prepared(query, [Lock.comment(query) | Connection.all(%{query | lock: nil})])
+    do:
+      prepared(query, [
+        Lock.comment(query) | Connection.all(Declared.select_json(%{query | lock: nil}))
+      ])
 
   def prepare(operation, query) when operation in [:all, :update_all, :delete_all],
-    do: prepared(query, apply(Connection, operation, [query]))
+    do: prepared(query, apply(Connection, operation, [Declared.select_json(query)]))
 
   defp prepared(query, sql),
     do: {:cache, {id(), IO.iodata_to_binary([Declared.comment(query) | sql])}}

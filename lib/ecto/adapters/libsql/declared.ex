@@ -6,7 +6,7 @@ defmodule Ecto.Adapters.LibSql.Declared do
   #
   # The price is one more query (some 80 µs). A driver that gave declarations with its result saves it.
 
-  alias Ecto.Adapters.LibSql.{ColumnType, Types}
+  alias Ecto.Adapters.LibSql.{ColumnType, Sql, Types}
 
   ## In the query
 
@@ -25,7 +25,29 @@ defmodule Ecto.Adapters.LibSql.Declared do
     end
   end
 
+  defp column({:json_extract_path, _, [_expr, path]}, query),
+    do: if(json?(path, query), do: "json")
+
   defp column(_expr, _query), do: nil
+
+  # Queries that are combined have to select the same.
+  defp json?(path, query), do: query.combinations == [] and Enum.all?(path, &step?/1)
+  defp step?(step), do: is_binary(step) or is_integer(step)
+
+  @doc "The query with what JSON paths select as JSON: json_extract() makes numbers of booleans."
+  def select_json(%{select: %{fields: [_ | _] = fields} = select} = query) do
+    %{query | select: %{select | fields: Enum.map(fields, &json(&1, query))}}
+  end
+
+  def select_json(query), do: query
+
+  defp json({:json_extract_path, _, [expr, path]} = field, query) do
+    if json?(path, query),
+      do: {:fragment, [], [raw: "", expr: expr, raw: " -> '#{Sql.json_path(path)}'"]},
+      else: field
+  end
+
+  defp json(field, _query), do: field
 
   defp write(columns) do
     json = EctoLibSql.Encoder.json(columns)
@@ -47,7 +69,7 @@ defmodule Ecto.Adapters.LibSql.Declared do
   def readers(nil, _query), do: nil
 
   def readers(columns, query) do
-    types = columns |> Enum.reject(&is_nil/1) |> Enum.map(&Enum.take(&1, 2)) |> Enum.uniq()
+    types = columns |> Enum.filter(&is_list/1) |> Enum.map(&Enum.take(&1, 2)) |> Enum.uniq()
     types = Map.new(types, fn table -> {table, declared(table, query)} end)
     readers = Enum.map(columns, &reader(&1, types))
     if Enum.any?(readers), do: readers
@@ -61,6 +83,7 @@ defmodule Ecto.Adapters.LibSql.Declared do
   defp sql(arguments), do: "SELECT name, type FROM pragma_table_xinfo(#{arguments})"
 
   defp reader(nil, _types), do: nil
+  defp reader("json", _types), do: :map
 
   defp reader([prefix, table, column], types) do
     case ColumnType.to_ecto(types[[prefix, table]][column]) do
@@ -82,6 +105,14 @@ defmodule Ecto.Adapters.LibSql.Declared do
 
   # What is not of the declared type stays as it is: SQLite may hold anything.
   defp value(value, type) when value == nil or type == nil, do: value
+
+  # A JSON column may hold more than objects.
+  defp value(value, :map) when is_binary(value) do
+    case Types.json_decode(value) do
+      {:ok, read} -> read
+      {:error, _reason} -> value
+    end
+  end
 
   defp value(value, type) do
     case Ecto.Type.adapter_load(Ecto.Adapters.LibSql, type, value) do
