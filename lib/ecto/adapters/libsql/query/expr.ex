@@ -4,7 +4,7 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
 
   alias Ecto.Adapters.LibSql.Query
   alias Ecto.Adapters.LibSql.Query.{Env, Fragment, Interval, Json, Quantifier, Type, Window}
-  alias Ecto.Adapters.LibSql.Sql
+  alias Ecto.Adapters.LibSql.{Sql, Types}
   alias Ecto.Query.Tagged
 
   @operators [
@@ -67,8 +67,8 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   def expr(%Tagged{value: value, type: :binary}, _env) when is_binary(value),
     do: Sql.quote_blob(value)
 
-  def expr(%Tagged{value: value, type: :bitstring}, env) when is_bitstring(value),
-    do: Env.error!(env, "a bitstring cannot be written as SQL: bind it with ^")
+  def expr(%Tagged{value: value, type: :bitstring}, _env) when is_bitstring(value),
+    do: value |> Types.pack_bits() |> Sql.quote_blob()
 
   # The dumper has bound a blob already.
   def expr(%Tagged{value: {:^, _, _} = value, type: :binary}, env), do: expr(value, env)
