@@ -56,6 +56,7 @@ struct stmt_res {
     struct lsq_stmt *stmt; /* NULL: finalized, and nobody uses it any more */
     unsigned users;        /* calls that hold the handle; guarded by conn->lock */
     bool finalized;        /* guarded by conn->lock */
+    atomic_uint interrupts; /* as the connection's */
 };
 
 /* ---- call.c: how a native function comes to run ---- */
