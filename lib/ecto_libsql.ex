@@ -24,14 +24,15 @@ defmodule EctoLibSql do
 
   ## Time-outs and interrupts
 
-  `timeout: ms` among the options of a call bounds the whole call, waiting included (default: none; by way
+  `timeout: ms` (from 1) among the options of a call bounds the whole call, waiting included (default: none; by way
   of `DBConnection` its own `:timeout`). The answer comes on time even where the engine cannot be stopped
   at once (a sort, a CREATE INDEX, one long SQL function): the connection is then in use until the engine
   returns. `busy_timeout` bounds only the waiting for other connections' locks.
 
   ## Errors
 
-  Always `{:error, %EctoLibSql.Error{}}`, or the shape of the `DBConnection` callback.
+  Always `{:error, %EctoLibSql.Error{}}`, or the shape of the `DBConnection` callback. What can never be a
+  parameter (a map that JSON cannot hold, no list at all) raises `ArgumentError` before anything is run.
   """
 
   alias EctoLibSql.{Connection, Error, NIF, Query, Result, State}

@@ -97,6 +97,7 @@ ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
     (void)argc;
     if (!enif_get_resource(env, argv[0], state->stmt_type, &obj)) return enif_make_badarg(env);
     res = obj;
+    atomic_fetch_add(&res->interrupts, 1);
     enif_mutex_lock(res->conn->lock);
     if (res->users > 0) {
         lsq_stmt_interrupt(res->stmt);

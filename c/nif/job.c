@@ -209,15 +209,20 @@ ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     struct nif_state *state = enif_priv_data(env);
     struct conn_res *res;
     struct job *job;
+    bool begun = false;
 
     (void)argc;
     if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
     enif_mutex_lock(res->lock);
     job = res->jobs;
     while (job != NULL && !enif_is_identical(job->ref, argv[1])) job = job->next;
-    if (job != NULL) job_cancel_locked(job);
+    if (job != NULL) {
+        begun = job->running;
+        job_cancel_locked(job);
+    }
     enif_mutex_unlock(res->lock);
-    return job == NULL ? state->atoms.sent : state->atoms.cancelled;
+    if (job == NULL) return state->atoms.sent;
+    return begun ? state->atoms.cancelled : state->atoms.not_begun;
 }
 
 ERL_NIF_TERM nif_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
@@ -235,9 +240,14 @@ ERL_NIF_TERM nif_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) 
 }
 
 ERL_NIF_TERM nif_interrupts(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
     struct conn_res *res;
+    void *stmt;
 
     (void)argc;
-    if (!conn_get(env, enif_priv_data(env), argv[0], &res)) return enif_make_badarg(env);
-    return enif_make_uint(env, atomic_load(&res->interrupts));
+    if (conn_get(env, state, argv[0], &res))
+        return enif_make_uint(env, atomic_load(&res->interrupts));
+    if (enif_get_resource(env, argv[0], state->stmt_type, &stmt))
+        return enif_make_uint(env, atomic_load(&((struct stmt_res *)stmt)->interrupts));
+    return enif_make_badarg(env);
 }

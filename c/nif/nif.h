@@ -53,9 +53,10 @@ struct conn_res {
 /* A statement or cursor. Keeps its connection's resource. */
 struct stmt_res {
     struct conn_res *conn;
-    struct lsq_stmt *stmt; /* NULL: finalized, and nobody uses it any more */
-    unsigned users;        /* calls that hold the handle; guarded by conn->lock */
-    bool finalized;        /* guarded by conn->lock */
+    struct lsq_stmt *stmt;  /* NULL: finalized, and nobody uses it any more */
+    unsigned users;         /* calls that hold the handle; guarded by conn->lock */
+    bool finalized;         /* guarded by conn->lock */
+    atomic_uint interrupts; /* as the connection's */
 };
 
 /* ---- call.c: how a native function comes to run ---- */

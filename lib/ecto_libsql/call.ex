@@ -110,8 +110,8 @@ defmodule EctoLibSql.Call do
 
   defp go_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call) do
     start = System.monotonic_time()
-    until = min_deadline(now() + NIF.busy_timeout(call.conn), call.deadline)
-    answer = wait_for_lock(busy, call, until, NIF.interrupts(call.conn))
+    until = now() + NIF.busy_timeout(call.conn)
+    answer = wait_for_lock(busy, call, until, interrupts(call))
 
     Telemetry.event(:busy, %{duration: System.monotonic_time() - start}, %{result: result(answer)})
     if final?(answer) or busy?(answer), do: answer, else: go_on(answer, call)
@@ -121,15 +121,21 @@ defmodule EctoLibSql.Call do
 
   ## Another connection's lock
 
-  defp min_deadline(until, :infinity), do: until
-  defp min_deadline(until, deadline), do: min(until, deadline)
+  # Between two tries nothing runs that an interrupt could stop: they are counted.
+  defp interrupts(%{op: op, args: [conn, _, stmt | _]}) when op in [:stmt_execute, :cursor_start],
+    do: {NIF.interrupts(conn), NIF.interrupts(stmt)}
 
-  # Answers what the call answers, or the last :busy. Between two tries nothing runs that an interrupt
-  # could stop: they are counted.
+  defp interrupts(%{op: :cursor_fetch, args: [conn, stmt | _]}),
+    do: {NIF.interrupts(conn), NIF.interrupts(stmt)}
+
+  defp interrupts(%{conn: conn}), do: {NIF.interrupts(conn), 0}
+
+  # Answers what the call answers, or the last :busy.
   defp wait_for_lock(busy, call, until, interrupts) do
     cond do
+      past?(call.deadline) -> {:error, late()}
       now() >= until -> busy
-      NIF.interrupts(call.conn) != interrupts -> {:error, interrupted()}
+      interrupts(call) != interrupts -> {:error, interrupted()}
       true -> call |> paused_try() |> wait_on(call, until, interrupts)
     end
   end
@@ -140,6 +146,12 @@ defmodule EctoLibSql.Call do
   defp wait_on(answer, _call, _until, _interrupts), do: answer
 
   defp interrupted, do: failure(:interrupted, "the call was interrupted", :none)
+
+  defp late,
+    do: failure(:timeout, "another connection held the database's lock until the time-out", :none)
+
+  defp past?(:infinity), do: false
+  defp past?(deadline), do: now() >= deadline
 
   defp paused_try(call) do
     pause()
@@ -239,6 +251,9 @@ defmodule EctoLibSql.Call do
         receive do
           {^ref, answer} when answer != :interrupting -> ended(ref, answer)
         end
+
+      :not_begun ->
+        ended(ref, {:error, failure(code, "the call could not begin in time", :none)})
 
       :cancelled ->
         # The engine goes on: whether it stores anything is not known.

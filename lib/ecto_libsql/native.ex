@@ -15,7 +15,7 @@ defmodule EctoLibSql.Native do
   @spec query(State.t(), Query.t() | iodata(), EctoLibSql.params()) :: EctoLibSql.query_answer()
   def query(state, query, args), do: EctoLibSql.query(state, query, args)
 
-  @doc "The same with its arguments in another order, outside a transaction of the state."
+  @doc "The same with its arguments in another order."
   def execute_non_trx(query, state, args), do: EctoLibSql.query(state, query, args)
 
   @doc "The same inside the transaction of the state."

@@ -54,8 +54,9 @@ defmodule EctoLibSql.NIF do
 
   def interrupt(_conn), do: stub()
 
-  # How often it was interrupted: for those who wait for a lock, outside of native code.
-  def interrupts(_conn), do: stub()
+  # How often a connection or statement was interrupted: for those who wait for a lock, outside of
+  # native code.
+  def interrupts(_handle), do: stub()
   def reset(_conn), do: stub()
   def set_busy_timeout(_conn, _ms), do: stub()
 
@@ -131,8 +132,8 @@ defmodule EctoLibSql.NIF do
   # call is cancelled.
   def submit(_conn, _ref, _op, _args), do: stub()
 
-  # Stops what submit/4 started: :cancelled (no message will come), or :sent (it has come or is
-  # about to: receive it). Interrupts the engine, does not wait for it.
+  # Stops what submit/4 started: :cancelled (no message will come), :not_begun (nor will it run), or
+  # :sent (the message has come or is about to: receive it). Interrupts the engine, does not wait for it.
   def cancel(_conn, _ref), do: stub()
 
   # Sends {ref, :idle} to the caller once nobody is in the connection -> {:ok, waiter}

@@ -640,7 +640,8 @@ defmodule EctoLibSql.Driver.ConnectTest do
       err(db, "CREATE TABLE t(a)")
       assert_received {[:ecto_libsql, :busy], %{duration: _}, %{result: :busy}}
       EctoLibSql.set_busy_timeout(db, 5000)
-      spawn(fn -> Process.sleep(20) && EctoLibSql.query(holder, "ROLLBACK") end)
+      # Long enough for the other to have begun to wait, on a busy machine too.
+      spawn(fn -> Process.sleep(1000) && EctoLibSql.query(holder, "ROLLBACK") end)
       q(db, "CREATE TABLE t(a)")
       assert_received {[:ecto_libsql, :busy], %{duration: _}, %{result: :ok}}
     end

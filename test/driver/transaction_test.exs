@@ -249,4 +249,19 @@ defmodule EctoLibSql.Driver.TransactionTest do
       assert all(open(path), "SELECT * FROM c") == []
     end
   end
+
+  test "a snapshot refuses PRAGMAs that write", %{db: db, path: path} do
+    {:ok, trx} = Native.begin(db, behavior: :read)
+
+    for sql <- ["user_version = 9", "application_id = 7", "schema_version = 99", "optimize"] do
+      assert %Error{code: :readonly} = err(trx, "PRAGMA " <> sql)
+    end
+
+    assert %Error{code: :readonly} = err(trx, "SELECT * FROM pragma_optimize")
+    assert all(trx, "PRAGMA user_version") == [[0]]
+    {:ok, _} = Native.commit(trx)
+    assert one(open(path), "PRAGMA user_version") == 0
+    q(db, "PRAGMA user_version = 9")
+    assert one(open(path), "PRAGMA user_version") == 9
+  end
 end

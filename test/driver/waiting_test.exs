@@ -98,12 +98,26 @@ defmodule EctoLibSql.Driver.WaitingTest do
     end
 
     # While a call waits for a lock nothing of it runs in native code, and an interrupt finds nothing.
+    test "is not waited for any longer after an interrupt of the statement", %{path: path} do
+      db = open(path)
+      {:ok, stmt} = Native.prepare(db, "INSERT INTO t VALUES (1)")
+      task = Task.async(fn -> EctoLibSql.query(db, stmt) end)
+      assert Task.yield(task, 100) == nil
+      EctoLibSql.interrupt_stmt(stmt)
+      assert {:ok, {:error, %Error{code: :interrupted}, _}} = Task.yield(task, 10_000)
+    end
+
+    test "is waited for no longer than the call may take", %{path: path} do
+      error = err(open(path), "INSERT INTO t VALUES (1)", [], timeout: 100)
+      assert %Error{code: :timeout, outcome: :none} = error
+    end
+
     test "is not waited for any longer after an interrupt", %{path: path} do
       db = open(path)
       task = Task.async(fn -> EctoLibSql.query(db, "INSERT INTO t VALUES (1)") end)
       assert Task.yield(task, 100) == nil
       EctoLibSql.interrupt_connection(db)
-      assert {:ok, {:error, %Error{code: :interrupted}, _}} = Task.yield(task, 1000)
+      assert {:ok, {:error, %Error{code: :interrupted}, _}} = Task.yield(task, 10_000)
     end
 
     test "many writers all have their turn", %{path: path, held: held} do
@@ -336,6 +350,19 @@ defmodule EctoLibSql.Driver.WaitingTest do
       EctoLibSql.interrupt_connection(db)
       assert {:error, %Error{code: :interrupted}, _} = Task.await(task)
       assert {:ok, _} = Native.commit(trx)
+    end
+  end
+
+  describe "many long calls" do
+    test "hold up nobody who opens, compiles or reads elsewhere" do
+      count = 4 * System.schedulers_online()
+      long = for _ <- 1..count, do: open()
+      tasks = for db <- long, do: in_background(db, endless())
+      db = open()
+      assert one(db, "SELECT 41 + 1") == 42
+      assert {:ok, _} = EctoLibSql.execute_many(db, "SELECT ?", [[1]])
+      for db <- long, do: EctoLibSql.interrupt_connection(db)
+      for task <- tasks, do: assert({:error, %Error{}, _} = Task.await(task, 30_000))
     end
   end
 

@@ -749,7 +749,7 @@ defmodule EctoLibSql.NIF.ContractTest do
       :ok =
         NIF.submit(conn, waiting, :execute, [conn, nil, "INSERT INTO t(b) VALUES (1)", [], 0, 0])
 
-      assert NIF.cancel(conn, waiting) == :cancelled
+      assert NIF.cancel(conn, waiting) == :not_begun
       assert NIF.cancel(conn, waiting) == :sent
       assert NIF.cancel(conn, running) == :cancelled
       assert NIF.cancel(conn, running) == :sent
@@ -776,7 +776,7 @@ defmodule EctoLibSql.NIF.ContractTest do
 
         case NIF.cancel(conn, ref) do
           :sent -> assert {:ok, _} = answer(ref)
-          :cancelled -> :ok
+          cancelled when cancelled in [:cancelled, :not_begun] -> :ok
         end
       end
 
@@ -785,6 +785,15 @@ defmodule EctoLibSql.NIF.ContractTest do
       assert code(answer(ref)) == :bad_argument
       Process.sleep(30)
       assert mailbox() == []
+    end
+
+    test "interrupts are counted, of connections and of statements", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT 1")
+      assert {NIF.interrupts(conn), NIF.interrupts(stmt)} == {0, 0}
+      NIF.interrupt(conn)
+      assert {NIF.interrupts(conn), NIF.interrupts(stmt)} == {1, 0}
+      NIF.stmt_interrupt(stmt)
+      assert {NIF.interrupts(conn), NIF.interrupts(stmt)} == {1, 1}
     end
 
     test "interrupt tells at once, and the connection goes on", %{conn: conn} do

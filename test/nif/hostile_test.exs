@@ -35,7 +35,6 @@ defmodule EctoLibSql.NIF.HostileTest do
     enable_extensions: [:bool],
     load_extension: [:path, :entry],
     interrupt: [],
-    interrupts: [],
     busy_timeout: [],
     status: [],
     submit: [:ref, :op, :args],
@@ -62,6 +61,7 @@ defmodule EctoLibSql.NIF.HostileTest do
     alone = [
       :open,
       :json_encode,
+      :interrupts,
       :stmt_finalize,
       :stmt_interrupt,
       :cancel_idle,
@@ -279,6 +279,10 @@ defmodule EctoLibSql.NIF.HostileTest do
           not (name != :cancel_idle and term == others.foreign) do
         assert try_call(name, [term]) == :raised
       end
+
+      for term <- hostile(others),
+          term not in [others.foreign, others.closed],
+          do: assert(try_call(:interrupts, [term]) == :raised)
 
       assert_raise ArgumentError, fn -> NIF.cancel_idle(stmt) end
       assert_works(conn)

@@ -586,7 +586,7 @@ LSQ_API void lsq_memory(struct lsq_memory *memory);
 /* For tests: lets the next n allocations succeed and every later one fail; -1: none fails. */
 LSQ_API void lsq_memory_set_budget(int64_t n);
 
-/* Runs fn(arg) on one of the library's own threads (as many as processors, started when needed, at
+/* Runs fn(arg) on one of the library's own threads (started when needed, at most 256, at
  * a lower priority), so that long work stands in nobody's way. Errors: LSQ_NOMEM, LSQ_ERROR where
  * no thread can be started; fn is then not called. */
 LSQ_API enum lsq_status lsq_defer(void (*fn)(void *arg), void *arg, struct lsq_error *err);

@@ -13,11 +13,13 @@
 #include "base/error.h"
 
 enum {
-    MAX_WORKERS = 64,
+    /* A job may run for hours: another must not wait for it. So there are as many workers as there have
+     * ever been jobs at once, far more than processors; the system shares those out. */
+    MAX_WORKERS = 256,
     WORKER_NICE = 10,
     /* Reserved, not used: a page costs memory when it is first touched. What is deeply nested in the
      * schema is compiled on these threads. */
-    STACK_BYTES = 64 * 1024 * 1024
+    STACK_BYTES = 16 * 1024 * 1024
 };
 
 struct job {
@@ -30,12 +32,14 @@ struct job {
 static struct helper {
     pthread_mutex_t lock;
     pthread_cond_t changed; /* tasks, jobs, or stopping; on the monotonic clock from start() on */
+    pthread_cond_t job;     /* a job came, or stopping: workers wait here, one is woken for each */
     bool has_clock;
     /* guarded by lock */
     struct lsqi_task *tasks; /* by due time */
     struct lsqi_task *running;
     bool helper_runs;
-    bool stopping;
+    bool stopping; /* threads leave when they have nothing to do, and none is started */
+    bool shutting; /* lsq_shutdown() is under way */
     pthread_t helper;
     struct job *first_job;
     struct job **last_job;
@@ -44,7 +48,9 @@ static struct helper {
     unsigned workers;
     unsigned idle_workers;
     pthread_t worker[MAX_WORKERS];
-} helper = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
+} helper = {.lock = PTHREAD_MUTEX_INITIALIZER,
+            .changed = PTHREAD_COND_INITIALIZER,
+            .job = PTHREAD_COND_INITIALIZER};
 
 static void wait_until_locked(int64_t ns) {
     struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
@@ -176,7 +182,7 @@ static void *worker_main(void *arg) {
         if (job == NULL && helper.stopping) break;
         if (job == NULL) {
             helper.idle_workers++;
-            pthread_cond_wait(&helper.changed, &helper.lock);
+            pthread_cond_wait(&helper.job, &helper.lock);
             helper.idle_workers--;
             continue;
         }
@@ -194,11 +200,10 @@ static void *worker_main(void *arg) {
     return NULL;
 }
 
-static unsigned wanted_workers(void) {
-    long cores = sysconf(_SC_NPROCESSORS_ONLN);
-
-    if (cores < 2) return 2;
-    return cores > MAX_WORKERS ? MAX_WORKERS : (unsigned)cores;
+static void add_worker_locked(void) {
+    if (helper.workers < MAX_WORKERS &&
+        start_thread(&helper.worker[helper.workers], worker_main, "lsq-worker"))
+        helper.workers++;
 }
 
 enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_error *err) {
@@ -209,16 +214,15 @@ enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_
     *job = (struct job){.fn = fn, .arg = arg};
     pthread_mutex_lock(&helper.lock);
     ok = start_locked();
-    if (ok && helper.idle_workers < helper.waiting + 1 && helper.workers < wanted_workers() &&
-        start_thread(&helper.worker[helper.workers], worker_main, "lsq-worker"))
-        helper.workers++;
-    ok = ok && helper.workers > 0;
+    /* While threads leave, lsq_shutdown() sees to what comes now. */
+    if (ok && !helper.stopping && helper.idle_workers < helper.waiting + 1) add_worker_locked();
+    ok = ok && (helper.workers > 0 || helper.stopping);
     if (ok) {
         *helper.last_job = job;
         helper.last_job = &job->next;
         helper.waiting++;
         helper.jobs++;
-        pthread_cond_broadcast(&helper.changed);
+        pthread_cond_signal(&helper.job);
     }
     pthread_mutex_unlock(&helper.lock);
     if (ok) return LSQ_OK;
@@ -232,29 +236,47 @@ enum lsq_status lsq_defer(void (*fn)(void *arg), void *arg, struct lsq_error *er
 
 /* ---- The end ---- */
 
-void lsqi_helper_shutdown(void) {
-    unsigned workers;
-
-    pthread_mutex_lock(&helper.lock);
+static void finish_work_locked(void) {
     while (helper.jobs > 0 || helper.tasks != NULL || helper.running != NULL) {
         /* Jobs may schedule tasks and tasks may hand out jobs: until both are still. */
         for (struct lsqi_task *task = helper.tasks; task != NULL; task = task->next) task->due = 0;
         pthread_cond_broadcast(&helper.changed);
         pthread_cond_wait(&helper.changed, &helper.lock);
     }
+}
+
+static void join_threads_locked(void) {
+    unsigned workers = helper.workers;
+    bool helper_runs = helper.helper_runs;
+
     helper.stopping = true;
-    workers = helper.workers;
     pthread_cond_broadcast(&helper.changed);
+    pthread_cond_broadcast(&helper.job);
     pthread_mutex_unlock(&helper.lock);
-
-    if (helper.helper_runs) pthread_join(helper.helper, NULL);
+    if (helper_runs) pthread_join(helper.helper, NULL);
     for (unsigned i = 0; i < workers; i++) pthread_join(helper.worker[i], NULL);
-
     pthread_mutex_lock(&helper.lock);
     helper.helper_runs = false;
     helper.workers = 0;
     helper.stopping = false;
+}
+
+void lsqi_helper_shutdown(void) {
+    pthread_mutex_lock(&helper.lock);
+    while (helper.shutting) pthread_cond_wait(&helper.changed, &helper.lock);
+    helper.shutting = true;
+    for (;;) {
+        finish_work_locked();
+        join_threads_locked();
+        if (helper.jobs == 0) break;
+        /* Handed over while the threads left. */
+        (void)start_locked();
+        add_worker_locked();
+        if (helper.workers == 0) break; /* no thread is to be had: it waits for the next job's */
+    }
     if (helper.tasks != NULL) (void)start_locked();
+    helper.shutting = false;
+    pthread_cond_broadcast(&helper.changed);
     pthread_mutex_unlock(&helper.lock);
 }
 

@@ -123,11 +123,13 @@ static enum lsq_status run_batch(struct batch *batch, const struct lsq_call *cal
     struct lsq_call own = {0};
     enum lsq_status st;
 
+    if (done != NULL) *done = 0;
+    st = lsqi_call_not_short(call, batch->err);
+    if (st != LSQ_OK) return st;
     if (call != NULL) own = *call;
     /* A batch is not begun again from its start: it has neither budget nor row count. */
     own.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_TRANSACTION;
     batch->transaction = (own.flags & LSQ_CALL_TRANSACTION) != 0;
-    if (done != NULL) *done = 0;
     st = lsqi_call_begin(conn, &own, batch->err);
     if (st != LSQ_OK) return st;
     if (batch->transaction && !sqlite3_get_autocommit(conn->db))
@@ -149,6 +151,8 @@ enum lsq_status lsq_batch(struct lsq_conn *conn, const struct lsq_batch_item *it
                           size_t *done, struct lsq_error *err) {
     struct batch batch = {.conn = conn, .sink = sink, .ctx = ctx, .err = err};
 
+    if (items == NULL && count > 0)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the batch's statements are NULL");
     return run_batch(&batch, call, run_items, items, count, done);
 }
 
@@ -256,6 +260,8 @@ enum lsq_status lsq_exec_many(struct lsq_conn *conn, const char *sql, size_t len
     struct lsq_call plain = {0};
     enum lsq_status st;
 
+    st = lsqi_call_not_short(call, err);
+    if (st != LSQ_OK) return st;
     if (call != NULL) plain = *call;
     plain.flags &= LSQ_CALL_NOWAIT;
     many.ctx = ctx;

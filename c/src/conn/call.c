@@ -118,12 +118,29 @@ void lsqi_watch_begin(struct lsq_conn *conn, struct lsqi_prepared *prepared, int
 
 /* ---- What is compiled, and whether it may be ---- */
 
+/* PRAGMAs that write to the file: they have no table that the authorizer would be told of. */
+static bool pragma_writes(const char *name, const char *value) {
+    static const char *const with_value[] = {"application_id", "auto_vacuum",    "encoding",
+                                             "journal_mode",   "schema_version", "user_version"};
+    static const char *const always[] = {"incremental_vacuum", "optimize", "wal_checkpoint"};
+
+    for (size_t i = 0; value != NULL && i < sizeof(with_value) / sizeof(with_value[0]); i++)
+        if (sqlite3_stricmp(name, with_value[i]) == 0) return true;
+    for (size_t i = 0; i < sizeof(always) / sizeof(always[0]); i++)
+        if (sqlite3_stricmp(name, always[i]) == 0) return true;
+    return false;
+}
+
 static int on_authorize(void *arg, int action, const char *arg1, const char *arg2,
                         const char *database, const char *trigger) {
     struct lsq_conn *conn = arg;
 
     if (action == SQLITE_FUNCTION && arg2 != NULL && sqlite3_stricmp(arg2, "load_extension") == 0)
         return SQLITE_DENY;
+    if (action == SQLITE_PRAGMA && conn->read_txn && pragma_writes(arg1, arg2)) {
+        conn->run.stop = LSQ_READONLY;
+        return SQLITE_DENY;
+    }
     if (conn->recording != NULL)
         lsqi_record_note(conn->recording, conn->db, action, arg1, arg2, database, trigger);
     return SQLITE_OK;
@@ -189,6 +206,11 @@ enum lsq_status lsqi_call_check(struct lsq_conn *conn, struct lsq_error *err) {
     else if (conn->run.deadline != 0 && time_over(&conn->run, lsqi_now_ns()))
         st = LSQ_TIMEOUT;
     return st == LSQ_OK ? st : lsqi_error_set(err, st, "%s", lsq_status_text(st));
+}
+
+enum lsq_status lsqi_call_not_short(const struct lsq_call *call, struct lsq_error *err) {
+    if (call == NULL || (call->flags & LSQ_CALL_TRY) == 0) return LSQ_OK;
+    return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a call that is never known to be short");
 }
 
 void lsqi_call_end(struct lsq_conn *conn) {

@@ -132,6 +132,8 @@ struct lsq_stmt {
 enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *call,
                                 struct lsq_error *err);
 void lsqi_call_end(struct lsq_conn *conn);
+/* LSQ_WOULD_BLOCK for LSQ_CALL_TRY, of calls that are never known to be short. call may be NULL. */
+enum lsq_status lsqi_call_not_short(const struct lsq_call *call, struct lsq_error *err);
 
 /* Between two statements of one call, which may be too short for the watch: LSQ_INTERRUPTED or
  * LSQ_TIMEOUT where the call is to stop. */

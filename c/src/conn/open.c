@@ -153,7 +153,10 @@ static enum lsq_status use_key(struct lsq_conn *conn, const struct lsq_config *c
                                struct lsq_error *err) {
     int rc;
 
-    if (cfg->key == NULL) return LSQ_OK;
+    if (cfg->key == NULL && cfg->key_len == 0) return LSQ_OK;
+    if (cfg->key == NULL)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
+                              "the encryption key is NULL, and has a length");
     if (cfg->key_len == 0 || cfg->key_len > 4096)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "an encryption key has from 1 to 4096 bytes");
     rc = give_key(conn->db, cfg->key, (int)cfg->key_len);

@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -51,8 +52,10 @@ static enum lsq_status compile(struct lsq_conn *conn, const char *sql, size_t le
 
 enum lsq_status lsqi_statement_get(struct lsq_conn *conn, const char *sql, size_t len,
                                    struct lsqi_prepared **out, struct lsq_error *err) {
-    struct lsqi_prepared *prepared = sql == NULL ? NULL : lsqi_cache_find(&conn->cache, sql, len);
+    struct lsqi_prepared *prepared = NULL;
     enum lsq_status st;
+
+    if (sql != NULL && len < INT_MAX) prepared = lsqi_cache_find(&conn->cache, sql, len);
 
     if (prepared != NULL) {
         conn->cache.hits++;
@@ -98,7 +101,7 @@ static enum lsq_status stopped(struct lsq_conn *conn, struct lsq_error *err) {
     enum lsq_status st = conn->run.stop != LSQ_OK ? conn->run.stop : LSQ_INTERRUPTED;
 
     lsqi_error_set(err, st, "%s", lsq_status_text(st));
-    if (err != NULL) err->engine_code = SQLITE_INTERRUPT;
+    if (err != NULL) err->engine_code = st == LSQ_READONLY ? SQLITE_READONLY : SQLITE_INTERRUPT;
     return st;
 }
 
@@ -363,7 +366,7 @@ static enum lsq_status run_plain(struct lsq_conn *conn, struct lsqi_prepared *pr
 }
 
 static bool has_bytes(const struct lsq_params *params) {
-    for (size_t i = 0; params != NULL && i < params->count; i++) {
+    for (size_t i = 0; params != NULL && params->values != NULL && i < params->count; i++) {
         if (params->values[i].type >= LSQ_TYPE_TEXT) return true;
     }
     return false;

@@ -87,8 +87,9 @@ static enum lsq_status no_transaction(struct lsq_error *err) {
 
 enum lsq_status lsq_begin(struct lsq_conn *conn, enum lsq_txn kind, const struct lsq_call *call,
                           struct lsq_error *err) {
-    enum lsq_status st = lsqi_call_begin(conn, call, err);
+    enum lsq_status st = lsqi_call_not_short(call, err);
 
+    if (st == LSQ_OK) st = lsqi_call_begin(conn, call, err);
     if (st != LSQ_OK) return st;
     st = begin(conn, kind, err);
     lsqi_call_end(conn);
@@ -97,8 +98,9 @@ enum lsq_status lsq_begin(struct lsq_conn *conn, enum lsq_txn kind, const struct
 
 enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
                            struct lsq_error *err) {
-    enum lsq_status st = lsqi_call_begin(conn, call, err);
+    enum lsq_status st = lsqi_call_not_short(call, err);
 
+    if (st == LSQ_OK) st = lsqi_call_begin(conn, call, err);
     if (st != LSQ_OK) return st;
     st =
         sqlite3_get_autocommit(conn->db) ? no_transaction(err) : lsqi_run_text(conn, "COMMIT", err);

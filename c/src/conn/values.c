@@ -1,4 +1,5 @@
 /* Parameters in, rows out. */
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -12,6 +13,8 @@ static int bind_value(sqlite3_stmt *stmt, int i, const struct lsq_value *value,
                       void (*keep)(void *)) {
     const void *data = value->as.bytes.data == NULL ? "" : value->as.bytes.data;
 
+    /* The engine takes a length over 2^63 as "up to the NUL". */
+    if (value->type >= LSQ_TYPE_TEXT && value->as.bytes.len > INT_MAX) return SQLITE_TOOBIG;
     switch (value->type) {
     case LSQ_TYPE_NULL: return sqlite3_bind_null(stmt, i);
     case LSQ_TYPE_INTEGER: return sqlite3_bind_int64(stmt, i, value->as.integer);
@@ -73,6 +76,8 @@ enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_param
     int count = sqlite3_bind_parameter_count(prepared->stmt);
 
     if (params == NULL) params = &none;
+    if (params->count > 0 && params->values == NULL)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the parameters' values are NULL");
     if (params->names != NULL) return bind_named(prepared->stmt, count, params, keep, err);
     if (params->count != (size_t)count)
         return lsqi_error_set(

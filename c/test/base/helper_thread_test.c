@@ -275,6 +275,8 @@ static void it_works_again_after_each_end(void **state) {
 }
 
 static void note(void *arg) { sem_post(arg); }
+static void wait_for_end(void *arg) { sem_wait(arg); }
+static void count_up(void *arg) { atomic_fetch_add((atomic_int *)arg, 1); }
 
 /* A connection that was not freed when the threads ended is closed by new ones. */
 static void connection_outlives_the_threads(void **state) {
@@ -297,8 +299,64 @@ static void connection_outlives_the_threads(void **state) {
     lsq_shutdown();
 }
 
+static void *defer_beside(void *arg) {
+    struct lsq_error err;
+
+    for (int i = 0; i < 200; i++) {
+        if (lsq_defer(count_up, arg, &err) != LSQ_OK) return NULL;
+        if (i % 20 == 0) sleep_ms(1);
+    }
+    return arg;
+}
+
+/* What is handed over while the threads leave is not lost, and two may end it at once. */
+static void *shut_down(void *arg) {
+    for (int i = 0; i < 20; i++) lsq_shutdown();
+    return arg;
+}
+
+static void calls_handed_over_beside_the_end_all_run(void **state) {
+    static atomic_int done;
+    pthread_t giver;
+    pthread_t ender;
+    void *given = NULL;
+
+    (void)state;
+    atomic_store(&done, 0);
+    pthread_create(&giver, NULL, defer_beside, &done);
+    pthread_create(&ender, NULL, shut_down, NULL);
+    shut_down(NULL);
+    pthread_join(giver, &given);
+    pthread_join(ender, NULL);
+    lsq_shutdown();
+    assert_ptr_equal(given, &done);
+    assert_int_equal(atomic_load(&done), 200);
+}
+
+/* A call that has no end holds up no other: there are more threads than processors. */
+static void long_calls_hold_up_no_other(void **state) {
+    enum { LONG = 40 };
+    static sem_t end;
+    static sem_t other;
+    struct timespec limit;
+    struct lsq_error err;
+
+    (void)state;
+    sem_init(&end, 0, 0);
+    sem_init(&other, 0, 0);
+    for (int i = 0; i < LONG; i++) assert_int_equal(lsq_defer(wait_for_end, &end, &err), LSQ_OK);
+    assert_int_equal(lsq_defer(note, &other, &err), LSQ_OK);
+    clock_gettime(CLOCK_REALTIME, &limit);
+    limit.tv_sec += 10;
+    assert_int_equal(sem_timedwait(&other, &limit), 0);
+    for (int i = 0; i < LONG; i++) sem_post(&end);
+    lsq_shutdown();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(calls_handed_over_beside_the_end_all_run),
+        cmocka_unit_test(long_calls_hold_up_no_other),
         cmocka_unit_test(task_runs_once),
         cmocka_unit_test(task_that_asks_runs_again),
         cmocka_unit_test(delays_are_kept_and_order_tasks),

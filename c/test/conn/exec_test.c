@@ -574,10 +574,46 @@ static void many_rows_with_a_cache_of_one(void **state) {
     conn = old;
 }
 
+/* SQLite's habit of -1 for "up to the NUL", and other lengths that no memory has. */
+static void lengths_that_cannot_be(void **state) {
+    struct lsq_value value = lsq_blob("x", (size_t)-1);
+    const struct lsq_params params = {.values = &value, .count = 1};
+    const struct lsq_params without = {.values = NULL, .count = 1};
+
+    (void)state;
+    assert_int_equal(
+        lsq_exec(conn, "SELECT 1", (size_t)-1, NULL, NULL, NULL, NULL, NULL, &last_error),
+        LSQ_TOO_BIG);
+    assert_int_equal(exec(conn, "SELECT length(?1)", &params, NULL, NULL), LSQ_TOO_BIG);
+    value = lsq_text("x", (size_t)1 << 63);
+    assert_int_equal(exec(conn, "SELECT length(?1)", &params, NULL, NULL), LSQ_TOO_BIG);
+    assert_int_equal(exec(conn, "SELECT length(?1)", &without, NULL, NULL), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_batch(conn, NULL, 3, NULL, NULL, NULL, NULL, &last_error),
+                     LSQ_BAD_ARGUMENT);
+}
+
+/* LSQ_CALL_TRY of what is never known to be short. */
+static void a_try_begins_nothing_long(void **state) {
+    static const struct lsq_call call = {.flags = LSQ_CALL_TRY};
+    static const char sql[] = "CREATE TABLE tried (a)";
+
+    (void)state;
+    assert_int_equal(
+        lsq_batch_sql(conn, sql, sizeof(sql) - 1, &call, NULL, NULL, NULL, &last_error),
+        LSQ_WOULD_BLOCK);
+    assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, &call, &last_error), LSQ_WOULD_BLOCK);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM sqlite_schema WHERE name = 'tried'"), 0);
+    run(conn, "BEGIN");
+    assert_int_equal(lsq_commit(conn, &call, &last_error), LSQ_WOULD_BLOCK);
+    run(conn, "ROLLBACK");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_memory, close_memory)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(lengths_that_cannot_be),
+        TEST(a_try_begins_nothing_long),
         TEST(replies_say_what_was_done),
         TEST(changes_of_triggers_are_not_counted),
         TEST(reply_is_written_only_on_success),
