@@ -98,10 +98,11 @@ defmodule Ecto.Adapters.LibSql.MigrationLockTest do
       port =
         Port.open({:spawn_executable, System.find_executable("python3")}, [
           :binary,
+          {:line, 80},
           args: ["-c", script, path <> "-migrate.lock"]
         ])
 
-      assert_receive {^port, {:data, "held\n"}}, 10_000
+      assert_receive {^port, {:data, {:eol, "held"}}}, 10_000
       {:os_pid, pid} = Port.info(port, :os_pid)
       assert %{code: :busy} = catch_error(try_lock(path))
       System.cmd("kill", ["-9", "#{pid}"])
