@@ -315,6 +315,20 @@ ERL_NIF_TERM op_savepoint(struct call *call) { return with_name(call, lsq_savepo
 ERL_NIF_TERM op_release(struct call *call) { return with_name(call, lsq_release); }
 ERL_NIF_TERM op_rollback_to(struct call *call) { return with_name(call, lsq_rollback_to); }
 
+ERL_NIF_TERM op_enforce_foreign_keys(struct call *call) {
+    struct lsq_error err;
+    ERL_NIF_TERM answer;
+    bool on;
+    bool before;
+
+    if (!get_bool(call->state, call->argv[2], &on))
+        return bad_argument(call, "foreign keys are enforced by true and not by false");
+    if (!call_in_trx(call, call->argv[1], &answer)) return answer;
+    if (lsq_enforce_foreign_keys(call->res->conn, on, &before, &err) != LSQ_OK)
+        return call_failed(call, &err);
+    return make_ok(call->env, call->state, make_bool(call->state, before));
+}
+
 ERL_NIF_TERM op_reset(struct call *call) {
     struct lsq_error err;
 

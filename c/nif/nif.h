@@ -234,6 +234,7 @@ ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]
     X(savepoint, 3, SHORT)                                                                         \
     X(release, 3, SHORT)                                                                           \
     X(rollback_to, 3, SHORT)                                                                       \
+    X(enforce_foreign_keys, 3, SHORT)                                                              \
     X(prepare, 2, LONG)                                                                            \
     X(stmt_reset, 2, SHORT)                                                                        \
     X(stmt_info, 2, LONG)                                                                          \

@@ -137,6 +137,19 @@ defmodule EctoLibSql.Connection do
   def handle_prepare(query, _opts, state), do: {:ok, query, state}
   def handle_close(_query, _opts, state), do: {:ok, %Result{}, state}
 
+  # No SQL: the same in a transaction is ignored there.
+  def handle_execute(%Query{statement: {:enforce_foreign_keys, on?}} = query, _, _opts, state) do
+    case enforce_foreign_keys(state, on?) do
+      {:ok, before?} ->
+        rows = [[if(before?, do: 1, else: 0)]]
+        result = %Result{command: :other, columns: ["foreign_keys"], rows: rows, num_rows: 1}
+        {:ok, query, result, state}
+
+      {:error, error} ->
+        {:error, error, state}
+    end
+  end
+
   def handle_execute(query, params, opts, state) do
     query = query(query)
 
@@ -277,6 +290,9 @@ defmodule EctoLibSql.Connection do
 
   defp executed({:ok, native}, _sql, state), do: {:ok, native, note(state, native)}
   defp executed(failed, sql, state), do: failed(failed, sql, state)
+
+  def enforce_foreign_keys(state, on?),
+    do: plain(:enforce_foreign_keys, [state.conn_id, state.trx_id, on?])
 
   @doc "The flag of NIF.execute/6 for exactly one row."
   def one, do: @one

@@ -113,6 +113,18 @@ defmodule EctoLibSql.Native do
   @spec rollback_to_savepoint_by_name(State.t(), String.t()) :: :ok | {:error, Error.t()}
   def rollback_to_savepoint_by_name(state, name), do: with_savepoint(:rollback_to, state, name)
 
+  @doc """
+  Switches the enforcement of foreign keys for the rest of the open transaction, where
+  `PRAGMA foreign_keys` does nothing; answers whether they were enforced. A table can so be built anew
+  without its ON DELETE actions. What is written meanwhile is not checked, not at the commit either:
+  `PRAGMA foreign_key_check` does that.
+
+  After the transaction, however it ends, what held before holds again. Outside of one it is
+  `:no_transaction`.
+  """
+  @spec enforce_foreign_keys(State.t(), boolean()) :: answer(boolean())
+  def enforce_foreign_keys(state, on?), do: Connection.enforce_foreign_keys(state, on?)
+
   defp with_savepoint(_op, %{trx_id: nil}, _name),
     do: {:error, Error.new(:no_transaction, "No active transaction: begin one first")}
 

@@ -102,6 +102,9 @@ defmodule EctoLibSql.NIF do
   def release(_conn, _trx, _name), do: stub()
   def rollback_to(_conn, _trx, _name), do: stub()
 
+  # For the rest of the transaction -> {:ok, before?}
+  def enforce_foreign_keys(_conn, _trx, _on?), do: stub()
+
   # -> :idle | {:transaction, trx} | {:error, _}; never :in_use: what the last finished call left
   def status(_conn), do: stub()
 

@@ -3,10 +3,13 @@ defmodule EctoLibSql.Query do
   A statement on its way to a connection.
 
   Only `statement` matters: prepared statements are kept by the connection's own cache, by their text.
+
+  `{:enforce_foreign_keys, boolean}` is no SQL: given to `DBConnection.execute/4`, it does what
+  `EctoLibSql.Native.enforce_foreign_keys/2` does, and answers one row, `[1]` or `[0]`: what held before.
   """
 
   @type t :: %__MODULE__{
-          statement: String.t(),
+          statement: iodata() | {:enforce_foreign_keys, boolean()},
           name: term(),
           prepared: term(),
           param_types: term(),
@@ -16,6 +19,7 @@ defmodule EctoLibSql.Query do
   defstruct statement: "", name: nil, prepared: nil, param_types: nil, type: :binary
 
   defimpl String.Chars do
+    def to_string(%{statement: {name, argument}}), do: "#{name}: #{inspect(argument)}"
     def to_string(%{statement: statement}), do: IO.iodata_to_binary(statement)
   end
 end

@@ -63,6 +63,37 @@ defmodule EctoLibSql.PoolTest do
 
   defp insert(conn, a), do: run!(conn, "INSERT INTO t VALUES (?)", [a])
 
+  test "foreign keys are switched for a transaction, and hold again after a crash in it" do
+    pool = pool(pool_size: 1)
+    run!(pool, "CREATE TABLE p (id INTEGER PRIMARY KEY)")
+    run!(pool, "CREATE TABLE c (p REFERENCES p)")
+    switch = %Query{statement: {:enforce_foreign_keys, false}}
+
+    without_keys = fn fun ->
+      DBConnection.transaction(pool, fn conn ->
+        assert {:ok, ^switch, %Result{rows: [[1]]}} = DBConnection.execute(conn, switch, [])
+        run!(conn, "INSERT INTO c VALUES (1)")
+        fun.(conn)
+      end)
+    end
+
+    assert {:ok, _} = without_keys.(fn conn -> run!(conn, "DELETE FROM c") end)
+    assert {:error, :no} = without_keys.(&DBConnection.rollback(&1, :no))
+    assert_raise RuntimeError, fn -> without_keys.(fn _ -> raise "no" end) end
+
+    capture_log(fn ->
+      {pid, monitor} =
+        spawn_monitor(fn -> without_keys.(fn _ -> Process.exit(self(), :kill) end) end)
+
+      assert_receive {:DOWN, ^monitor, :process, ^pid, :killed}, 5000
+    end)
+
+    assert run!(pool, "PRAGMA foreign_keys").rows == [[1]]
+    assert {:error, %Error{code: :constraint}} = run(pool, "INSERT INTO c VALUES (1)")
+    assert run!(pool, "SELECT * FROM c").rows == []
+    assert {:error, %Error{code: :no_transaction}} = DBConnection.execute(pool, switch, [])
+  end
+
   test "writers begin in turn: none is refused" do
     pool = pool(pool_size: 4)
     run!(pool, "CREATE TABLE t (a)")

@@ -26,6 +26,7 @@ defmodule EctoLibSql.Driver.NativeTest do
     create_savepoint: 2,
     release_savepoint_by_name: 2,
     rollback_to_savepoint_by_name: 2,
+    enforce_foreign_keys: 2,
     prepare: 2,
     close_stmt: 1,
     reset_stmt: 2,

@@ -382,6 +382,7 @@ defmodule EctoLibSql.NIF.ContractTest do
             NIF.savepoint(conn, foreign, "s"),
             NIF.release(conn, foreign, "s"),
             NIF.rollback_to(conn, foreign, "s"),
+            NIF.enforce_foreign_keys(conn, foreign, false),
             NIF.commit(conn, foreign, 0, 0),
             NIF.rollback(conn, foreign)
           ] do
@@ -824,6 +825,7 @@ defmodule EctoLibSql.NIF.ContractTest do
       savepoint: nif.savepoint(conn, nil, "s"),
       release: nif.release(conn, nil, "s"),
       rollback_to: nif.rollback_to(conn, nil, "s"),
+      enforce_foreign_keys: nif.enforce_foreign_keys(conn, nil, true),
       prepare: nif.prepare(conn, "SELECT 1"),
       stmt_execute: nif.stmt_execute(conn, nil, stmt, [], 0, 0),
       stmt_reset: nif.stmt_reset(conn, stmt),
@@ -1018,7 +1020,7 @@ defmodule EctoLibSql.NIF.ContractTest do
 
     test "every function of the contract is native" do
       exported = NIF.__info__(:functions) |> Keyword.drop([:load])
-      assert length(exported) == 39
+      assert length(exported) == 40
 
       for {name, arity} <- exported, arity > 0 do
         # A stub would raise :not_loaded.

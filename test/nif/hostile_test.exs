@@ -20,6 +20,7 @@ defmodule EctoLibSql.NIF.HostileTest do
     savepoint: [:trx, :name],
     release: [:trx, :name],
     rollback_to: [:trx, :name],
+    enforce_foreign_keys: [:trx, :bool],
     prepare: [:sql],
     stmt_execute: [:trx, :stmt, :params, :ms, :flags],
     stmt_reset: [:stmt],

@@ -471,6 +471,14 @@ LSQ_API enum lsq_status lsq_release(struct lsq_conn *conn, const char *name, siz
 LSQ_API enum lsq_status lsq_rollback_to(struct lsq_conn *conn, const char *name, size_t len,
                                         struct lsq_error *err);
 
+/* Switches the enforcement of foreign keys for the rest of the open transaction, where PRAGMA
+ * foreign_keys does nothing: so that a table can be built anew without its ON DELETE actions. Once the
+ * transaction has ended, however it ended, what held before holds again. What is written meanwhile is
+ * not checked, not at the commit either: PRAGMA foreign_key_check does that.
+ * *before, may be NULL, gets what held. Errors: LSQ_NO_TRANSACTION. */
+LSQ_API enum lsq_status lsq_enforce_foreign_keys(struct lsq_conn *conn, bool on, bool *before,
+                                                 struct lsq_error *err);
+
 /* ---- Statements and cursors --------------------------------------------------------------- */
 
 /* Prepares one statement. Caller owns *out; it keeps the connection's memory, not the connection,

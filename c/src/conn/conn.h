@@ -101,8 +101,10 @@ struct lsq_conn {
     struct lsqi_record *recording; /* where the authorizer notes; NULL: nowhere */
     bool compiles;                 /* SQL may be compiled: see lsqi_call_compile() */
     bool wal;
-    bool read_txn;   /* LSQ_TXN_READ is open */
-    int watch_steps; /* how often the engine calls the watch; 0: unset */
+    bool read_txn;      /* LSQ_TXN_READ is open */
+    bool keys_switched; /* lsq_enforce_foreign_keys() was called in this transaction ... */
+    bool keys_before;   /* ... and this holds again after it */
+    int watch_steps;    /* how often the engine calls the watch; 0: unset */
     int64_t fast_runs;
     int64_t fast_refusals;
     /* any thread */
@@ -229,6 +231,9 @@ enum lsq_status lsqi_undo_prepare(struct lsq_conn *conn, struct lsq_error *err);
 void lsqi_undo_release(struct lsq_conn *conn);
 /* Runs one of them, inside a call. err may be NULL. */
 enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct lsq_error *err);
+
+/* After what may have ended a transaction: what held for its length holds no more. */
+void lsqi_txn_look(struct lsq_conn *conn);
 
 /* ---- settings.c ---- */
 

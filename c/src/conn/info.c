@@ -36,7 +36,7 @@ static enum lsq_status reset(struct lsq_conn *conn, struct lsq_error *err) {
 
         if (rc != SQLITE_OK) return lsqi_failure_set(err, conn->db, rc);
     }
-    conn->read_txn = false;
+    lsqi_txn_look(conn);
     /* Off, so that tables can go in any order. */
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_FKEY, -1, &foreign_keys);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_FKEY, 0, NULL);

@@ -179,7 +179,7 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
     unsigned flags = conn->run.flags;
 
     /* A failure, or a cursor over COMMIT, may have ended the transaction. */
-    if (conn->read_txn && sqlite3_get_autocommit(conn->db)) conn->read_txn = false;
+    if (conn->read_txn) lsqi_txn_look(conn);
     if ((flags & LSQ_CALL_TRY) != 0 && !lsqi_speed_fast(conn, prepared)) {
         conn->fast_refusals++;
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement not known to be short");
@@ -395,7 +395,7 @@ enum lsq_status lsqi_run(struct lsq_conn *conn, struct lsqi_prepared *prepared,
     }
     reply->last_rowid = sqlite3_last_insert_rowid(conn->db);
     reply->autocommit = sqlite3_get_autocommit(conn->db) != 0;
-    if (reply->autocommit) conn->read_txn = false;
+    if (reply->autocommit) lsqi_txn_look(conn);
     return LSQ_OK;
 }
 

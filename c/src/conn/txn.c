@@ -54,11 +54,19 @@ enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct
     st = rc == SQLITE_DONE ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
     sqlite3_reset(stmt);
     (void)lsqi_call_compile(conn, compiles);
-    if (sqlite3_get_autocommit(conn->db)) conn->read_txn = false;
+    lsqi_txn_look(conn);
     return st;
 }
 
 /* ---- Transactions ---- */
+
+void lsqi_txn_look(struct lsq_conn *conn) {
+    if (!sqlite3_get_autocommit(conn->db)) return;
+    conn->read_txn = false;
+    if (!conn->keys_switched) return;
+    conn->keys_switched = false;
+    sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_FKEY, conn->keys_before, NULL);
+}
 
 static enum lsq_status begin(struct lsq_conn *conn, enum lsq_txn kind, struct lsq_error *err) {
     enum lsq_status st;
@@ -114,6 +122,31 @@ enum lsq_status lsq_rollback(struct lsq_conn *conn, struct lsq_error *err) {
     if (st != LSQ_OK) return st;
     st = sqlite3_get_autocommit(conn->db) ? no_transaction(err)
                                           : lsqi_undo_run(conn, LSQI_ROLLBACK, err);
+    lsqi_call_end(conn);
+    return st;
+}
+
+/* ---- Foreign keys for the length of a transaction ---- */
+
+static enum lsq_status switch_keys(struct lsq_conn *conn, bool on, bool *before,
+                                   struct lsq_error *err) {
+    int held = 0;
+
+    if (sqlite3_get_autocommit(conn->db)) return no_transaction(err);
+    sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_FKEY, -1, &held);
+    sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_FKEY, on, NULL);
+    if (!conn->keys_switched) conn->keys_before = held != 0;
+    conn->keys_switched = true;
+    if (before != NULL) *before = held != 0;
+    return LSQ_OK;
+}
+
+enum lsq_status lsq_enforce_foreign_keys(struct lsq_conn *conn, bool on, bool *before,
+                                         struct lsq_error *err) {
+    enum lsq_status st = lsqi_call_begin(conn, NULL, err);
+
+    if (st != LSQ_OK) return st;
+    st = switch_keys(conn, on, before, err);
     lsqi_call_end(conn);
     return st;
 }

@@ -562,6 +562,7 @@ static void expect_conn_closed(struct lsq_conn *conn) {
         lsq_savepoint(conn, "s", 1, NULL),
         lsq_release(conn, "s", 1, NULL),
         lsq_rollback_to(conn, "s", 1, NULL),
+        lsq_enforce_foreign_keys(conn, true, NULL, NULL),
         lsq_stmt_new(&stmt, conn, sql, SQL_LEN, NULL),
         lsq_conn_reset(conn, NULL),
         lsq_conn_set_busy_timeout(conn, 1, NULL),
