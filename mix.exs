@@ -7,11 +7,11 @@ defmodule EctoLibSql.MixProject do
   # ECTO_LIBSQL_DEPS=none leaves all of them out, and the driver is built alone.
   @packages [
     {:telemetry, "~> 1.0"},
-    {:decimal, "~> 2.0"},
+    {:decimal, "~> 2.0 or ~> 3.0"},
     {:jason, "~> 1.4", optional: true},
     {:db_connection, "~> 2.7"},
-    {:ecto, "~> 3.12"},
-    {:ecto_sql, "~> 3.12"}
+    {:ecto, "~> 3.13"},
+    {:ecto_sql, "~> 3.13"}
   ]
 
   def project do

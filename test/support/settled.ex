@@ -18,7 +18,12 @@ defmodule EctoLibSql.Settled do
     end
   end
 
-  for {name, arity} <- NIF.__info__(:functions), name not in [:load, :open] do
+  # Without a connection there is nothing to wait for.
+  for {name, 0} <- NIF.__info__(:functions), name != :load do
+    defdelegate unquote(name)(), to: NIF
+  end
+
+  for {name, arity} <- NIF.__info__(:functions), arity > 0, name not in [:load, :open] do
     args = Macro.generate_arguments(arity, __MODULE__)
 
     def unquote(name)(unquote_splicing(args)) do

@@ -175,7 +175,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   defp names([_token | rest], pending, found), do: names(rest, pending, found)
   defp names([], _pending, found), do: found
 
-  defp unquoted({:text, <<quote, _::binary>> = text}) when quote in '"`\'' do
+  defp unquoted({:text, <<quote, _::binary>> = text}) when quote in [?", ?`, ?'] do
     text |> String.slice(1..-2//1) |> String.replace(<<quote, quote>>, <<quote>>)
   end
 

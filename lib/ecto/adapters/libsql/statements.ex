@@ -33,7 +33,9 @@ defmodule Ecto.Adapters.LibSql.Statements do
        when byte in ?a..?z or byte in ?A..?Z or byte in [?_, ?$] or byte in ?0..?9 or byte > 127,
        do: word(sql)
 
-  defp token(<<byte, rest::binary>>) when byte in ' \t\n\f\r', do: {{:blank, <<byte>>}, rest}
+  defp token(<<byte, rest::binary>>) when byte in [?\s, ?\t, ?\n, ?\f, ?\r],
+    do: {{:blank, <<byte>>}, rest}
+
   defp token(<<byte, rest::binary>>), do: {{:text, <<byte>>}, rest}
 
   defp comment(sql, regex), do: cut(sql, regex, :blank)
