@@ -11,7 +11,8 @@ NIF_OUT :=
 
 O := build/$(if $(filter system,$(ENGINE)),system-)$(BUILD)
 
-.PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench install clean \
+.PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench bench-ecto \
+	install clean \
 	test test-c test-mix test-nif-asan \
 	check check-format check-warnings check-lint check-rules check-dependent format
 
@@ -24,7 +25,7 @@ help:
 	@echo 'make test        C tests and mix test          TESTS=word: C tests with word in their path'
 	@echo 'make check       all that CI runs; its stages: check-format check-warnings check-lint'
 	@echo '                 check-rules, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix'
-	@echo 'make bench       the benchmarks'
+	@echo 'make bench       the benchmarks; make bench-ecto: those of the Ecto adapter'
 	@echo 'make install     library, header, pkg-config file   PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make deps        tries again to get the Hex packages (or set ECTO_PATH, ECTO_SQL_PATH, ...)'
 	@echo 'make format      clang-format and mix format, in place'
@@ -103,10 +104,19 @@ demo: all build/setup/demo
 # EXQLITE_PATH=folder of exqlite's sources: compared with it, too, on our engine.
 bench: all
 	@$(NATIVE) bench
-	@[ -z '$(EXQLITE_PATH)' ] || tools/bench-peer '$(EXQLITE_PATH)' build/bench/exqlite
+	@[ -z '$(EXQLITE_PATH)' ] || tools/bench-peer '$(EXQLITE_PATH)' build/bench
 	@BENCH_FLOOR='$(CURDIR)/build/release/bench/floor' $(if $(EXQLITE_PATH),ERL_FLAGS='-pa build/bench/exqlite/ebin') \
 	    MIX_ENV=prod $(MIX) run bench/run.exs
 	@MIX_ENV=prod $(MIX) run bench/ticker.exs
+
+# ECTO_SQLITE3_PATH and EXQLITE_PATH, folders of their sources: compared with them, too, on our engine.
+PEERS := $(if $(and $(EXQLITE_PATH),$(ECTO_SQLITE3_PATH)),build/bench/ecto)
+
+bench-ecto: all
+	@$(NATIVE) engine
+	@$(if $(PEERS),tools/bench-peer '$(EXQLITE_PATH)' $(PEERS) '$(ECTO_SQLITE3_PATH)')
+	@ERL_FLAGS='$(if $(PEERS),-pa $(PEERS)/exqlite/ebin $(PEERS)/ecto_sqlite3/ebin) $(ERL_FLAGS)' \
+	    MIX_ENV=prod $(MIX) run bench/ecto.exs
 
 # ---- Tests --------------------------------------------------------------------------------------
 
