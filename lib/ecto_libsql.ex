@@ -22,6 +22,25 @@ defmodule EctoLibSql do
   blobs), `nil`, booleans (1 and 0), `:infinity`, `:neg_infinity`; `{:blob, binary}` and `{:text, binary}`
   say what a binary is. Dates and times are stored as ISO 8601 text, `Decimal`s as text, maps as JSON text.
 
+  ## Decimals in SQL
+
+  Every local connection has exact decimals: a number is a TEXT of digits (`'-1.50'`, `'1E+3'`), an INTEGER,
+  or a REAL by its shortest text.
+
+    * `decimal(x)`: as text, without an exponent
+    * `decimal_add(a, b)`, `decimal_sub`, `decimal_mul`: exact; the larger scale is kept (`'3.30'`), and
+      that of a product is the sum of both
+    * `decimal_div(a, b)`: 28 significant digits, a half rounded up, as `Decimal` does; by zero it is NULL
+    * `decimal_cmp(a, b)`: -1, 0 or 1
+    * `decimal_sum(x)`, `decimal_avg(x)`: aggregates and window functions
+    * `COLLATE decimal`: numbers by their value (`'1.0' = '1'`), then all other texts by their bytes
+
+  What is no number (`'NaN'`, `'abc'`, a blob, an infinite REAL) makes a function NULL and an aggregate an
+  error (`:mismatch`). More than 999 digits before or behind the point are `:too_big`; the collation and
+  `decimal_cmp` take any. Indexes, CHECKs and generated columns may use them. The names are those of SQLite's
+  decimal extension, which the sqlite3 shell has: such databases can be read there, and by values written
+  otherwise (`decimal_mul` there drops zeros) that are equal under the collation.
+
   ## Time-outs and interrupts
 
   `timeout: ms` (from 1) among the options of a call bounds the whole call, waiting included (default: none; by way

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "conn/conn.h"
+#include "engine/decimal.h"
 #include "engine/engine.h"
 #include "engine/failure.h"
 #include "engine/netfs.h"
@@ -128,6 +129,8 @@ static enum lsq_status open_engine(struct lsq_conn *conn, const struct lsq_confi
         if (err != NULL) err->engine_code = rc;
         return st;
     }
+    rc = lsqi_decimal_register(conn->db);
+    if (rc != SQLITE_OK) return lsqi_failure_set(err, conn->db, rc);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DML, dqs, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_DQS_DDL, dqs, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);

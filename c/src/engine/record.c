@@ -18,6 +18,12 @@ static const char *const short_functions[] = {
     "total_changes", "typeof",       "unixepoch", "unlikely",
 };
 
+/* The library's own (engine/decimal.h): bounded, for a number has no more than so many digits. */
+static const char *const decimal_functions[] = {
+    "decimal",     "decimal_add", "decimal_avg", "decimal_cmp",
+    "decimal_div", "decimal_mul", "decimal_sub", "decimal_sum",
+};
+
 /* Functions that act on the world, not only on their arguments. */
 static const char *const acting_functions[] = {
     "fts3_tokenizer", "fts5", "load_extension", "optimize", "sqlite3mc_config",
@@ -52,7 +58,8 @@ static void note_dml(struct lsqi_record *record, sqlite3 *db, enum lsq_command c
 }
 
 static void note_function(struct lsqi_record *record, const char *name) {
-    if (name == NULL || !LISTED(short_functions, name)) record->actions |= LSQI_LONG_FUNCTION;
+    if (name == NULL || !(LISTED(short_functions, name) || LISTED(decimal_functions, name)))
+        record->actions |= LSQI_LONG_FUNCTION;
     if (name != NULL && LISTED(acting_functions, name)) record->actions |= LSQI_ACTING_FUNCTION;
 }
 
