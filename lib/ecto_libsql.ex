@@ -157,13 +157,13 @@ defmodule EctoLibSql do
   @doc """
   Runs one statement.
 
-  Options: `:timeout` in ms, or `:infinity` (default).
+  Options: `:timeout` in ms, or `:infinity` (default); `declared_types: true` fills the result's `types`.
   """
   @spec query(State.t(), statement(), params(), keyword()) :: query_answer()
   def query(state, statement, params \\ [], opts \\ []) do
     query = to_query(statement)
 
-    case Connection.execute(state, text(statement), params, timeout(opts), 0) do
+    case Connection.execute(state, text(statement), params, timeout(opts), Connection.flags(opts)) do
       {:ok, native, state} -> {:ok, query, Result.from_native(native), state}
       {_failed, error, state} -> {:error, error, state}
     end

@@ -8,7 +8,10 @@ _Thread_local ErlNifEnv *calling_env; /* Process-wide: no, one for each thread *
 
 /* ---- Calls ---- */
 
-enum { FLAG_FAST = 1, FLAG_ONE = LSQ_CALL_ONE, FLAG_TRANSACTION = LSQ_CALL_TRANSACTION };
+enum {
+    FLAG_FAST = 1,
+    PASSED_ON = LSQ_CALL_ONE | LSQ_CALL_TRANSACTION | LSQ_CALL_TYPES /* as they are */
+};
 
 static ERL_NIF_TERM in_connection(struct call *call, const struct op *op) {
     enum lsq_status st = lsq_conn_enter(call->res->conn, false);
@@ -93,7 +96,7 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
         return false;
     }
     *options = (struct lsq_call){
-        .flags = stage_flags[call->stage] | (wanted & (FLAG_ONE | FLAG_TRANSACTION)),
+        .flags = stage_flags[call->stage] | (wanted & PASSED_ON),
         .timeout = ms,
     };
     if (call->job != NULL) {

@@ -173,6 +173,7 @@ struct rows {
     ErlNifEnv *env;
     struct nif_state *state;
     ERL_NIF_TERM columns; /* a list; nil where the statement returns no rows */
+    ERL_NIF_TERM types;   /* the same, where they were asked for; 0 elsewhere */
     ERL_NIF_TERM list;    /* rows, the last one first */
     ERL_NIF_TERM results; /* of a batch, the last one first */
     ERL_NIF_TERM *cells;
@@ -184,8 +185,10 @@ struct rows {
 
 extern const struct lsq_sink rows_sink;
 void rows_init(struct rows *rows, ErlNifEnv *env, struct nif_state *state);
+/* The same for a call with options. */
+void rows_init_for(struct rows *rows, struct call *call, const struct lsq_call *options);
 void rows_release(struct rows *rows);
-/* {command, columns, rows, num_rows, last_rowid, autocommit?} */
+/* {command, columns, rows, num_rows, last_rowid, autocommit?}, and types where they were asked for */
 ERL_NIF_TERM rows_result(struct rows *rows, const struct lsq_reply *reply);
 /* The rows in their order. */
 ERL_NIF_TERM rows_list(struct rows *rows);

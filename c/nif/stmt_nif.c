@@ -47,7 +47,7 @@ ERL_NIF_TERM op_execute(struct call *call) {
     if (!params_decode(call->env, call->state, argv[3], &params, why)) {
         answer = wrong_parameters(call, why);
     } else {
-        rows_init(&rows, call->env, call->state);
+        rows_init_for(&rows, call, &options);
         st = lsq_exec(call->res->conn, (const char *)sql.data, sql.size, &params.params, &options,
                       &rows_sink, &rows, &reply, &err);
         answer = finish(call, st, &rows, &reply, &err);
@@ -70,7 +70,7 @@ static ERL_NIF_TERM run_stmt(struct call *call, struct stmt_res *stmt) {
     if (!params_decode(call->env, call->state, call->argv[3], &params, why)) {
         answer = wrong_parameters(call, why);
     } else {
-        rows_init(&rows, call->env, call->state);
+        rows_init_for(&rows, call, &options);
         st = lsq_stmt_exec(stmt->stmt, &params.params, &options, &rows_sink, &rows, &reply, &err);
         answer = finish(call, st, &rows, &reply, &err);
     }
@@ -395,15 +395,21 @@ static ERL_NIF_TERM fetch(struct call *call, struct stmt_res *stmt, unsigned max
     bool end;
 
     if (!call_options(call, call->argv[3], call->argv[4], &options, &answer)) return answer;
-    rows_init(&rows, call->env, call->state);
+    rows_init_for(&rows, call, &options);
     if (lsq_stmt_fetch(stmt->stmt, max_rows, &options, &rows_sink, &rows, &end, &err) != LSQ_OK) {
         answer = call_failed(call, &err);
     } else {
+        const ERL_NIF_TERM parts[] = {
+            rows.columns,
+            rows_list(&rows),
+            enif_make_uint64(call->env, rows.row_count),
+            make_bool(call->state, end),
+            rows.types,
+        };
+
         call_look(call);
         answer = make_ok(call->env, call->state,
-                         enif_make_tuple4(call->env, rows.columns, rows_list(&rows),
-                                          enif_make_uint64(call->env, rows.row_count),
-                                          make_bool(call->state, end)));
+                         enif_make_tuple_from_array(call->env, parts, rows.types == 0 ? 4 : 5));
     }
     rows_release(&rows);
     return answer;

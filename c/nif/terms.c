@@ -332,12 +332,18 @@ void rows_init(struct rows *rows, ErlNifEnv *env, struct nif_state *state) {
     rows->env = env;
     rows->state = state;
     rows->columns = state->atoms.nil;
+    rows->types = 0;
     rows->list = enif_make_list(env, 0);
     rows->results = rows->list;
     rows->cells = rows->cells_inline;
     rows->cell_count = 0;
     rows->at = 0;
     rows->row_count = 0;
+}
+
+void rows_init_for(struct rows *rows, struct call *call, const struct lsq_call *options) {
+    rows_init(rows, call->env, call->state);
+    if ((options->flags & LSQ_CALL_TYPES) != 0) rows->types = call->state->atoms.nil;
 }
 
 void rows_release(struct rows *rows) {
@@ -363,6 +369,16 @@ static bool sink_columns(void *ctx, size_t count, const char *const *names) {
     for (size_t i = 0; i < count; i++) rows->cells[i] = make_text(rows->env, names[i]);
     rows->columns = enif_make_list_from_array(rows->env, rows->cells, (unsigned)count);
     rows->at = 0;
+    return true;
+}
+
+static bool sink_types(void *ctx, size_t count, const char *const *types) {
+    struct rows *rows = ctx;
+
+    if (count == 0) return true;
+    for (size_t i = 0; i < count; i++)
+        rows->cells[i] = make_text_or_nil(rows->env, rows->state, types[i]);
+    rows->types = enif_make_list_from_array(rows->env, rows->cells, (unsigned)count);
     return true;
 }
 
@@ -431,6 +447,7 @@ const struct lsq_sink rows_sink = {
     .blob = sink_blob,
     .row_end = sink_row_end,
     .statement_end = sink_statement_end,
+    .types = sink_types,
 };
 
 ERL_NIF_TERM rows_list(struct rows *rows) {
@@ -462,10 +479,15 @@ ERL_NIF_TERM rows_result(struct rows *rows, const struct lsq_reply *reply) {
     struct nif_state *state = rows->state;
     ErlNifEnv *env = rows->env;
     bool returns = reply->columns > 0;
-
-    return enif_make_tuple6(
-        env, make_command(state, reply->command), returns ? rows->columns : state->atoms.nil,
+    const ERL_NIF_TERM parts[] = {
+        make_command(state, reply->command),
+        returns ? rows->columns : state->atoms.nil,
         returns ? rows_list(rows) : state->atoms.nil,
         enif_make_int64(env, returns ? (ErlNifSInt64)reply->rows : reply->changes),
-        enif_make_int64(env, reply->last_rowid), make_bool(state, reply->autocommit));
+        enif_make_int64(env, reply->last_rowid),
+        make_bool(state, reply->autocommit),
+        rows->types,
+    };
+
+    return enif_make_tuple_from_array(env, parts, rows->types == 0 ? 6 : 7);
 }

@@ -10,6 +10,7 @@ defmodule EctoLibSql.Connection do
   @close_timeout 5_000
   @savepoint "ecto_libsql"
   @one 8
+  @types 32
 
   ## Called by the connection process
 
@@ -153,7 +154,7 @@ defmodule EctoLibSql.Connection do
   def handle_execute(query, params, opts, state) do
     query = query(query)
 
-    case execute(state, query.statement, params, deadline(opts), 0) do
+    case execute(state, query.statement, params, deadline(opts), flags(opts)) do
       {:ok, native, state} -> {:ok, query, Result.from_native(native), state}
       failed -> failed
     end
@@ -255,10 +256,14 @@ defmodule EctoLibSql.Connection do
   def handle_fetch(query, %{ref: stmt}, opts, state) do
     max_rows = Keyword.get(opts, :max_rows, 500)
 
-    case Call.timed(:cursor_fetch, [state.conn_id, stmt, max_rows], deadline(opts)) do
+    case Call.timed(:cursor_fetch, [state.conn_id, stmt, max_rows], deadline(opts), flags(opts)) do
       {:ok, {columns, rows, count, end?}} ->
         result = %Result{command: :select, columns: columns, rows: rows, num_rows: count}
         {if(end?, do: :halt, else: :cont), result, state}
+
+      {:ok, {columns, rows, count, end?, types}} ->
+        result = %Result{columns: columns, rows: rows, num_rows: count, types: types}
+        {if(end?, do: :halt, else: :cont), %{result | command: :select}, state}
 
       failed ->
         failed(failed, query(query).statement, state)
@@ -293,6 +298,9 @@ defmodule EctoLibSql.Connection do
 
   def enforce_foreign_keys(state, on?),
     do: plain(:enforce_foreign_keys, [state.conn_id, state.trx_id, on?])
+
+  @doc "The flags of NIF.execute/6 that a call's options ask for."
+  def flags(opts), do: if(Keyword.get(opts, :declared_types, false), do: @types, else: 0)
 
   @doc "The flag of NIF.execute/6 for exactly one row."
   def one, do: @one

@@ -21,11 +21,12 @@ defmodule EctoLibSql.NIF do
   # Native code never waits for a lock of another connection: it answers :busy, and the caller tries
   # again (EctoLibSql.Call). `timeout` is ms for this call, 0 for none. `flags` is a sum of
   # 1 (may run on this scheduler, if known to be short), 8 (exactly one row), 16 (a batch is one
-  # transaction).
+  # transaction), 32 (with the columns' declared types: of execute/6, stmt_execute/6, cursor_fetch/5).
   #
   # A result is {command, columns, rows, num_rows, last_rowid, autocommit?}: columns and rows are nil
   # for a statement without rows, num_rows is then the rows it changed. command: :select, :insert,
-  # :update, :delete, :create, :begin, :commit, :rollback, :pragma, :other.
+  # :update, :delete, :create, :begin, :commit, :rollback, :pragma, :other. With flag 32 it has a seventh
+  # element: the types, as texts or nil, in a list; nil for a statement without rows.
   #
   # Parameters: a list by position, or a list of {name, value} with name a binary or an atom, prefix
   # optional. Values: nil, integers of 64 bits, floats, booleans (1 and 0), :infinity,
@@ -125,7 +126,7 @@ defmodule EctoLibSql.NIF do
 
   def cursor_start(_conn, _trx, _stmt, _params), do: stub()
 
-  # -> {:ok, {columns, rows, count, end?}}
+  # -> {:ok, {columns, rows, count, end?}}, with flag 32 {columns, rows, count, end?, types}
   def cursor_fetch(_conn, _stmt, _max_rows, _timeout, _flags), do: stub()
 
   ## Waiting

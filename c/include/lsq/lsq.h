@@ -326,7 +326,9 @@ enum lsq_call_flags {
      * statement that writes has then changed nothing. */
     LSQ_CALL_ONE = 1 << 3,
     /* Of a batch: run it as one transaction, rolled back on the first error. */
-    LSQ_CALL_TRANSACTION = 1 << 4
+    LSQ_CALL_TRANSACTION = 1 << 4,
+    /* Of one statement, and of a fetch: the sink's types() is told the declared types. */
+    LSQ_CALL_TYPES = 1 << 5
 };
 
 /* How to run a call. NULL, or all zero: until it is done. */
@@ -379,7 +381,7 @@ struct lsq_column {
 };
 
 /* Where rows go as the engine produces them: no copy is made on the way. Text and blobs are
- * borrowed for the length of the call. Every slot but the four marked may not be NULL. A slot that
+ * borrowed for the length of the call. Every slot but the three marked may not be NULL. A slot that
  * returns false ends the run with LSQ_NOMEM. Called on the calling thread. */
 struct lsq_sink {
     /* A new statement's rows begin; also when it has none. names[i] is NUL-terminated. */
@@ -393,6 +395,10 @@ struct lsq_sink {
     bool (*row_end)(void *ctx);
     /* Of a batch: statement number (from 1) is done. may be NULL outside batches */
     bool (*statement_end)(void *ctx, int number, const struct lsq_reply *reply);
+    /* With LSQ_CALL_TYPES, after columns(): types[i] is what the table declares for the column, by the
+     * schema as it is now; NULL where it declares nothing, or where the column is an expression. May
+     * be NULL */
+    bool (*types)(void *ctx, size_t count, const char *const *types);
 };
 
 /* Runs one statement. Text after the first statement that is more than white space, comments and

@@ -188,7 +188,7 @@ static enum lsq_status run_row(struct many *many, const struct lsq_params *row, 
     rc = sqlite3_step(stmt);
     if (first && (rc == SQLITE_ROW || rc == SQLITE_DONE)) {
         many->reply->columns = (size_t)sqlite3_column_count(stmt);
-        if (!lsqi_push_columns(stmt, many->sink, many->ctx)) st = LSQ_NOMEM;
+        if (!lsqi_push_columns(stmt, 0, many->sink, many->ctx)) st = LSQ_NOMEM;
     }
     while (st == LSQ_OK && rc == SQLITE_ROW) {
         if (!lsqi_push_row(stmt, (int)many->reply->columns, many->sink, many->ctx)) st = LSQ_NOMEM;
@@ -229,7 +229,7 @@ static enum lsq_status run_rows(struct many *many) {
     if (st != LSQ_OK || number > 0) return st;
     /* No rows of parameters: the result is empty, and has its columns. */
     many->reply->columns = (size_t)sqlite3_column_count(many->prepared->stmt);
-    if (!lsqi_push_columns(many->prepared->stmt, many->sink, many->ctx))
+    if (!lsqi_push_columns(many->prepared->stmt, 0, many->sink, many->ctx))
         st = lsqi_error_set(many->err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));
     return st;
 }

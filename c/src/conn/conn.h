@@ -209,7 +209,8 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
 /* Binds all parameters of the statement; borrows them until it is reset, or copies. */
 enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_params *params,
                           bool copy, struct lsq_error *err);
-bool lsqi_push_columns(sqlite3_stmt *stmt, const struct lsq_sink *sink, void *ctx);
+/* The names, and with LSQ_CALL_TYPES among the call's flags the declared types. */
+bool lsqi_push_columns(sqlite3_stmt *stmt, unsigned flags, const struct lsq_sink *sink, void *ctx);
 bool lsqi_push_row(sqlite3_stmt *stmt, int columns, const struct lsq_sink *sink, void *ctx);
 
 /* ---- speed.c: who is in ---- */

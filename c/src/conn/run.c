@@ -216,7 +216,7 @@ static enum lsq_status step_all(struct lsq_conn *conn, struct lsqi_prepared *pre
     if (rc != SQLITE_ROW && rc != SQLITE_DONE) return LSQ_ERROR;
     /* Only now: a first step compiles anew after a change of the schema. */
     reply->columns = (size_t)sqlite3_column_count(stmt);
-    if (!lsqi_push_columns(stmt, sink, ctx)) return LSQ_NOMEM;
+    if (!lsqi_push_columns(stmt, conn->run.flags, sink, ctx)) return LSQ_NOMEM;
     while (rc == SQLITE_ROW) {
         if (one && reply->rows == 1) return LSQ_MANY_ROWS;
         if (!lsqi_push_row(stmt, (int)reply->columns, sink, ctx)) return LSQ_NOMEM;
@@ -276,12 +276,16 @@ static enum lsq_status run_busy_timeout(struct lsq_conn *conn, struct lsqi_prepa
                                         const struct lsq_sink *sink, void *ctx,
                                         struct lsq_reply *reply) {
     static const char *const names[] = {"timeout"};
+    static const char *const no_types[] = {NULL};
+    bool types = (conn->run.flags & LSQ_CALL_TYPES) != 0;
 
     if (prepared->record.pragma_value) lsqi_settings_busy_timeout(conn, prepared->record.value);
     reply->columns = 1;
     reply->rows = 1;
     if (sink == NULL) return LSQ_OK;
-    return sink->columns(ctx, 1, names) && (sink->row_begin == NULL || sink->row_begin(ctx)) &&
+    return sink->columns(ctx, 1, names) &&
+                   (!types || sink->types == NULL || sink->types(ctx, 1, no_types)) &&
+                   (sink->row_begin == NULL || sink->row_begin(ctx)) &&
                    sink->integer(ctx, atomic_load(&conn->busy_timeout)) && sink->row_end(ctx)
                ? LSQ_OK
                : LSQ_NOMEM;

@@ -190,7 +190,8 @@ static enum lsq_status keep_all(struct lsq_stmt *stmt, struct lsq_error *err) {
 
     if (st != LSQ_OK) return st;
     rc = sqlite3_step(handle);
-    if (rc == SQLITE_ROW || rc == SQLITE_DONE) room = lsqi_push_columns(handle, sink, stmt->kept);
+    if (rc == SQLITE_ROW || rc == SQLITE_DONE)
+        room = lsqi_push_columns(handle, 0, sink, stmt->kept);
     for (; room && rc == SQLITE_ROW; rc = room ? sqlite3_step(handle) : rc)
         room = lsqi_push_row(handle, sqlite3_column_count(handle), sink, stmt->kept);
     if (room && rc != SQLITE_DONE) return lsqi_run_failed(stmt->conn, &stmt->prepared, rc, err);
@@ -238,7 +239,7 @@ static enum lsq_status fetch_kept(struct lsq_stmt *stmt, size_t max_rows,
         }
         if (st != LSQ_OK) return st;
     }
-    if (!lsqi_push_columns(stmt->prepared.stmt, sink, ctx))
+    if (!lsqi_push_columns(stmt->prepared.stmt, stmt->conn->run.flags, sink, ctx))
         return lsqi_error_set(err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));
     rows = lsq_result_rows(stmt->kept);
     for (; max_rows > 0 && stmt->kept_next < rows; max_rows--) {
@@ -261,6 +262,7 @@ static enum lsq_status fetch_rows(struct lsq_stmt *stmt, size_t max_rows,
                                   const struct lsq_sink *sink, void *ctx, bool *end,
                                   struct lsq_error *err) {
     sqlite3_stmt *handle = stmt->prepared.stmt;
+    unsigned flags = stmt->conn->run.flags;
     bool first = true;
     int rc = SQLITE_ROW;
 
@@ -269,7 +271,7 @@ static enum lsq_status fetch_rows(struct lsq_stmt *stmt, size_t max_rows,
     while (max_rows > 0 && (rc = sqlite3_step(handle)) == SQLITE_ROW) {
         stmt->stepped = true;
         (void)lsqi_call_compile(stmt->conn, true); /* only the first step compiles anew */
-        if (first && !lsqi_push_columns(handle, sink, ctx)) break;
+        if (first && !lsqi_push_columns(handle, flags, sink, ctx)) break;
         first = false;
         if (!lsqi_push_row(handle, sqlite3_column_count(handle), sink, ctx)) break;
         if (--max_rows == 0) {
@@ -280,7 +282,7 @@ static enum lsq_status fetch_rows(struct lsq_stmt *stmt, size_t max_rows,
     if (!stmt->stepped) atomic_fetch_sub(&stmt->conn->open_cursors, 1);
     if (rc == SQLITE_DONE || max_rows == 0) {
         *end = rc == SQLITE_DONE;
-        if (!first || lsqi_push_columns(handle, sink, ctx)) return LSQ_OK;
+        if (!first || lsqi_push_columns(handle, flags, sink, ctx)) return LSQ_OK;
         rc = SQLITE_ROW;
     }
     if (rc == SQLITE_ROW) return lsqi_error_set(err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));

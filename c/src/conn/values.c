@@ -93,25 +93,33 @@ enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_param
 
 /* ---- Rows ---- */
 
-bool lsqi_push_columns(sqlite3_stmt *stmt, const struct lsq_sink *sink, void *ctx) {
+/* Of all columns, to the sink's slot. A name that is missing is for want of memory. */
+static bool push_texts(sqlite3_stmt *stmt, const char *get(sqlite3_stmt *stmt, int i), bool all,
+                       bool push(void *ctx, size_t count, const char *const *texts), void *ctx) {
     enum { ON_STACK = 32 };
     const char *few[ON_STACK];
-    const char **names = few;
+    const char **texts = few;
     int count = sqlite3_column_count(stmt);
     bool ok = true;
 
-    if (sink == NULL) return true;
     if (count > ON_STACK) {
-        names = lsqi_malloc((size_t)count * sizeof(*names));
-        if (names == NULL) return false;
+        texts = lsqi_malloc((size_t)count * sizeof(*texts));
+        if (texts == NULL) return false;
     }
     for (int i = 0; ok && i < count; i++) {
-        names[i] = sqlite3_column_name(stmt, i);
-        ok = names[i] != NULL;
+        texts[i] = get(stmt, i);
+        ok = texts[i] != NULL || !all;
     }
-    ok = ok && sink->columns(ctx, (size_t)count, names);
-    if (names != few) lsqi_free(names);
+    ok = ok && push(ctx, (size_t)count, texts);
+    if (texts != few) lsqi_free(texts);
     return ok;
+}
+
+bool lsqi_push_columns(sqlite3_stmt *stmt, unsigned flags, const struct lsq_sink *sink, void *ctx) {
+    if (sink == NULL) return true;
+    if (!push_texts(stmt, sqlite3_column_name, true, sink->columns, ctx)) return false;
+    if ((flags & LSQ_CALL_TYPES) == 0 || sink->types == NULL) return true;
+    return push_texts(stmt, sqlite3_column_decltype, false, sink->types, ctx);
 }
 
 static bool push_value(sqlite3_stmt *stmt, int i, const struct lsq_sink *sink, void *ctx) {
