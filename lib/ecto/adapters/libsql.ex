@@ -68,6 +68,16 @@ defmodule Ecto.Adapters.LibSql do
 
   alias Ecto.Adapters.LibSql.{MigrationLease, Params, Storage, Structure, Types}
 
+  # What the DDL goes by, as this Repo was started: a dynamic one has options of its own.
+  @settings [:uuid_type, :binary_id_type, :json_type, :datetime_type, :strict_tables]
+
+  defoverridable init: 1
+
+  def init(config) do
+    with {:ok, child, meta} <- super(config),
+         do: {:ok, child, Map.put(meta, :settings, Keyword.take(config, @settings))}
+  end
+
   ## Types
 
   @impl true
@@ -167,10 +177,18 @@ defmodule Ecto.Adapters.LibSql do
   @impl true
   def supports_ddl_transaction?, do: true
 
-  # Some commands are several statements, and some of them depend on what the database answers.
+  # Some commands are several statements, and some of them depend on what the database answers: these are
+  # done together or not at all. Text is for its writer to judge: VACUUM runs in no transaction.
   @impl true
   def execute_ddl(meta, command, opts) do
-    DDL.run(command, [], &Ecto.Adapters.SQL.query!(meta, &1, [], opts).rows)
+    run = fn ->
+      DDL.run(command, meta.settings, &Ecto.Adapters.SQL.query!(meta, &1, [], opts).rows)
+    end
+
+    if is_binary(command) or in_transaction?(meta),
+      do: run.(),
+      else: {:ok, _rows} = transaction(meta, opts, run)
+
     {:ok, []}
   end
 

@@ -60,6 +60,12 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   # The connection keeps what it compiled by the text itself: there is nothing to prepare here.
   @impl true
+  def query(conn, {:enforce_foreign_keys, _on?} = switch, params, opts) do
+    with {:ok, _query, result} <-
+           DBConnection.execute(conn, %Query{statement: switch}, params, opts),
+         do: {:ok, result}
+  end
+
   def query(conn, sql, params, opts) do
     query = %Query{statement: IO.iodata_to_binary(sql)}
 

@@ -4,15 +4,28 @@ defmodule Ecto.Adapters.LibSql.DDL do
   #
   # Some of them depend on what the database holds (is the column there, what else was it declared
   # with): such a step is {:ask, sql, next, offline}. `next` makes steps of the rows of `sql`; `offline`
-  # is for who has no database at hand: steps, or why there are none. The adapter runs commands with
-  # run/3; execute_ddl/2 is the answer to Ecto.Adapters.SQL.Connection.
+  # is for who has no database at hand: steps, or why there are none. {:run, fun, offline} does all of it
+  # by itself. The adapter runs commands with run/3; execute_ddl/2 is the answer to
+  # Ecto.Adapters.SQL.Connection.
 
   alias Ecto.Adapters.LibSql.DDL.{Alter, Index, TableOptions, Trigger, Virtual}
+  alias Ecto.Adapters.LibSql.DDL.Constraint, as: ConstraintDDL
   alias Ecto.Adapters.LibSql.DDL.Table, as: TableDDL
   alias Ecto.Adapters.LibSql.Sql
   alias Ecto.Migration.{Constraint, Table}
 
-  @type step :: iodata() | {:ask, iodata(), ([[term()]] -> [step()]), [step()] | String.t()}
+  @type step ::
+          iodata()
+          | {:ask, iodata(), ([[term()]] -> [step()]), offline()}
+          | {:run, (query() -> term()), String.t()}
+
+  @type offline :: [step()] | String.t() | (() -> [step()] | String.t())
+
+  @typedoc """
+  Takes SQL and answers rows, or `nil`; raises what the database refuses. `{:enforce_foreign_keys, boolean}`
+  answers one row of what held before, `[1]` or `[0]`.
+  """
+  @type query :: (iodata() | {:enforce_foreign_keys, boolean()} -> [[term()]] | nil)
 
   @doc "The statements of a command. Raises for one that needs a look into the database."
   @spec execute_ddl(term(), keyword()) :: [iodata()]
@@ -20,20 +33,25 @@ defmodule Ecto.Adapters.LibSql.DDL do
     do: command |> steps(settings) |> Enum.flat_map(&offline/1)
 
   @doc """
-  Runs a command. `query` takes SQL and answers rows, or `nil`; it raises what the database refuses.
-  What it answered for the statements, without the questions, is the result.
+  Runs a command, within a transaction if it is more than text. What `query` answered for the statements,
+  without the questions, is the result.
   """
-  @spec run(term(), keyword(), (iodata() -> term())) :: [term()]
+  @spec run(term(), keyword(), query()) :: [term()]
   def run(command, settings \\ [], query),
     do: command |> steps(settings) |> Enum.flat_map(&run_step(&1, query))
 
+  defp offline({:ask, sql, next, answer}) when is_function(answer),
+    do: offline({:ask, sql, next, answer.()})
+
   defp offline({:ask, _sql, _next, why}) when is_binary(why), do: raise(ArgumentError, why)
   defp offline({:ask, _sql, _next, steps}), do: Enum.flat_map(steps, &offline/1)
+  defp offline({:run, _fun, why}), do: raise(ArgumentError, why)
   defp offline(sql), do: [sql]
 
   defp run_step({:ask, sql, next, _offline}, query),
     do: sql |> query.() |> next.() |> Enum.flat_map(&run_step(&1, query))
 
+  defp run_step({:run, fun, _why}, query), do: [fun.(query)]
   defp run_step(sql, query), do: [query.(sql)]
 
   @doc false
@@ -88,29 +106,12 @@ defmodule Ecto.Adapters.LibSql.DDL do
     [[Alter.alter_table(table), "RENAME COLUMN ", Sql.quote_name(from), " TO ", Sql.quote_name(to)]]
   end
 
-  def steps({:create, %Constraint{} = constraint}, _settings), do: refuse_constraint(constraint)
+  def steps({:create, %Constraint{} = constraint}, _settings), do: ConstraintDDL.create(constraint)
 
-  def steps({drop, %Constraint{name: name}, _mode}, _settings)
+  def steps({drop, %Constraint{} = constraint, mode}, _settings)
       when drop in [:drop, :drop_if_exists] do
-    raise ArgumentError, """
-    SQLite does not support ALTER TABLE DROP CONSTRAINT (constraint #{inspect(name)}). \
-    Create a new table without it, copy the rows, drop the old table and rename the new one.\
-    """
-  end
-
-  defp refuse_constraint(%Constraint{exclude: exclude} = constraint) when exclude != nil do
-    raise ArgumentError,
-          "SQLite does not support exclusion constraints (#{inspect(constraint.name)}); " <>
-            "a trigger with RAISE(ABORT, ...) can refuse the rows"
-  end
-
-  defp refuse_constraint(constraint) do
-    raise ArgumentError, """
-    SQLite does not support ALTER TABLE ADD CONSTRAINT (constraint #{inspect(constraint.name)}). \
-    Give the column its check where it is added: \
-    add :price, :integer, check: %{name: #{inspect(to_string(constraint.name))}, \
-    expr: #{inspect(constraint.check)}}.\
-    """
+    refuse_cascade(mode, "DROP CONSTRAINT")
+    ConstraintDDL.drop(constraint, drop == :drop_if_exists)
   end
 
   defp if_exists(:drop), do: []

@@ -5,7 +5,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
   alias Ecto.Adapters.LibSql.{ColumnType, Sql}
   alias Ecto.Adapters.LibSql.DDL.{Comment, Default, Reference}
 
-  @doc "The definition of `{:add, name, type, opts}`; settings as of ColumnType, and :strict."
+  @doc "The definition of `{:add, name, type, opts}`; settings as of ColumnType, :strict and :composite_key."
   def define(table, {:add, name, type, opts}, settings) do
     check(name, opts)
 
@@ -15,11 +15,11 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
       declare(type, opts, settings),
       Reference.column_level(table, name, type),
       primary_key(type, opts, settings),
-      null(type, opts, settings),
+      if(not_null?(type, opts, settings), do: " NOT NULL", else: []),
       Default.text(base(type), opts, settings),
       generated(opts),
       check_text(opts[:check]),
-      collate(opts[:collate]),
+      collate(opts[:collation] || opts[:collate]),
       Comment.text(opts[:comment])
     ]
   end
@@ -30,7 +30,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
   @doc "The declared type of a column, a reference's being that of its key."
   def declare(type, opts, settings) do
     declare = if settings[:strict], do: &ColumnType.declare_strict/3, else: &ColumnType.declare/3
-    declare.(base(type), opts, Keyword.take(settings, [:uuid, :binary_id, :json, :datetime]))
+    declare.(base(type), opts, settings)
   end
 
   defp base(%Ecto.Migration.Reference{type: type}), do: type
@@ -42,6 +42,11 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
 
     if opts[:generated] && opts[:primary_key],
       do: raise(ArgumentError, "generated column #{inspect(name)} cannot be a primary key")
+
+    for option <- [:start_value, :increment], opts[option] do
+      raise ArgumentError,
+            "SQLite's keys count up by one from the greatest there is: #{inspect(name)} cannot have #{inspect(option)}"
+    end
   end
 
   defp primary_key(type, opts, settings) do
@@ -52,20 +57,30 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
     end
   end
 
-  defp autoincrement("INTEGER"), do: " PRIMARY KEY AUTOINCREMENT"
-  defp autoincrement(["INTEGER", []]), do: " PRIMARY KEY AUTOINCREMENT"
-
-  defp autoincrement(_other),
-    do: raise(ArgumentError, "autoincrement needs a primary key of an integer type")
-
-  # SQLite lets NULL into every primary key but the single INTEGER one.
-  defp null(type, opts, settings) do
-    key? = opts[:primary_key] == true
-    rowid? = settings[:composite_key] != true and rowid?(declare(type, opts, settings))
-    if opts[:null] == false or (key? and not rowid?), do: " NOT NULL", else: []
+  defp autoincrement(declared) do
+    if rowid?(declared),
+      do: " PRIMARY KEY AUTOINCREMENT",
+      else: raise(ArgumentError, "autoincrement needs a primary key of an integer type")
   end
 
   defp rowid?(declared), do: IO.iodata_to_binary(declared) == "INTEGER"
+
+  @serial [:serial, :bigserial, :smallserial, :identity]
+
+  @doc """
+  Whether the column is declared NOT NULL. SQLite lets NULL into every primary key but the single INTEGER
+  one, which makes its own values; so a key's column says it. In a key of several columns nothing makes a
+  value for a serial column, and Ecto's migrations add one (`id`) where it is not asked for: that one may
+  be left out.
+  """
+  def not_null?(type, opts, settings) do
+    cond do
+      opts[:null] == false -> true
+      opts[:primary_key] != true -> false
+      settings[:composite_key] -> type not in @serial
+      true -> not rowid?(declare(type, opts, settings))
+    end
+  end
 
   ## Generated
 

@@ -1,111 +1,285 @@
 defmodule Ecto.Adapters.LibSql.DDL.Definition do
   @moduledoc false
-  # Reads a column's constraints out of the text of CREATE TABLE, as the schema keeps it: PRAGMAs do not
-  # show CHECK, COLLATE nor the names of constraints.
+  # The text of a CREATE TABLE, taken apart: its columns, its constraints, and what stands around them.
+  # PRAGMAs do not show CHECK, COLLATE nor the names of constraints, and a table that is built anew keeps
+  # them; so a part can be changed here, and all else stays as it was written, comments included.
+  #
+  # An item is a column or a constraint of the table. `before` and `after` are the blanks around its text,
+  # `tail` is a comment behind its comma. `source` is the old column that a column's values come from.
 
-  # A token: a comment, a blob, something in quotes, a parenthesis, a comma, or a run of anything else.
-  @token ~r/--[^\n]*|\/\*.*?\*\/|x'[^']*'|"(?:[^"]|"")*"|'(?:[^']|'')*'|`(?:[^`]|``)*`|\[[^\]]*\]|[(),]|(?:[^\s(),"'`\[\/-]|-(?!-)|\/(?!\*))+/si
+  alias Ecto.Adapters.LibSql.DDL.Tokens
+  alias Ecto.Adapters.LibSql.Sql
 
-  @doc "`[{kind, sql}]` of the column's constraints, in their order; `[]` for a column that is not there."
-  def constraints(create_table, column) do
-    create_table
-    |> columns()
-    |> Enum.find([], &named?(&1, column))
-    |> segments()
+  defstruct [:head, :items, :options]
+
+  @type item :: %{
+          type: :column | :constraint,
+          name: String.t() | nil,
+          text: String.t(),
+          source: String.t() | nil,
+          before: String.t(),
+          after: String.t(),
+          tail: String.t()
+        }
+  @type t :: %__MODULE__{head: String.t(), items: [item()], options: String.t()}
+
+  ## Reading
+
+  @doc "The parts of a text, as the schema keeps it."
+  @spec parse(String.t()) :: t()
+  def parse(sql) do
+    {head, rest} = sql |> Tokens.flat() |> Enum.split_while(&(&1 != {:text, "("}))
+    {body, options} = rest |> Enum.drop(1) |> Tokens.inside(1, [])
+    {body, closing} = Enum.split(body, -1)
+
+    %__MODULE__{
+      head: Tokens.text(head) <> "(",
+      items: body |> Tokens.group() |> items([]),
+      options: Tokens.text(closing ++ options)
+    }
   end
 
-  ## Columns: lists of tokens, what stands in parentheses being one of them
+  defp items(tokens, items) do
+    case Enum.split_while(tokens, &(&1 != {:text, ","})) do
+      {last, []} ->
+        [item(last, "") | items] |> Enum.reverse() |> Enum.flat_map(&split_constraints/1)
 
-  defp columns(sql) do
-    tokens =
-      for [token] <- Regex.scan(@token, sql),
-          not String.starts_with?(token, ["--", "/*"]),
-          do: token
-
-    {before, _open_and_rest} = Enum.split_while(tokens, &(&1 != "("))
-    tokens |> Enum.drop(length(before) + 1) |> split([], [])
-  end
-
-  defp split([], column, columns), do: finish(column, columns)
-  defp split([")" | _options], column, columns), do: finish(column, columns)
-  defp split(["," | rest], column, columns), do: split(rest, [], [Enum.reverse(column) | columns])
-
-  defp split(["(" | rest], column, columns) do
-    {group, rest} = group(rest, ["("], 1)
-    split(rest, [group | column], columns)
-  end
-
-  defp split([token | rest], column, columns), do: split(rest, [token | column], columns)
-
-  defp finish(column, columns), do: Enum.reverse([Enum.reverse(column) | columns])
-
-  defp group(rest, group, 0), do: {join(Enum.reverse(group)), rest}
-  defp group([], group, _depth), do: group([], group, 0)
-  defp group(["(" | rest], group, depth), do: group(rest, ["(" | group], depth + 1)
-  defp group([")" | rest], group, depth), do: group(rest, [")" | group], depth - 1)
-  defp group([token | rest], group, depth), do: group(rest, [token | group], depth)
-
-  defp join(tokens), do: tokens |> Enum.intersperse(" ") |> IO.iodata_to_binary()
-
-  defp named?([name | _definition], column),
-    do: String.downcase(unquoted(name)) == String.downcase(column)
-
-  defp named?([], _column), do: false
-
-  defp unquoted(<<quote, rest::binary>>) when quote in [?", ?', ?`] do
-    rest |> String.slice(0..-2//1) |> String.replace(<<quote, quote>>, <<quote>>)
-  end
-
-  defp unquoted("[" <> rest), do: String.trim_trailing(rest, "]")
-  defp unquoted(name), do: name
-
-  ## Constraints: each begins at a word, or at CONSTRAINT and its name before it
-
-  defp segments([]), do: []
-
-  defp segments([_name | definition]) do
-    definition
-    |> Enum.chunk_while([], &chunk/2, &{:cont, Enum.reverse(&1), []})
-    |> Enum.flat_map(&segment/1)
-  end
-
-  defp chunk(token, tokens) do
-    if begins?(String.upcase(token), upcase(tokens)),
-      do: {:cont, Enum.reverse(tokens), [token]},
-      else: {:cont, [token | tokens]}
-  end
-
-  defp upcase(tokens), do: Enum.map(tokens, &String.upcase/1)
-
-  defp begins?(_word, [_name, "CONSTRAINT" | _]), do: false
-  defp begins?(_word, ["CONSTRAINT"]), do: false
-  defp begins?(_word, ["DEFAULT"]), do: false
-  defp begins?(_word, ["DEFAULT", _name, "CONSTRAINT"]), do: false
-  defp begins?(word, ["SET" | _]) when word in ["NULL", "DEFAULT"], do: false
-  defp begins?("NULL", ["NOT" | _]), do: false
-  defp begins?("DEFERRABLE", _tokens), do: false
-  defp begins?("AS", ["ALWAYS" | _]), do: false
-  # NOT of NOT DEFERRABLE is told from that of NOT NULL by what follows: see segment/1.
-  defp begins?(word, _tokens),
-    do: word in ~w(CONSTRAINT PRIMARY NOT NULL UNIQUE CHECK DEFAULT COLLATE REFERENCES GENERATED AS)
-
-  defp segment([]), do: []
-
-  defp segment(tokens) do
-    case tokens |> upcase() |> without_name() do
-      ["NOT", "NULL" | _] -> [{:not_null, join(tokens)}]
-      ["NOT" | _] -> [{:deferrable, join(tokens)}]
-      ["DEFAULT" | _] -> [{:default, join(tokens)}]
-      ["CHECK" | _] -> [{:check, join(tokens)}]
-      ["COLLATE" | _] -> [{:collate, join(tokens)}]
-      ["REFERENCES" | _] -> [{:references, join(tokens)}]
-      ["PRIMARY" | _] -> [{:primary_key, join(tokens)}]
-      ["UNIQUE" | _] -> [{:unique, join(tokens)}]
-      [word | _] when word in ["GENERATED", "AS"] -> [{:generated, join(tokens)}]
-      _type_or_null -> []
+      {tokens, [_comma | rest]} ->
+        {tail, rest} = tail(rest)
+        items(rest, [item(tokens, tail) | items])
     end
   end
 
-  defp without_name(["CONSTRAINT", _name | rest]), do: rest
-  defp without_name(tokens), do: tokens
+  # A comment behind the comma, on its line, speaks of what stands before the comma.
+  defp tail(tokens) do
+    {line, rest} = Enum.split_while(tokens, &(Tokens.blank?(&1) and not line_end?(&1)))
+
+    case rest do
+      [{:blank, "--" <> _} = comment | rest] ->
+        {Tokens.text(line ++ [comment]), rest}
+
+      [{:blank, _newline} | _] ->
+        if comment?(line), do: {Tokens.text(line), rest}, else: {"", tokens}
+
+      _next_item ->
+        {"", tokens}
+    end
+  end
+
+  defp line_end?({:blank, text}), do: String.ends_with?(text, "\n")
+  defp comment?(tokens), do: Enum.any?(tokens, &Tokens.comment?/1)
+
+  defp item(tokens, tail) do
+    {before, rest} = Enum.split_while(tokens, &Tokens.blank?/1)
+    {behind, rest} = rest |> Enum.reverse() |> Enum.split_while(&Tokens.blank?/1)
+    tokens = Enum.reverse(rest)
+    {type, name} = type(tokens)
+
+    %{
+      type: type,
+      name: name,
+      text: Tokens.text(tokens),
+      source: if(type == :column, do: name),
+      before: Tokens.text(before),
+      after: behind |> Enum.reverse() |> Tokens.text(),
+      tail: tail
+    }
+  end
+
+  defp type([]), do: {:column, nil}
+
+  defp type([{_kind, name} | _] = tokens) do
+    if Tokens.constraint?(tokens),
+      do: {:constraint, Tokens.constraint_name(tokens)},
+      else: {:column, Tokens.unquoted(name)}
+  end
+
+  # SQLite lets constraints of the table follow one another without a comma.
+  defp split_constraints(%{type: :column} = item), do: [item]
+
+  defp split_constraints(%{type: :constraint} = item) do
+    case item.text |> Tokens.read() |> Tokens.split(:table) do
+      {_nothing, [_one]} ->
+        [item]
+
+      {_nothing, many} ->
+        for {_kind, tokens} <- many, do: %{item(tokens, "") | before: " ", after: ""}
+    end
+  end
+
+  ## Writing
+
+  @doc "The text. With a schema, the table's name is written after it."
+  def to_sql(definition, schema \\ nil) do
+    [_all, create, name] = Regex.run(~r/\A(CREATE\s+TABLE\s+)(.*)\z/is, definition.head)
+    prefix = if schema, do: [Sql.quote_name(schema), ?.], else: []
+    IO.iodata_to_binary([create, prefix, name, write(definition.items), definition.options])
+  end
+
+  defp write([]), do: []
+  defp write([last]), do: [last.before, last.text, last.after, last.tail]
+
+  defp write([item | rest]),
+    do: [item.before, item.text, item.after, ?,, item.tail | write(rest)]
+
+  ## Looking
+
+  @doc "The columns."
+  def columns(definition), do: Enum.filter(definition.items, &(&1.type == :column))
+
+  @doc "The column of a name, or `nil`."
+  def column(definition, name),
+    do: definition |> columns() |> Enum.find(&Tokens.same?(&1.name, name))
+
+  @doc "The constraints of the table."
+  def constraints(definition), do: Enum.filter(definition.items, &(&1.type == :constraint))
+
+  @doc "The declared type of a column."
+  def declared_type(column) do
+    {[_name | type], _constraints} = clauses(column)
+    type |> Tokens.text() |> String.trim()
+  end
+
+  @doc "`[{kind, sql}]` of a column's constraints, in their order; `[]` for none."
+  def column_constraints(nil), do: []
+
+  def column_constraints(column) do
+    {_name_and_type, constraints} = clauses(column)
+    for {kind, tokens} <- constraints, kind, do: {kind, tokens |> Tokens.text() |> String.trim()}
+  end
+
+  @doc "Whether a column has a constraint of a kind."
+  def has?(column, kind), do: List.keymember?(column_constraints(column), kind, 0)
+
+  # The name may be a word that constraints begin with, in quotes.
+  defp clauses(%{text: text}) do
+    [name | rest] = Tokens.read(text)
+    {type, constraints} = Tokens.split(rest, :column)
+    {[name | type], constraints}
+  end
+
+  @doc "The kind of a table's constraint."
+  def kind(%{text: text}), do: text |> Tokens.read() |> Tokens.kind()
+
+  @doc "The columns that a PRIMARY KEY, UNIQUE or FOREIGN KEY of the table is of."
+  def of_columns(%{type: :constraint, text: text}) do
+    case text |> Tokens.read() |> Enum.find(&match?({:group, _}, &1)) do
+      {:group, group} -> group |> String.slice(1..-2//1) |> Tokens.read() |> items([]) |> names()
+      nil -> []
+    end
+  end
+
+  defp names(items), do: Enum.map(items, & &1.name)
+
+  @doc "The columns of the primary key, in its order."
+  def primary_key(definition) do
+    case Enum.find(definition.items, &primary_key?/1) do
+      nil -> []
+      %{type: :column, name: name} -> [name]
+      constraint -> of_columns(constraint)
+    end
+  end
+
+  defp primary_key?(%{type: :column} = column), do: has?(column, :primary_key)
+  defp primary_key?(constraint), do: kind(constraint) == :primary_key
+
+  @doc "Whether the options behind the parenthesis have these words: `STRICT`, `WITHOUT ROWID`."
+  def option?(definition, words) do
+    given = for {:word, word} <- Tokens.flat(definition.options), do: String.upcase(word)
+    String.contains?(" #{Enum.join(given, " ")} ", " #{words} ")
+  end
+
+  ## Changing
+
+  @doc "The definition with one more column, behind the others."
+  def append_column(definition, sql) do
+    {columns, constraints} = Enum.split_while(definition.items, &(&1.type == :column))
+    %{definition | items: push(columns, new_item(sql), constraints)}
+  end
+
+  @doc "The definition with one more constraint of the table, behind all."
+  def append_constraint(definition, sql),
+    do: %{definition | items: push(definition.items, new_item(sql), [])}
+
+  defp new_item(sql), do: %{(sql |> Tokens.read() |> item("")) | source: nil}
+
+  # On a line of its own where the one before it is.
+  defp push(items, item, rest) do
+    {last, items} = List.pop_at(items, -1)
+    closing = if rest == [], do: closing(last.after), else: ""
+    last = comma_behind(last)
+    items ++ [last, %{item | before: space(last), after: item.after <> closing} | rest]
+  end
+
+  # The comma goes before a comment.
+  defp comma_behind(last),
+    do: %{
+      last
+      | after: "",
+        tail: if(String.trim(last.after) == "", do: last.tail, else: last.after)
+    }
+
+  defp space(last) do
+    case Regex.run(~r/\n([ \t]*)/, last.before) do
+      [newline, indent] -> if String.ends_with?(last.tail, "\n"), do: indent, else: newline
+      nil -> " "
+    end
+  end
+
+  defp closing(blanks), do: if(String.contains?(blanks, "\n"), do: "\n", else: "")
+
+  @doc "The definition with a column declared anew. Its values stay, and its comment if there is no other."
+  def replace_column(definition, name, sql) do
+    new = new_item(sql)
+
+    map_column(definition, name, fn old ->
+      behind = if new.after == "", do: old.after, else: new.after <> closing(old.after)
+      %{old | name: new.name, text: new.text, after: behind}
+    end)
+  end
+
+  @doc "The definition without the constraints of a column for which `fun` of kind and name holds."
+  def drop_column_constraints(definition, name, fun) do
+    map_column(definition, name, fn column ->
+      {name_and_type, constraints} = clauses(column)
+
+      kept =
+        for {kind, tokens} <- constraints,
+            kind == nil or not fun.(kind, Tokens.constraint_name(tokens), Tokens.text(tokens)),
+            do: tokens
+
+      %{
+        column
+        | text: [name_and_type | kept] |> Enum.concat() |> Tokens.text() |> String.trim_trailing()
+      }
+    end)
+  end
+
+  defp map_column(definition, name, fun) do
+    items =
+      for item <- definition.items do
+        if item.type == :column and Tokens.same?(item.name, name), do: fun.(item), else: item
+      end
+
+    %{definition | items: items}
+  end
+
+  @doc "The definition without the items for which `fun` holds."
+  def reject(definition, fun) do
+    %{
+      definition
+      | items: definition.items |> Enum.reject(fun) |> close(List.last(definition.items))
+    }
+  end
+
+  # Who is the last now has the line's end before the parenthesis.
+  defp close([], _last), do: []
+
+  defp close(items, last) do
+    {own, others} = List.pop_at(items, -1)
+
+    if own == last or own.tail != "",
+      do: items,
+      else: others ++ [%{own | after: own.after <> closing(last.after)}]
+  end
 end

@@ -1,69 +1,106 @@
 defmodule Ecto.Adapters.LibSql.DDL.Modify do
   @moduledoc false
-  # `modify` by libSQL's ALTER TABLE ... ALTER COLUMN c TO definition.
+  # `modify` by libSQL's ALTER TABLE ... ALTER COLUMN c TO definition, where that serves.
   #
   # The statement changes the schema's text and nothing else, so two things are added to it. What the
   # migration does not speak of (NOT NULL, DEFAULT, CHECK, COLLATE, REFERENCES) is read from the table's
   # text and said again. And what is stored is made to fit: after a change of affinity or collation the
   # indexes are out of order, which the engine finds out too late ("malformed"), and '9' would not be
   # found as 9. REINDEX comes first, for UPDATE goes by the indexes; the UPDATE writes every value anew,
-  # under the new affinity and the new constraints. Triggers of the table see it as an update.
+  # under the new affinity and the new constraints.
+  #
+  # It does not serve for keys, generated columns, and where that UPDATE would fire triggers.
 
   alias Ecto.Adapters.LibSql.{ColumnType, Sql}
-  alias Ecto.Adapters.LibSql.DDL.{Column, Definition}
+  alias Ecto.Adapters.LibSql.DDL.{Alter, Catalog, Column, Definition, Tokens}
   alias Ecto.Migration.Reference
 
-  @doc "A step: the change depends on how the column was declared."
-  def step(table, {:modify, name, type, opts} = modify, settings) do
-    refuse_generated(name, opts[:generated])
-    offline = [alter(table, modify, [], settings), reindex(table), rewrite(table, name)]
+  @doc "The statements, without a look at how the column was declared."
+  def offline(table, {:modify, name, _type, opts} = modify, settings) do
+    refuse_generated(name, opts)
+    [alter(table, name, define(table, modify, settings)), reindex(table), rewrite(table, name)]
+  end
 
-    next = fn
-      [[text, declared, key]] -> change(table, modify, {text, declared, key > 0}, settings)
-      [] -> [alter(table, {:modify, name, type, opts}, [], settings)]
+  defp refuse_generated(name, opts) do
+    if opts[:generated] do
+      raise ArgumentError,
+            "generated column #{inspect(name)} is modified by building the table anew: run the migration"
     end
-
-    {:ask, question(table, name), next, offline}
   end
 
-  defp question(table, name) do
-    schema = to_string(table.prefix || "main")
-
-    [
-      ["SELECT s.sql, c.type, c.pk FROM ", Sql.quote_table(schema, "sqlite_schema"), " AS s, "],
-      ["pragma_table_xinfo(s.name, ", Sql.quote_string(schema), ") AS c WHERE s.type = 'table' "],
-      ["AND s.name = ", quote_text(table.name), " COLLATE NOCASE "],
-      ["AND c.name = ", quote_text(name), " COLLATE NOCASE"]
-    ]
+  @doc """
+  What becomes of a column: its definition, the statements that make it so, and whether they serve
+  (`:plain`) or the table has to be built anew (`:rebuild`).
+  """
+  def change(catalog, nil, {:modify, name, _type, _opts} = modify, settings) do
+    # The engine says that there is none.
+    definition = define(catalog.table, modify, settings)
+    {definition, [alter(catalog.table, name, definition)], :plain}
   end
 
-  defp quote_text(text), do: text |> to_string() |> Sql.quote_string()
+  def change(catalog, column, {:modify, name, type, opts}, settings) do
+    constraints = Definition.column_constraints(column)
 
-  defp change(table, {:modify, name, type, opts} = modify, {text, declared, key?}, settings) do
-    constraints = Definition.constraints(text, to_string(name))
-    refuse_generated(name, constraints[:generated])
+    opts =
+      if keeps_key?(constraints, opts, settings), do: Keyword.delete(opts, :primary_key), else: opts
+
     new = type |> Column.declare(opts, settings) |> IO.iodata_to_binary()
-    converted? = ColumnType.affinity(new) != ColumnType.affinity(declared)
-    reordered? = converted? or Keyword.has_key?(opts, :collate)
+    old = Definition.declared_type(column)
+    key? = key?(catalog.definition, name)
 
-    if key? and (reordered? or rowid?(new) != rowid?(declared)), do: refuse_key(table, name)
-    kept = for {kind, sql} <- constraints, keep?(kind, type, opts), do: [?\s, sql]
+    definition = [
+      define(catalog.table, {:modify, name, type, opts}, settings),
+      for({kind, sql} <- constraints, keep?(kind, type, opts, settings), do: [?\s, sql]),
+      if(
+        key? and rowid?(old) and not rowid?(new) and
+          not not_null?(constraints, type, opts, settings),
+        do: " NOT NULL",
+        else: []
+      )
+    ]
 
-    [alter(table, modify, kept, settings)] ++
-      if(reordered?, do: [reindex(table)], else: []) ++
-      if(converted? or constrained?(type, opts), do: [rewrite(table, name)], else: [])
+    converted? = ColumnType.affinity(new) != ColumnType.affinity(old)
+    reordered? = converted? or collates?(opts)
+    rewritten? = converted? or constrained?(type, opts)
+
+    rebuild? =
+      (key? and (reordered? or rowid?(new) != rowid?(old))) or
+        constraints[:generated] != nil or opts[:generated] != nil or
+        (rewritten? and Catalog.update_trigger?(catalog))
+
+    statements =
+      [alter(catalog.table, name, definition)] ++
+        if(reordered?, do: [reindex(catalog.table)], else: []) ++
+        if(rewritten?, do: [rewrite(catalog.table, name)], else: [])
+
+    {definition, statements, if(rebuild?, do: :rebuild, else: :plain)}
   end
+
+  defp key?(definition, name),
+    do: definition |> Definition.primary_key() |> Enum.any?(&Tokens.same?(&1, name))
+
+  # PRIMARY KEY AUTOINCREMENT, with its ON CONFLICT and DESC, stays as it stands.
+  defp keeps_key?(constraints, opts, settings),
+    do:
+      opts[:primary_key] == true and not settings[:composite_key] and
+        constraints[:primary_key] != nil
 
   defp rowid?(declared), do: String.upcase(declared) == "INTEGER"
 
-  defp alter(table, {:modify, name, type, opts}, kept, settings) do
-    [
-      ["ALTER TABLE ", Sql.quote_table(table.prefix, table.name)],
-      [" ALTER COLUMN ", Sql.quote_name(name), " TO "],
-      Column.define(table, {:add, name, type, opts}, settings),
-      kept
-    ]
+  defp collates?(opts), do: Keyword.has_key?(opts, :collate) or Keyword.has_key?(opts, :collation)
+
+  defp not_null?(constraints, type, opts, settings) do
+    Column.not_null?(type, opts, settings) or
+      (constraints[:not_null] != nil and not Keyword.has_key?(opts, :null))
   end
+
+  ## Statements
+
+  defp define(table, {:modify, name, type, opts}, settings),
+    do: Column.define(table, {:add, name, type, opts}, settings)
+
+  defp alter(table, name, definition),
+    do: [Alter.alter_table(table), "ALTER COLUMN ", Sql.quote_name(name), " TO ", definition]
 
   defp reindex(table), do: ["REINDEX ", Sql.quote_table(table.prefix, table.name)]
 
@@ -78,35 +115,22 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
 
   ## What stays
 
-  defp keep?(:not_null, _type, opts), do: not Keyword.has_key?(opts, :null)
-  defp keep?(:default, _type, opts), do: not Keyword.has_key?(opts, :default)
-  defp keep?(:check, _type, opts), do: not Keyword.has_key?(opts, :check)
-  defp keep?(:collate, _type, opts), do: not Keyword.has_key?(opts, :collate)
+  defp keep?(:not_null, type, opts, settings),
+    do: not Keyword.has_key?(opts, :null) and not Column.not_null?(type, opts, settings)
 
-  defp keep?(kind, type, opts) when kind in [:references, :deferrable],
+  defp keep?(:default, _type, opts, _settings), do: not Keyword.has_key?(opts, :default)
+  defp keep?(:check, _type, opts, _settings), do: not Keyword.has_key?(opts, :check)
+  defp keep?(:collate, _type, opts, _settings), do: not collates?(opts)
+  defp keep?(:generated, _type, opts, _settings), do: not Keyword.has_key?(opts, :generated)
+  defp keep?(:primary_key, _type, opts, _settings), do: not Keyword.has_key?(opts, :primary_key)
+
+  defp keep?(kind, type, opts, _settings) when kind in [:foreign_key, :deferrable],
     do: not reference?(type) and not reference?(opts[:from])
 
-  # PRIMARY KEY and UNIQUE: the engine takes them when they are what they were.
-  defp keep?(_other, _type, _opts), do: true
+  # UNIQUE: the engine takes it when it is what it was.
+  defp keep?(:unique, _type, _opts, _settings), do: true
 
   defp reference?(%Reference{}), do: true
   defp reference?({%Reference{}, _opts}), do: true
   defp reference?(_type), do: false
-
-  ## What needs more
-
-  defp refuse_generated(_name, nil), do: :ok
-
-  defp refuse_generated(name, _sql) do
-    raise ArgumentError,
-          "generated column #{inspect(name)} cannot be modified; remove it and add it anew"
-  end
-
-  defp refuse_key(table, name) do
-    raise ArgumentError, """
-    SQLite cannot change the type of a primary key (column #{inspect(name)}). Write by hand: \
-    create a new table with the key, execute "INSERT INTO new (...) SELECT ... FROM #{table.name}", \
-    drop #{table.name}, rename the new table.\
-    """
-  end
 end

@@ -2,6 +2,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Reference do
   @moduledoc false
   # Foreign keys. One of a single column stands in the column's definition, one of more at the table's end.
 
+  alias Ecto.Adapters.LibSql.DDL.{Definition, Tokens}
   alias Ecto.Adapters.LibSql.Sql
   alias Ecto.Migration.Reference
 
@@ -20,6 +21,14 @@ defmodule Ecto.Adapters.LibSql.DDL.Reference do
       constraint = reference |> constraint() |> trim()
       [constraint, key, target(table, name, reference)]
     end
+  end
+
+  @doc "The foreign keys at the end of a table's definition that are named after a column, their first."
+  def of_column(definition, name) do
+    for item <- Definition.constraints(definition),
+        Definition.kind(item) == :foreign_key,
+        item |> Definition.of_columns() |> hd() |> Tokens.same?(name),
+        do: item
   end
 
   defp trim([]), do: []

@@ -21,7 +21,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Table do
         ?),
         TableOptions.text(options)
       ]
-      | Trigger.on_delete(table, columns, settings, if_not_exists?)
+      | Trigger.on_delete(table, columns, settings, if_not_exists: if_not_exists?)
     ]
   end
 

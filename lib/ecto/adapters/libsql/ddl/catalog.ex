@@ -1,0 +1,70 @@
+defmodule Ecto.Adapters.LibSql.DDL.Catalog do
+  @moduledoc false
+  # What the schema holds of one table: its definition, its indexes, its triggers.
+
+  alias Ecto.Adapters.LibSql.DDL.{Definition, Tokens, Trigger}
+  alias Ecto.Adapters.LibSql.Sql
+
+  defstruct [:table, :schema, :definition, indexes: [], triggers: [], on_delete: []]
+
+  @doc "The question for `new/2`."
+  def question(table) do
+    schema = Sql.quote_table(schema(table), "sqlite_schema")
+    of_table = ["tbl_name = ", Sql.quote_string(to_string(table.name)), " COLLATE NOCASE"]
+
+    [
+      ["SELECT type, name, sql, rowid FROM ", schema, " WHERE sql IS NOT NULL AND "],
+      [of_table, " AND type <> 'view' UNION ALL "],
+      ["SELECT 'temp', name, sql, rowid FROM sqlite_temp_schema WHERE type = 'trigger' AND "],
+      [of_table, " UNION ALL SELECT 'on_delete', name, sql, rowid FROM ", schema],
+      [" WHERE ", Trigger.writes(table.name), " ORDER BY 4"]
+    ]
+  end
+
+  @doc "The database that a table is in."
+  def schema(table), do: to_string(table.prefix || "main")
+
+  @doc "The answer's rows; `nil` where there is no such table."
+  def new(table, rows) do
+    objects = Enum.group_by(rows, &hd/1, fn [_type, name, sql, _rowid] -> {name, sql} end)
+
+    with [{name, sql}] <- objects["table"] do
+      %__MODULE__{
+        table: %{table | name: name},
+        schema: schema(table),
+        definition: Definition.parse(sql),
+        indexes: Map.get(objects, "index", []),
+        triggers: triggers(objects["trigger"], schema(table)) ++ triggers(objects["temp"], "temp"),
+        on_delete: for({name, _sql} <- Map.get(objects, "on_delete", []), do: name)
+      }
+    end
+  end
+
+  defp triggers(objects, schema), do: for({name, sql} <- objects || [], do: {schema, name, sql})
+
+  @doc "Whether an UPDATE of the table fires a trigger."
+  def update_trigger?(catalog) do
+    Enum.any?(catalog.triggers, fn {_schema, _name, sql} ->
+      words = for {:word, word} <- Tokens.flat(sql), do: String.upcase(word)
+      words |> Enum.take_while(&(&1 != "BEGIN")) |> Enum.member?("UPDATE")
+    end)
+  end
+
+  @doc "The indexes that speak of a column."
+  def indexes_of(catalog, column) do
+    Enum.filter(catalog.indexes, fn {_name, sql} -> sql |> indexed() |> Tokens.mentions?(column) end)
+  end
+
+  # From the parenthesis on: before it stand the names of index and table.
+  defp indexed(sql) do
+    sql |> Tokens.flat() |> Enum.drop_while(&(&1 != {:text, "("})) |> Tokens.text()
+  end
+
+  @doc "The text of an index, trigger or view, its name after that of its database."
+  def with_schema(sql, schema) do
+    [_all, create, rest] =
+      Regex.run(~r/\A(CREATE\s+(?:UNIQUE\s+INDEX|INDEX|TRIGGER|VIEW)\s+)(.*)\z/is, sql)
+
+    [create, Sql.quote_name(schema), ?., rest]
+  end
+end

@@ -1,0 +1,366 @@
+defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
+  @moduledoc false
+  # A table built anew under another definition, for what ALTER TABLE cannot do. In the migration's own
+  # transaction, so that whatever ends it leaves the old table.
+  #
+  # The old table is put aside under another name, the new one takes its place, and the rows are copied,
+  # under their rowids. Then come indexes and triggers, by the texts that the schema had.
+  #
+  #   * Foreign keys are not enforced meanwhile: DROP TABLE would delete the rows of children. PRAGMA
+  #     foreign_keys does nothing inside a transaction, so the driver switches it. See Orphans for what is
+  #     checked in its stead.
+  #   * With legacy_alter_table, and keys not enforced, RENAME changes the table's own text and no other:
+  #     views, other tables' triggers and foreign keys go on to speak of the table by its name.
+  #   * A CHECK may qualify columns by the table's name (`t.a > 0`), and then the table cannot have
+  #     another: its rows are put aside in a copy.
+
+  alias Ecto.Adapters.LibSql.DDL.{Catalog, Definition, Orphans, Tokens}
+  alias Ecto.Adapters.LibSql.Sql
+
+  @aside "ecto_libsql_rebuild"
+  @savepoint "ecto_libsql_rebuild"
+
+  @doc """
+  The step that gives a table another definition. `plan`: `without_indexes`, those that do not come back;
+  `removed?`, whether a column goes; `unchecked_keys`, columns whose new foreign keys old rows need not
+  keep to; `unchecked?: true`, the same for all CHECKs.
+  """
+  def step(catalog, definition, plan) do
+    refuse_virtual(catalog)
+    refuse_keyless(catalog, definition)
+    {:run, &run(&1, catalog, definition, plan), offline(catalog.table)}
+  end
+
+  @doc "Why there is no SQL for it without a database."
+  def offline(table) do
+    "this change builds table #{inspect(table.name)} anew, which depends on what the database holds: " <>
+      "run the migration"
+  end
+
+  defp refuse_virtual(%{definition: %{head: head}, table: table}) do
+    if head =~ ~r/\ACREATE\s+VIRTUAL/i do
+      raise ArgumentError,
+            "the virtual table #{inspect(table.name)} cannot be altered: drop it and create another"
+    end
+  end
+
+  defp refuse_keyless(%{table: table}, definition) do
+    if Definition.option?(definition, "WITHOUT ROWID") and Definition.primary_key(definition) == [],
+      do:
+        raise(
+          ArgumentError,
+          "table #{inspect(table.name)} is WITHOUT ROWID: it needs a primary key"
+        )
+  end
+
+  ## The steps, in a savepoint: who rescues an error finds the old table too
+
+  defp run(query, catalog, definition, plan) do
+    without_foreign_keys(query, catalog, fn ->
+      orphans = Orphans.list(query, catalog)
+      analyzed? = analyzed?(query, catalog)
+
+      plan = Map.put(plan, :rowids_kept?, rowids_kept?(query, catalog, definition))
+
+      savepoint(query, fn ->
+        build(query, catalog, definition, plan)
+        Orphans.refuse_new(query, catalog, orphans, plan)
+        if analyzed?, do: query.(["ANALYZE ", name(catalog)])
+      end)
+    end)
+  end
+
+  defp build(query, catalog, definition, plan) do
+    {columns, values} = query |> copied(catalog, definition) |> Enum.unzip()
+    sequence = sequence(query, catalog)
+
+    setting(query, "legacy_alter_table", "ON", fn ->
+      aside = put_aside(query, catalog, values)
+      query.(Definition.to_sql(definition, catalog.schema))
+      copy(query, catalog, columns, aside, plan)
+      query.(["DROP TABLE ", aside.name])
+      put_sequence(query, catalog, definition, sequence)
+      for sql <- belongings(query, catalog, plan), do: query.(sql)
+    end)
+
+    if plan[:removed?], do: check_schema(query, catalog)
+  end
+
+  defp belongings(query, catalog, plan) do
+    dropped = Map.get(plan, :without_indexes, [])
+    # A temporary trigger may be of another database's table of that name.
+    left = Enum.concat(query.("SELECT name FROM sqlite_temp_schema WHERE type = 'trigger'"))
+
+    indexes = for {name, sql} <- catalog.indexes, name not in dropped, do: {catalog.schema, sql}
+
+    triggers =
+      for {schema, name, sql} <- catalog.triggers,
+          not (schema == "temp" and name in left),
+          do: {schema, sql}
+
+    Enum.map(indexes ++ triggers, fn {schema, sql} -> Catalog.with_schema(sql, schema) end)
+  end
+
+  ## Rows
+
+  # What goes into the new table's columns, as expressions of the old one's.
+  defp copied(query, catalog, definition) do
+    pairs =
+      for column <- Definition.columns(definition),
+          column.source != nil and not Definition.has?(column, :generated),
+          do: {Sql.quote_name(column.name), Sql.quote_name(column.source)}
+
+    case rowid(query, catalog, definition) ++ pairs do
+      [] -> raise ArgumentError, "no column of table #{inspect(catalog.table.name)} would be left"
+      pairs -> pairs
+    end
+  end
+
+  # Full-text indexes of the table, and whoever has noted it, know a row by its rowid.
+  defp rowid(query, catalog, definition) do
+    old = catalog.definition
+    own_key = rowid_key(definition)
+
+    cond do
+      without_rowid?(old) or without_rowid?(definition) -> []
+      own_key != nil and own_key.source != nil -> []
+      true -> rowid_pair(rowid_of(query, catalog), own_key, definition)
+    end
+  end
+
+  defp rowids_kept?(query, catalog, definition) do
+    case {rowid(query, catalog, definition), rowid_key(definition)} do
+      {[_pair], _own_key} ->
+        true
+
+      {[], %{source: source}} when source != nil ->
+        match?(%{name: ^source}, old_key(query, catalog))
+
+      _other ->
+        false
+    end
+  end
+
+  defp rowid_pair(nil, _own_key, _definition), do: []
+
+  defp rowid_pair(old, nil, definition) do
+    case rowid_name(definition) do
+      nil -> []
+      name -> [{name, old}]
+    end
+  end
+
+  defp rowid_pair(old, own_key, _definition), do: [{Sql.quote_name(own_key.name), old}]
+
+  defp without_rowid?(definition), do: Definition.option?(definition, "WITHOUT ROWID")
+
+  # The old table can be asked. DESC makes PRIMARY KEY no rowid, if it stands in the column's definition.
+  defp rowid_of(query, catalog) do
+    case rowid_name(catalog.definition) do
+      nil -> with %{name: name} <- old_key(query, catalog), do: Sql.quote_name(name)
+      name -> name
+    end
+  end
+
+  defp old_key(query, catalog) do
+    sql = [
+      "SELECT 1 FROM pragma_index_list(",
+      [Sql.quote_string(catalog.table.name), ", ", Sql.quote_string(catalog.schema)],
+      ") WHERE origin = 'pk'"
+    ]
+
+    with [name] <- Definition.primary_key(catalog.definition),
+         [] <- query.(sql) do
+      Definition.column(catalog.definition, name)
+    else
+      _none -> nil
+    end
+  end
+
+  defp rowid_key(definition) do
+    with [name] <- Definition.primary_key(definition),
+         column = Definition.column(definition, name),
+         true <- String.upcase(Definition.declared_type(column)) == "INTEGER",
+         false <- descending?(column) do
+      column
+    else
+      _other -> nil
+    end
+  end
+
+  defp descending?(column) do
+    case Definition.column_constraints(column)[:primary_key] do
+      nil -> false
+      sql -> sql =~ ~r/\bKEY\s+DESC\b/i
+    end
+  end
+
+  # Any of the three, unless a column has that name.
+  defp rowid_name(definition),
+    do: Enum.find(~w(rowid _rowid_ oid), &(Definition.column(definition, &1) == nil))
+
+  defp put_aside(query, catalog, values) do
+    aside = [Sql.quote_name(catalog.schema), ?., Sql.quote_name(@aside)]
+
+    if qualified?(catalog) do
+      names = for place <- 1..length(values)//1, do: Sql.quote_name("c#{place}")
+
+      selected =
+        values |> Enum.zip(names) |> Enum.map(fn {value, name} -> [value, " AS ", name] end)
+
+      query.(["CREATE TABLE ", aside, " AS SELECT ", list(selected), " FROM ", name(catalog)])
+      query.(["DROP TABLE ", name(catalog)])
+      %{name: aside, values: names}
+    else
+      query.(["ALTER TABLE ", name(catalog), " RENAME TO ", Sql.quote_name(@aside)])
+      %{name: aside, values: values}
+    end
+  end
+
+  defp qualified?(%{definition: definition, table: table}),
+    do: definition |> Definition.to_sql() |> Tokens.qualifies?(table.name)
+
+  # ABORT goes before what the table says of conflicts: a row must not be left out.
+  defp copy(query, catalog, columns, aside, plan) do
+    checks = if plan[:unchecked?], do: "ON", else: "OFF"
+
+    setting(query, "ignore_check_constraints", checks, fn ->
+      query.([
+        ["INSERT OR ABORT INTO ", name(catalog), " (", list(columns), ") SELECT "],
+        [list(aside.values), " FROM ", aside.name]
+      ])
+    end)
+  end
+
+  defp list(parts), do: Enum.intersperse(parts, ", ")
+  defp name(catalog), do: [Sql.quote_name(catalog.schema), ?., Sql.quote_name(catalog.table.name)]
+
+  ## AUTOINCREMENT counts on
+
+  defp sequence(query, catalog) do
+    if autoincrement?(catalog.definition) do
+      case query.(["SELECT seq FROM ", sequences(catalog), " WHERE ", of_table(catalog)]) do
+        [[number]] -> number
+        [] -> nil
+      end
+    end
+  end
+
+  defp put_sequence(query, catalog, definition, number) do
+    if number != nil and autoincrement?(definition) do
+      number = Integer.to_string(number)
+      name = catalog.table.name |> to_string() |> Sql.quote_string()
+
+      query.([
+        "DELETE FROM ",
+        sequences(catalog),
+        " WHERE ",
+        of_table(catalog),
+        " AND seq <= ",
+        number
+      ])
+
+      query.([
+        ["INSERT INTO ", sequences(catalog), " (name, seq) SELECT ", name, ", ", number],
+        [" WHERE NOT EXISTS (SELECT 1 FROM ", sequences(catalog), " WHERE ", of_table(catalog), ")"]
+      ])
+    end
+  end
+
+  defp autoincrement?(definition) do
+    Enum.any?(Definition.columns(definition), fn column ->
+      key = Definition.column_constraints(column)[:primary_key]
+      key != nil and key =~ ~r/\bAUTOINCREMENT\b/i
+    end)
+  end
+
+  defp sequences(catalog), do: [Sql.quote_name(catalog.schema), ".sqlite_sequence"]
+
+  defp of_table(catalog),
+    do: ["name = ", catalog.table.name |> to_string() |> Sql.quote_string(), " COLLATE NOCASE"]
+
+  ## Statistics go with the old table
+
+  defp analyzed?(query, catalog) do
+    schema = Sql.quote_name(catalog.schema)
+    table = catalog.table.name |> to_string() |> Sql.quote_string()
+
+    query.(["SELECT 1 FROM ", schema, ".sqlite_schema WHERE name = 'sqlite_stat1'"]) != [] and
+      query.([
+        ["SELECT 1 FROM ", schema, ".sqlite_stat1 WHERE tbl = ", table],
+        " COLLATE NOCASE LIMIT 1"
+      ]) != []
+  end
+
+  ## Views and triggers that read a column which has gone
+
+  # DROP COLUMN looks through the whole schema; a table of two columns is enough to have it done.
+  defp check_schema(query, catalog) do
+    scratch = [Sql.quote_name(catalog.schema), ?., Sql.quote_name(@aside)]
+    query.(["CREATE TABLE ", scratch, " (a, b)"])
+    query.(["ALTER TABLE ", scratch, " DROP COLUMN b"])
+    query.(["DROP TABLE ", scratch])
+  end
+
+  ## Settings
+
+  defp savepoint(query, fun) do
+    query.("SAVEPOINT " <> @savepoint)
+
+    restoring(fun, fn
+      :done ->
+        query.("RELEASE " <> @savepoint)
+
+      :failed ->
+        query.("ROLLBACK TO " <> @savepoint)
+        query.("RELEASE " <> @savepoint)
+    end)
+  end
+
+  defp without_foreign_keys(query, catalog, fun) do
+    case switch(query, catalog) do
+      [[1]] -> restoring(fun, fn _how -> query.({:enforce_foreign_keys, true}) end)
+      [[0]] -> fun.()
+    end
+  end
+
+  defp switch(query, %{table: table}) do
+    query.({:enforce_foreign_keys, false})
+  rescue
+    error in EctoLibSql.Error ->
+      if error.code == :unsupported,
+        do: raise(ArgumentError, unsupported(table)),
+        else: reraise(error, __STACKTRACE__)
+  end
+
+  defp unsupported(table) do
+    """
+    this change builds table #{inspect(table.name)} anew, and here foreign keys cannot be switched off for \
+    that: rows of other tables would go with the old one. Use what ALTER TABLE ... ALTER COLUMN can do \
+    (modify without a change of keys), or write the migration by hand: a new table, INSERT INTO ... SELECT, \
+    DROP TABLE, ALTER TABLE ... RENAME.\
+    """
+  end
+
+  defp setting(query, pragma, value, fun) do
+    [[before]] = query.("PRAGMA " <> pragma)
+    query.(["PRAGMA ", pragma, " = ", value])
+    restoring(fun, fn _how -> query.(["PRAGMA ", pragma, " = #{before}"]) end)
+  end
+
+  # Where the connection is gone, its settings are too; the first error is the one to tell.
+  defp restoring(fun, restore) do
+    result = fun.()
+    restore.(:done)
+    result
+  catch
+    kind, reason ->
+      try do
+        restore.(:failed)
+      catch
+        _kind, _reason -> :ok
+      end
+
+      :erlang.raise(kind, reason, __STACKTRACE__)
+  end
+end
