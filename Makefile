@@ -13,8 +13,8 @@ O := build/$(if $(filter system,$(ENGINE)),system-)$(BUILD)
 
 .PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench bench-ecto \
 	install clean \
-	test test-c test-mix test-nif-asan \
-	check check-format check-warnings check-lint check-rules check-dependent format
+	test test-c test-mix test-suites test-nif-asan ecto-test \
+	check check-format check-warnings check-lint check-rules check-dependent check-figures format
 
 all: setup
 	@$(MAKE) --no-print-directory lib elixir
@@ -22,9 +22,12 @@ all: setup
 help:
 	@echo 'make             engine, C library, NIF, Elixir; installs what is missing (apt)'
 	@echo 'make demo        the demonstration'
-	@echo 'make test        C tests and mix test          TESTS=word: C tests with word in their path'
+	@echo 'make test        C tests, mix test, Ecto'"'"'s own suites   TESTS=word: C tests with word in their path'
+	@echo 'make ecto-test   Ecto'"'"'s own suites with each Ecto that there is, for bench/ecto-suites.txt'
+	@echo '                 ECTO_ENVS="file ...": each sets the paths of one (tools/ecto-test says how)'
 	@echo 'make check       all that CI runs; its stages: check-format check-warnings check-lint'
-	@echo '                 check-rules, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix'
+	@echo '                 check-rules, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix,'
+	@echo '                 test-suites, check-figures'
 	@echo 'make bench       the benchmarks; make bench-ecto: those of the Ecto adapter'
 	@echo 'make install     library, header, pkg-config file   PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make deps        tries again to get the Hex packages (or set ECTO_PATH, ECTO_SQL_PATH, ...)'
@@ -121,7 +124,7 @@ bench-ecto: all
 # ---- Tests --------------------------------------------------------------------------------------
 
 test: setup-test
-	@$(MAKE) --no-print-directory test-c test-mix
+	@$(MAKE) --no-print-directory test-c test-mix test-suites
 
 test-c:
 	@$(NATIVE) tests
@@ -129,6 +132,13 @@ test-c:
 
 test-mix: $(DEPS)
 	@$(MIX) test
+
+# Ends with the line `adapter: N of M`, or `adapter: NOT TESTED, no Ecto`.
+test-suites: $(DEPS)
+	@tools/ecto-suites
+
+ecto-test: $(DEPS)
+	@tools/ecto-test
 
 # The VM is not instrumented: the sanitizer's library comes first by LD_PRELOAD, signals and stacks
 # stay the VM's own, and `+Mea min` sends its allocations to malloc, where the sanitizer sees them.
@@ -169,6 +179,10 @@ check-rules:
 
 check-dependent: $(DEPS)
 	@tools/dependent
+
+# Needs no Ecto: whether bench/ecto-suites.txt is of this lib/.
+check-figures:
+	@tools/ecto-figures
 
 clean:
 	rm -rf build _build

@@ -1,13 +1,19 @@
 defmodule EctoLibSql.SuiteFormatter do
-  # An ExUnit formatter: one line a suite with how many of its tests passed, a total, and each failure in
-  # a file. `only: regex` in SUITE_SHOW prints failures of those suites as well.
+  # An ExUnit formatter for Ecto's suites: one line a suite with how many of its tests passed, a total,
+  # and each failure in a file. Of the default configuration only the total is printed.
 
   use GenServer
 
+  alias EctoLibSql.SuiteConfig
+
+  @doc "The tests that failed and should not have, once the suites are run."
+  def unexpected, do: :persistent_term.get({__MODULE__, :unexpected}, [:not_finished])
+
   @impl true
   def init(opts) do
-    log = Application.fetch_env!(:ecto_libsql, :suite_log)
-    {:ok, %{log: File.open!(log, [:write, :utf8]), opts: opts, suites: %{}, failed: 0}}
+    settings = Application.fetch_env!(:ecto_libsql, :suites)
+    log = File.open!(settings[:output] <> ".log", [:write, :utf8])
+    {:ok, %{settings: Map.new(settings), log: log, opts: opts, suites: %{}, failed: []}}
   end
 
   @impl true
@@ -19,13 +25,12 @@ defmodule EctoLibSql.SuiteFormatter do
   end
 
   def handle_cast({:suite_finished, _times}, state) do
-    for {suite, {passed, total}} <- Enum.sort(state.suites), do: line(suite, passed, total)
-
-    {passed, total} =
-      Enum.reduce(state.suites, {0, 0}, fn {_, {p, t}}, {ps, ts} -> {p + ps, t + ts} end)
-
-    IO.puts("adapter: #{passed} of #{total}")
     File.close(state.log)
+    unexpected = state.failed -- SuiteConfig.beyond()
+    if state.settings.config == :full, do: print(state, unexpected)
+    File.write!(state.settings.output <> ".txt", figures(state))
+    :persistent_term.put({__MODULE__, :unexpected}, unexpected)
+    IO.puts(closing(state))
     {:noreply, state}
   end
 
@@ -35,10 +40,6 @@ defmodule EctoLibSql.SuiteFormatter do
   defp count({passed, total}, true), do: {passed + 1, total + 1}
   defp count({passed, total}, false), do: {passed, total + 1}
 
-  defp line(suite, passed, total) do
-    IO.puts(String.pad_trailing(suite, 20) <> "#{passed} of #{total}")
-  end
-
   # "sql/migration", "cases/repo".
   defp suite(test) do
     file = test.tags.file
@@ -47,12 +48,42 @@ defmodule EctoLibSql.SuiteFormatter do
 
   defp note(state, suite, test) do
     IO.puts(state.log, "## #{suite}:#{test.tags.line} #{test.name}")
-    IO.puts(state.log, text(test, state.failed + 1))
-    %{state | failed: state.failed + 1}
+    IO.puts(state.log, text(test, length(state.failed) + 1))
+    %{state | failed: state.failed ++ [{suite, test.name}]}
   end
 
   defp text(%{state: {:failed, failures}} = test, number),
     do: ExUnit.Formatter.format_test_failure(test, failures, number, 100, fn _key, text -> text end)
 
   defp text(%{state: other}, _number), do: inspect(other)
+
+  defp print(state, unexpected) do
+    for {suite, {passed, total}} <- Enum.sort(state.suites),
+        do: IO.puts(String.pad_trailing(suite, 20) <> "#{passed} of #{total}")
+
+    for {suite, name} <- unexpected, do: IO.puts("failed: #{suite} #{name}")
+    if unexpected != [], do: IO.puts("how: #{state.settings.output}.log")
+  end
+
+  defp closing(state) do
+    case state.settings.config do
+      :full -> "adapter: #{sum(state)}"
+      config -> "adapter with the #{config} configuration: #{sum(state)}"
+    end
+  end
+
+  defp sum(state) do
+    {passed, total} =
+      Enum.reduce(state.suites, {0, 0}, fn {_, {p, t}}, {ps, ts} -> {p + ps, t + ts} end)
+
+    "#{passed} of #{total}"
+  end
+
+  # What tools/ecto-test makes a table of: versions, the sum, who failed.
+  defp figures(state) do
+    versions = for app <- [:ecto, :ecto_sql], do: "#{Application.spec(app, :vsn)}"
+    versions = versions ++ [System.version(), System.otp_release()]
+    failed = for {suite, name} <- Enum.sort(state.failed), do: "#{suite}: #{name}"
+    Enum.join([Enum.join(versions, " "), sum(state) | failed], "\n") <> "\n"
+  end
 end

@@ -1,0 +1,63 @@
+defmodule EctoLibSql.SuiteConfig do
+  # The configurations with which Ecto's suites are run: `:default`, a Repo with nothing but its database,
+  # and `:full`, each line with the reason for it.
+
+  @doc "Options of TestRepo and PoolRepo; their databases lie in `folder`."
+  def repos(:default, folder) do
+    # As with Ecto's own adapters, both repos have one database.
+    repo = [database: Path.join(folder, "default.db"), log: false]
+    {[pool: Ecto.Adapters.SQL.Sandbox] ++ repo, repo}
+  end
+
+  def repos(:full, folder) do
+    {[pool: Ecto.Adapters.SQL.Sandbox] ++ full("test", folder),
+     [
+       # "transactions are not shared in repo" has two transactions at once; two that may write cannot be.
+       transaction_mode: :deferred
+     ] ++ full("pool", folder)}
+  end
+
+  defp full(name, folder) do
+    [
+      # A file for each repo: some tests write by both at once, and one of them in a transaction.
+      database: Path.join(folder, "#{name}.db"),
+      # A prefix is an attached database, and belongs to a connection: so each connection attaches them.
+      after_connect: {__MODULE__, :attach, [name, folder]},
+      # "raises when connection pool is too small": the lock that needs no second connection never does.
+      migration_lock: :lease,
+      log: false
+    ]
+  end
+
+  @prefixes ["ecto_prefix_test", "bad_schema_migrations"]
+
+  @doc false
+  def attach(conn, name, folder) do
+    for prefix <- @prefixes do
+      query = %EctoLibSql.Query{statement: "ATTACH ?1 AS #{prefix}"}
+      DBConnection.execute!(conn, query, [Path.join(folder, "#{prefix}-#{name}.db")], [])
+    end
+  end
+
+  @doc "Settings of the suites themselves."
+  def settings do
+    [
+      {:ecto, :primary_key_type, :id},
+      {:ecto, :async_integration_tests, false},
+      # SQLite has no locks of rows: the adapter makes it the one for writing.
+      {:ecto_sql, :lock_for_update, "FOR UPDATE"}
+    ]
+  end
+
+  @doc "Tests that no SQLite can pass: they send PostgreSQL's own SQL."
+  def beyond do
+    [
+      # SELECT ARRAY['…', '…']::text[]
+      {"sql/sql", :"test fragment array types"},
+      # SELECT array[1,2,3] = $1
+      {"sql/sql", :"test Converts empty array correctly"},
+      # SET TRANSACTION ISOLATION LEVEL
+      {"sql/sandbox", :"test transactions with custom isolation level"}
+    ]
+  end
+end
