@@ -1,4 +1,5 @@
 [
-  inputs: ["{mix,.formatter}.exs", "{lib,test,bench,demo}/**/*.{ex,exs}"],
+  inputs: ["{mix,.formatter}.exs", "{lib,test,bench}/**/*.{ex,exs}", "demo/*.exs"],
+  subdirectories: ["demo/atlas"],
   line_length: 100
 ]

@@ -103,6 +103,7 @@ elixir: $(DEPS)
 demo: all build/setup/demo
 	@demo/fetch build/demo >/dev/null
 	@$(MIX) run demo/demo.exs build/demo/cities.json build/demo/demo.db
+	@$(MIX) run demo/atlas/demo.exs build/demo/cities.json build/demo/atlas.db
 
 # EXQLITE_PATH=folder of exqlite's sources: compared with it, too, on our engine.
 bench: all
