@@ -23,6 +23,13 @@ static enum lsq_constraint constraint_kind(int code) {
     }
 }
 
+/* ON DELETE RESTRICT and ON UPDATE RESTRICT are triggers of the engine's own: the code is that of a
+ * RAISE(), and the message tells them from those that the schema wrote. */
+static bool refused_by_restrict(int code, const char *message) {
+    return code == SQLITE_CONSTRAINT_TRIGGER &&
+           strcmp(message, "FOREIGN KEY constraint failed") == 0;
+}
+
 /* "t.a, t.b": the table is what stands before the first dot and before every column. */
 static void read_columns(struct lsq_error *err, const char *list) {
     const char *dot = strchr(list, '.');
@@ -87,7 +94,8 @@ enum lsq_status lsqi_failure_set(struct lsq_error *err, sqlite3 *db, int code) {
     err->transient = status == LSQ_BUSY || status == LSQ_PROTOCOL;
     if (db != NULL) err->sql_offset = sqlite3_error_offset(db);
     if (status == LSQ_CONSTRAINT) {
-        err->constraint = constraint_kind(code);
+        err->constraint = refused_by_restrict(code, err->message) ? LSQ_CONSTRAINT_FOREIGN_KEY
+                                                                  : constraint_kind(code);
         read_constraint(err);
     }
     return status;

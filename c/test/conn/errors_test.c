@@ -26,7 +26,9 @@ static int open_tables(void **state) {
         "INSERT INTO p VALUES (1, 'n', 'u', 1, 'a', 'b'), (2, 'Name', 'v', 1, 'a', 'c');"
         "INSERT INTO w VALUES (1, 2); INSERT INTO two VALUES (1, 2);"
         "INSERT INTO \"odd \"\"t\"\"\" VALUES (1, 1);"
-        "INSERT INTO tt VALUES (1);";
+        "INSERT INTO tt VALUES (1);"
+        "CREATE TABLE r (p INTEGER REFERENCES p (id) ON UPDATE RESTRICT ON DELETE RESTRICT);"
+        "INSERT INTO r VALUES (1);";
 
     (void)state;
     conn = db_open(":memory:");
@@ -61,6 +63,8 @@ static const struct {
     {"INSERT INTO w VALUES (1, NULL)", LSQ_CONSTRAINT_NOT_NULL, "w", "y", ""},
     {"INSERT INTO two VALUES (1, 2)", LSQ_CONSTRAINT_PRIMARY_KEY, "two", "x, y", ""},
     {"INSERT INTO c (p) VALUES (99)", LSQ_CONSTRAINT_FOREIGN_KEY, "", "", ""},
+    {"DELETE FROM p WHERE id = 1", LSQ_CONSTRAINT_FOREIGN_KEY, "", "", ""},
+    {"UPDATE p SET id = 3 WHERE id = 1", LSQ_CONSTRAINT_FOREIGN_KEY, "", "", ""},
     {"INSERT INTO s VALUES ('text', 't')", LSQ_CONSTRAINT_OTHER, "", "", ""},
     {"INSERT INTO g VALUES (13)", LSQ_CONSTRAINT_OTHER, "", "", ""},
     {"INSERT INTO \"odd \"\"t\"\"\" VALUES (1, 1)", LSQ_CONSTRAINT_UNIQUE, "odd \"t\"", "a, b", ""},
