@@ -12,6 +12,7 @@ struct config {
     char *path;
     char *vfs;
     struct lsq_setting *settings;
+    struct lsq_attached *attached;
 };
 
 static bool get_bool(struct nif_state *state, ERL_NIF_TERM term, bool *value) {
@@ -19,11 +20,20 @@ static bool get_bool(struct nif_state *state, ERL_NIF_TERM term, bool *value) {
     return *value || term == state->atoms.false_;
 }
 
+static bool get_pair(ErlNifEnv *env, ERL_NIF_TERM term, char **first, char **second) {
+    const ERL_NIF_TERM *pair;
+    int arity;
+
+    if (!enif_get_tuple(env, term, &arity, &pair) || arity != 2) return false;
+    if (!get_text(env, pair[0], first)) return false;
+    if (get_text(env, pair[1], second)) return true;
+    enif_free(*first);
+    return false;
+}
+
 static bool get_settings(ErlNifEnv *env, ERL_NIF_TERM list, struct config *config) {
     ERL_NIF_TERM head;
-    const ERL_NIF_TERM *pair;
     unsigned count;
-    int arity;
 
     if (!enif_get_list_length(env, list, &count) || count > 1000) return false;
     config->settings = enif_alloc((count + 1) * sizeof(*config->settings));
@@ -31,17 +41,31 @@ static bool get_settings(ErlNifEnv *env, ERL_NIF_TERM list, struct config *confi
     config->cfg.settings = config->settings;
     config->cfg.setting_count = 0;
     while (enif_get_list_cell(env, list, &head, &list)) {
-        char *name = NULL;
-        char *value = NULL;
+        char *name;
+        char *value;
 
-        if (!enif_get_tuple(env, head, &arity, &pair) || arity != 2) return false;
-        if (!get_text(env, pair[0], &name)) return false;
-        if (!get_text(env, pair[1], &value)) {
-            enif_free(name);
-            return false;
-        }
+        if (!get_pair(env, head, &name, &value)) return false;
         config->settings[config->cfg.setting_count++] =
             (struct lsq_setting){.name = name, .value = value};
+    }
+    return true;
+}
+
+static bool get_attached(ErlNifEnv *env, ERL_NIF_TERM list, struct config *config) {
+    ERL_NIF_TERM head;
+    unsigned count;
+
+    if (!enif_get_list_length(env, list, &count) || count > 1000) return false;
+    config->attached = enif_alloc((count + 1) * sizeof(*config->attached));
+    if (config->attached == NULL) return false;
+    config->cfg.attached = config->attached;
+    while (enif_get_list_cell(env, list, &head, &list)) {
+        char *name;
+        char *path;
+
+        if (!get_pair(env, head, &name, &path)) return false;
+        config->attached[config->cfg.attached_count++] =
+            (struct lsq_attached){.name = name, .path = path};
     }
     return true;
 }
@@ -51,7 +75,12 @@ static void config_release(struct config *config) {
         enif_free((void *)config->settings[i].name);
         enif_free((void *)config->settings[i].value);
     }
+    for (size_t i = 0; i < config->cfg.attached_count; i++) {
+        enif_free((void *)config->attached[i].name);
+        enif_free((void *)config->attached[i].path);
+    }
     enif_free(config->settings);
+    enif_free(config->attached);
     enif_free(config->path);
     enif_free(config->vfs);
 }
@@ -87,6 +116,7 @@ static const char *config_decode(ErlNifEnv *env, struct nif_state *state, ERL_NI
     if (GET(vfs) && !get_optional(env, state, term, &config->vfs)) return "vfs";
     if (GET(busy_timeout) && !enif_get_int(env, term, &cfg->busy_timeout)) return "busy_timeout";
     if (GET(settings) && !get_settings(env, term, config)) return "settings";
+    if (GET(attached) && !get_attached(env, term, config)) return "attached";
     if (GET(statement_cache)) {
         if (!enif_get_uint(env, term, &number)) return "statement_cache";
         cfg->statement_cache = number;

@@ -44,8 +44,8 @@ defmodule EctoLibSql.NIF do
 
   ## Connections
 
-  # config: %{path, flags, vfs, busy_timeout, settings: [{name, value}], statement_cache, fast_path,
-  # key}: flags as LSQ_OPEN_*; vfs, key: binary or nil -> :ok; then {ref, {:ok, conn} | {:error, _}} comes
+  # config: %{path, flags, vfs, busy_timeout, settings: [{name, value}], attached: [{name, path}],
+  # statement_cache, fast_path, key}: flags as LSQ_OPEN_*; vfs, key: binary or nil -> :ok; then {ref, {:ok, conn} | {:error, _}} comes
   # as a message: opening is long.
   def open(_ref, _config), do: stub()
 

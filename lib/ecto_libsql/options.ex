@@ -44,6 +44,12 @@ defmodule EctoLibSql.Options do
     {:case_sensitive_like, {:pragma, :boolean}, nil, "whether LIKE tells `a` and `A` apart"},
     {:pragmas, :pragmas, [],
      "any other PRAGMAs, a keyword list; applied after those above, in their order"},
+    {:attach, :attach, [],
+     "databases to attach to each connection, `[name: path]`: a path as `:database` has it. They have its " <>
+       "key, its flags, and the settings that a database has for itself; `reset_connection/1` attaches " <>
+       "them again where they were detached. Tables in them are called `name.table`, by Ecto's `prefix:`. " <>
+       "A transaction over several files in WAL mode is atomic in each, but a crash in its commit can come " <>
+       "between two of them"},
     {:statement_cache, :size, 256, "prepared statements that the connection keeps; 0: none"},
     {:fast_path, :boolean, true,
      "runs cached statements that are known to be short on the caller's own scheduler"},
@@ -181,6 +187,12 @@ defmodule EctoLibSql.Options do
       Enum.all?(value, fn {_, v} -> is_atom(v) or is_integer(v) or is_binary(v) end)
   end
 
+  def valid?(value, :attach) do
+    is_list(value) and Enum.all?(value, &attached?/1) and
+      value |> Enum.uniq_by(&(&1 |> elem(0) |> to_string() |> String.downcase(:ascii))) |> length() ==
+        length(value)
+  end
+
   def valid?(value, :extensions) do
     is_list(value) and
       Enum.all?(value, fn
@@ -188,6 +200,15 @@ defmodule EctoLibSql.Options do
         path -> is_binary(path)
       end)
   end
+
+  defp attached?({name, path}) when is_atom(name) or is_binary(name) do
+    name = to_string(name)
+
+    byte_size(name) in 1..40 and String.valid?(name) and not String.contains?(name, <<0>>) and
+      String.downcase(name, :ascii) not in ["main", "temp"] and valid?(path, :path)
+  end
+
+  defp attached?(_other), do: false
 
   defp describe({:pragma, type}), do: describe(type)
   defp describe({:in, values}), do: Enum.map_join(values, " or ", &inspect/1)
@@ -198,6 +219,11 @@ defmodule EctoLibSql.Options do
   defp describe(:string), do: "a text that is not empty"
   defp describe(:path), do: "a text without a NUL"
   defp describe(:pragmas), do: "a keyword list of names and values"
+
+  defp describe(:attach),
+    do:
+      "a keyword list of names and paths, each name once, of 1 to 40 bytes and neither main nor temp"
+
   defp describe(:extensions), do: "a list of paths or {path, entry_point}"
 
   defp describe_default(nil), do: ""
@@ -211,6 +237,7 @@ defmodule EctoLibSql.Options do
       vfs: checked.vfs,
       busy_timeout: checked.busy_timeout,
       settings: settings(checked),
+      attached: for({name, path} <- checked.attach, do: {to_string(name), path}),
       statement_cache: checked.statement_cache,
       fast_path: checked.fast_path,
       max_length: checked.max_length,

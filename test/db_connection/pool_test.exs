@@ -94,6 +94,33 @@ defmodule EctoLibSql.PoolTest do
     assert {:error, %Error{code: :no_transaction}} = DBConnection.execute(pool, switch, [])
   end
 
+  test "databases are attached to every connection, and after a reconnect" do
+    far = tmp_path("far.db")
+    pool = pool(pool_size: 3, attach: [far: far])
+    run!(pool, "CREATE TABLE far.t (a)")
+
+    read_all = fn ->
+      1..3
+      |> Enum.map(fn _ ->
+        Task.async(fn ->
+          DBConnection.run(pool, fn conn ->
+            Process.sleep(20)
+            run!(conn, "SELECT count(*) FROM far.t").rows
+          end)
+        end)
+      end)
+      |> Task.await_many()
+    end
+
+    assert read_all.() == List.duplicate([[0]], 3)
+
+    capture_log(fn ->
+      DBConnection.disconnect_all(pool, 0)
+      run!(pool, "INSERT INTO far.t VALUES (1)")
+      assert read_all.() == List.duplicate([[1]], 3)
+    end)
+  end
+
   test "writers begin in turn: none is refused" do
     pool = pool(pool_size: 4)
     run!(pool, "CREATE TABLE t (a)")

@@ -254,6 +254,7 @@ defmodule EctoLibSql.Driver.ConnectTest do
       journal_size_limit: ["1"],
       case_sensitive_like: [1],
       pragmas: [%{}, [1], [{"user_version", 1}], [user_version: 1.5], [user_version: [1]]],
+      attach: ["x", :x, %{x: "y"}, [:x], [x: nil], [main: "y"], [temp: "y"], [x: "y", X: "z"]],
       statement_cache: [-1, 1.0, 100_000_001],
       fast_path: [1],
       max_length: [-1, 100_000_001, "1"],

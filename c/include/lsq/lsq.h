@@ -165,6 +165,12 @@ struct lsq_setting {
     const char *value;
 };
 
+/* A database beside the main one, under a name of its own. */
+struct lsq_attached {
+    const char *name; /* 1 to 40 bytes of UTF-8; neither "main" nor "temp" */
+    const char *path; /* as lsq_config's */
+};
+
 enum lsq_open_flags {
     LSQ_OPEN_READONLY = 1 << 0,       /* writes are refused; the file must exist */
     LSQ_OPEN_NOCREATE = 1 << 1,       /* the file must exist */
@@ -186,6 +192,12 @@ struct lsq_config {
     int busy_timeout; /* ms that a call waits for other connections' locks; 0: not at all */
     const struct lsq_setting *settings; /* applied in this order, and read back */
     size_t setting_count;
+    /* Attached at opening, and again by a reset. They have the main database's key and flags; settings
+     * that a database has for itself (journal_mode, synchronous, page_size, ...) are applied to each,
+     * their notices called "<name>.<setting>". A transaction over several files in WAL mode is atomic in
+     * each of them; a crash in the midst of its commit may come between two. */
+    const struct lsq_attached *attached;
+    size_t attached_count;
     size_t statement_cache; /* statements kept prepared for lsq_exec() and its kin; 0: none */
     bool no_fast_path;      /* LSQ_CALL_TRY always answers LSQ_WOULD_BLOCK */
     const void *key;        /* encryption key of the local file; NULL: none */
@@ -236,8 +248,8 @@ LSQ_API enum lsq_status lsq_conn_notify(struct lsq_conn *conn, void (*fn)(void *
 LSQ_API void lsq_conn_interrupt(struct lsq_conn *conn);
 
 /* Makes the connection as new: statements reset, transaction rolled back, temporary tables, views
- * and triggers dropped, databases attached since opening detached, settings applied again and read
- * back. Errors: LSQ_CLOSED, LSQ_SETTING, those of the engine; the connection should then be
+ * and triggers dropped, databases attached since opening detached, those of the configuration attached
+ * again where they are not, settings applied again and read back. Errors: LSQ_CLOSED, LSQ_SETTING, those of the engine; the connection should then be
  * closed. */
 LSQ_API enum lsq_status lsq_conn_reset(struct lsq_conn *conn, struct lsq_error *err);
 

@@ -1,6 +1,7 @@
 /* conn.h - a local connection and its parts; shared by the files of this folder, nobody else.
  *
  * open.c      opening, closing, freeing          settings.c  PRAGMAs as data
+ * attach.c    databases beside the main one
  * call.c      what surrounds every call          prepare.c   SQL text to statement
  * run.c       one run of a statement             cache.c     the statement cache
  * values.c    parameters in, rows out            speed.c     where a statement may run
@@ -80,17 +81,24 @@ struct lsqi_setting {
     char *value;
 };
 
+struct lsqi_attached {
+    char *name;
+    char *path;
+    char *file; /* what the engine made of it; "" in memory; NULL: not attached yet */
+};
+
 struct lsq_conn {
     struct lsqi_gate gate;
     sqlite3 *db; /* who is in, and interrupt under the gate's lock; NULL once closed */
     /* set at opening */
     unsigned flags;
     bool no_fast_path;
-    bool private_memory;
     int configured_busy_timeout;
     int max_sql; /* bytes of SQL text that the engine takes */
     struct lsqi_setting *settings;
     size_t setting_count;
+    struct lsqi_attached *attached;
+    size_t attached_count;
     /* who is in */
     struct lsq_notice *notices;
     size_t notice_count;
@@ -100,7 +108,8 @@ struct lsq_conn {
     struct lsqi_run run;
     struct lsqi_record *recording; /* where the authorizer notes; NULL: nowhere */
     bool compiles;                 /* SQL may be compiled: see lsqi_call_compile() */
-    bool wal;
+    bool wal;                      /* the main database */
+    bool calm; /* all databases are in WAL mode, or this connection's alone: nobody locks it out */
     bool read_txn;      /* LSQ_TXN_READ is open */
     bool keys_switched; /* lsq_enforce_foreign_keys() was called in this transaction ... */
     bool keys_before;   /* ... and this holds again after it */
@@ -200,6 +209,8 @@ enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq
 /* Parts of lsqi_run() that cursors use too. */
 enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                  struct lsq_error *err);
+/* After its last step: looks what it has changed of the connection. */
+void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared);
 /* Turns the engine's last error into *err, after the watch's own reason. Resets the statement. */
 enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *prepared, int code,
                                 struct lsq_error *err);
@@ -244,10 +255,27 @@ void lsqi_settings_release(struct lsq_conn *conn);
 enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err);
 /* Sets the busy time-out as PRAGMA busy_timeout would: value is a number of ms. */
 void lsqi_settings_busy_timeout(struct lsq_conn *conn, const char *value);
-/* Looks whether the main database is in WAL mode. */
+/* Looks which databases are in WAL mode: after what may have changed it, or attached one. */
 void lsqi_settings_look(struct lsq_conn *conn);
 
+/* ---- attach.c ---- */
+
+enum lsq_status lsqi_attached_check(const struct lsq_config *cfg, struct lsq_error *err);
+enum lsq_status lsqi_attached_copy(struct lsq_conn *conn, const struct lsq_config *cfg);
+void lsqi_attached_release(struct lsq_conn *conn);
+/* Detaches what is not configured, and attaches what is and is missing. */
+enum lsq_status lsqi_attached_restore(struct lsq_conn *conn, struct lsq_error *err);
+
+/* ---- open.c ---- */
+
+/* The path of a shared in-memory database as the engine wants it, to be given to sqlite3_free(); NULL
+ * where it is another kind of path. */
+char *lsqi_memdb_path(const char *path);
+
 /* ---- stmt.c ---- */
+
+/* Begins to read each database: takes snapshots, and sees changes of the schemas by others. */
+enum lsq_status lsqi_schemas_read(struct lsq_conn *conn, struct lsq_error *err);
 
 /* Finalizes the handles that were discarded. Who is in, or the helper. */
 void lsqi_stmt_reap(struct lsq_conn *conn);

@@ -57,6 +57,7 @@ static void destroy(struct lsqi_gate *gate) {
     struct lsq_conn *conn = conn_of(gate);
 
     lsqi_settings_release(conn);
+    lsqi_attached_release(conn);
     lsqi_free(conn);
 }
 
@@ -75,7 +76,7 @@ static enum lsq_status check(const struct lsq_config *cfg, struct lsq_error *err
                               "the statement cache is over a million statements");
     if (cfg->vfs != NULL && sqlite3_vfs_find(cfg->vfs) == NULL)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no VFS \"%s\"", cfg->vfs);
-    return LSQ_OK;
+    return lsqi_attached_check(cfg, err);
 }
 
 static int open_flags(const struct lsq_config *cfg) {
@@ -91,9 +92,8 @@ static int open_flags(const struct lsq_config *cfg) {
 }
 
 /* "file:NAME?mode=memory&cache=shared" is how SQLite named a shared in-memory database before it had
- * the memdb VFS; the engine is built without its shared cache. Answers the path as memdb wants it, to
- * be given to sqlite3_free(), or NULL where it is another kind of path. */
-static char *memdb_path(const char *path) {
+ * the memdb VFS; the engine is built without its shared cache. */
+char *lsqi_memdb_path(const char *path) {
     static const char scheme[] = "file:";
     const char *name = path + sizeof(scheme) - 1;
     const char *query = strchr(path, '?');
@@ -106,7 +106,7 @@ static char *memdb_path(const char *path) {
 }
 
 static int open_path(struct lsq_conn *conn, const struct lsq_config *cfg) {
-    char *named = memdb_path(cfg->path);
+    char *named = lsqi_memdb_path(cfg->path);
     int rc = sqlite3_open_v2(named == NULL ? cfg->path : named, &conn->db, open_flags(cfg),
                              named == NULL ? cfg->vfs : NULL);
 
@@ -179,13 +179,10 @@ static bool wants_wal(const struct lsq_config *cfg) {
     return false;
 }
 
-static enum lsq_status check_filesystem(struct lsq_conn *conn, const struct lsq_config *cfg,
-                                        struct lsq_error *err) {
-    const char *file = sqlite3_db_filename(conn->db, "main");
+static enum lsq_status check_file(const char *file, struct lsq_error *err) {
     const char *name;
 
-    if (file == NULL || file[0] == '\0' || !wants_wal(cfg)) return LSQ_OK;
-    if ((cfg->flags & LSQ_OPEN_ANY_FILESYSTEM) != 0) return LSQ_OK;
+    if (file == NULL || file[0] == '\0') return LSQ_OK;
     name = lsqi_netfs_name(file);
     if (name == NULL) return LSQ_OK;
     return lsqi_error_set(
@@ -193,6 +190,17 @@ static enum lsq_status check_filesystem(struct lsq_conn *conn, const struct lsq_
         "\"%s\" is on a network or shared-folder file system (%s), where WAL mode "
         "loses data: put it on a local disk, or set another journal mode",
         file, name);
+}
+
+static enum lsq_status check_filesystems(struct lsq_conn *conn, const struct lsq_config *cfg,
+                                         struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+    const char *name;
+
+    if (!wants_wal(cfg) || (cfg->flags & LSQ_OPEN_ANY_FILESYSTEM) != 0) return LSQ_OK;
+    for (int i = 0; st == LSQ_OK && (name = sqlite3_db_name(conn->db, i)) != NULL; i++)
+        st = check_file(sqlite3_db_filename(conn->db, name), err);
+    return st;
 }
 
 /* Reads the file's header, so that a file that is no database, or a wrong key, shows now. */
@@ -208,28 +216,18 @@ static enum lsq_status check_header(struct lsq_conn *conn, struct lsq_error *err
     return st;
 }
 
-static bool is_private_memory(struct lsq_conn *conn) {
-    const char *file = sqlite3_db_filename(conn->db, "main");
-    sqlite3_vfs *vfs = NULL;
-
-    /* memdb names its files; a private database has none. A temporary file has none either, and
-     * only its connection uses it: it takes no locks. */
-    if (file != NULL && file[0] != '\0') return false;
-    return sqlite3_file_control(conn->db, "main", SQLITE_FCNTL_VFS_POINTER, &vfs) != SQLITE_OK ||
-           vfs == NULL || strcmp(vfs->zName, "memdb") != 0;
-}
-
 static enum lsq_status set_up(struct lsq_conn *conn, const struct lsq_config *cfg,
                               struct lsq_error *err) {
     enum lsq_status st = open_engine(conn, cfg, err);
 
     if (st == LSQ_OK) st = lsqi_call_install(conn, err);
     if (st == LSQ_OK) st = use_key(conn, cfg, err);
-    if (st == LSQ_OK) st = check_filesystem(conn, cfg, err);
+    if (st == LSQ_OK) st = check_filesystems(conn, cfg, err);
     if (st == LSQ_OK) st = check_header(conn, err);
+    if (st == LSQ_OK) st = lsqi_attached_restore(conn, err);
+    if (st == LSQ_OK) st = check_filesystems(conn, cfg, err);
     if (st == LSQ_OK) st = lsqi_settings_apply(conn, err);
     if (st == LSQ_OK) st = lsqi_undo_prepare(conn, err);
-    if (st == LSQ_OK) conn->private_memory = is_private_memory(conn);
     return st;
 }
 
@@ -250,6 +248,7 @@ enum lsq_status lsq_conn_open(struct lsq_conn **out, const struct lsq_config *cf
     atomic_store(&conn->busy_timeout, cfg->busy_timeout);
     if ((cfg->flags & LSQ_OPEN_NOWAIT) != 0) conn->run.flags = LSQ_CALL_NOWAIT;
     st = lsqi_settings_copy(conn, cfg);
+    if (st == LSQ_OK) st = lsqi_attached_copy(conn, cfg);
     if (st == LSQ_OK) st = lsqi_cache_init(&conn->cache, cfg->statement_cache);
     if (st != LSQ_OK) {
         lsqi_error_set(err, st, "%s", lsq_status_text(st));
@@ -264,6 +263,7 @@ undo_gate:
     close_engine(conn);
     lsqi_cache_release(&conn->cache);
     lsqi_settings_release(conn);
+    lsqi_attached_release(conn);
     lsqi_gate_release(&conn->gate);
 undo_alloc:
     lsqi_free(conn);

@@ -174,6 +174,14 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
 
 /* ---- One run ---- */
 
+static bool changes_settings(const struct lsqi_prepared *prepared) {
+    return (prepared->record.actions & (LSQI_PRAGMA | LSQI_ATTACH)) != 0;
+}
+
+void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+    if (changes_settings(prepared)) lsqi_settings_look(conn);
+}
+
 enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                  struct lsq_error *err) {
     unsigned flags = conn->run.flags;
@@ -188,6 +196,8 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that may take long");
     if (!conn->compiles && (flags & LSQ_CALL_TRY) == 0 && lsqi_speed_to_be_judged(conn, prepared))
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement to be judged");
+    if (!conn->compiles && changes_settings(prepared))
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that changes settings");
     if (conn->read_txn && prepared->record.writes != 0)
         return lsqi_error_set(err, LSQ_READONLY,
                               "the transaction was begun as one that only reads");
@@ -302,7 +312,7 @@ static enum lsq_status run_bound(struct lsq_conn *conn, struct lsqi_prepared *pr
     if ((conn->run.flags & LSQ_CALL_ONE) != 0 && lsqi_writes(prepared))
         return run_one_write(conn, prepared, sink, ctx, reply, err);
     st = run_steps(conn, prepared, sink, ctx, reply, err);
-    if (pragma) lsqi_settings_look(conn);
+    lsqi_run_ended(conn, prepared);
     return st;
 }
 

@@ -14,6 +14,13 @@ static const char *const decided_by_database[] = {
     "auto_vacuum", "encoding", "journal_mode", "locking_mode", "mmap_size", "page_size",
 };
 
+/* Settings that each database has for itself. */
+static const char *const of_each_database[] = {
+    "auto_vacuum",        "cache_size",    "cache_spill",    "journal_mode",
+    "journal_size_limit", "locking_mode",  "max_page_count", "mmap_size",
+    "page_size",          "secure_delete", "synchronous",
+};
+
 /* Words that PRAGMAs take for numbers. */
 static const struct {
     const char *word;
@@ -60,12 +67,14 @@ static bool same_value(const char *name, const char *asked, const char *got) {
     return asked_end != asked && got_end != got && *asked_end == '\0' && *got_end == '\0' && a == b;
 }
 
-static bool database_decides(const char *name) {
-    for (size_t i = 0; i < sizeof(decided_by_database) / sizeof(decided_by_database[0]); i++) {
-        if (sqlite3_stricmp(decided_by_database[i], name) == 0) return true;
+static bool listed(const char *const *list, size_t count, const char *name) {
+    for (size_t i = 0; i < count; i++) {
+        if (sqlite3_stricmp(list[i], name) == 0) return true;
     }
     return false;
 }
+
+#define LISTED(list, name) listed(list, sizeof(list) / sizeof((list)[0]), name)
 
 static bool valid_name(const char *name) {
     size_t len = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
@@ -93,19 +102,26 @@ static int run_pragma(struct lsq_conn *conn, char *text, char *got, size_t size)
     return sqlite3_finalize(stmt);
 }
 
-static int read_pragma(struct lsq_conn *conn, const char *name, char *got, size_t size) {
-    return run_pragma(conn, sqlite3_mprintf("PRAGMA %s", name), got, size);
+/* schema: of an attached database; NULL: of the connection, or of the main one. */
+static int read_pragma(struct lsq_conn *conn, const char *schema, const char *name, char *got,
+                       size_t size) {
+    if (schema == NULL) return run_pragma(conn, sqlite3_mprintf("PRAGMA %s", name), got, size);
+    return run_pragma(conn, sqlite3_mprintf("PRAGMA \"%w\".%s", schema, name), got, size);
+}
+
+static char *pragma_text(const char *schema, const struct lsqi_setting *setting) {
+    if (schema == NULL) return sqlite3_mprintf("PRAGMA %s = %Q", setting->name, setting->value);
+    return sqlite3_mprintf("PRAGMA \"%w\".%s = %Q", schema, setting->name, setting->value);
 }
 
 /* Setting the journal mode answers BUSY without asking the busy handler. */
-static int write_pragma(struct lsq_conn *conn, const struct lsqi_setting *setting, char *got,
-                        size_t size) {
+static int write_pragma(struct lsq_conn *conn, const char *schema,
+                        const struct lsqi_setting *setting, char *got, size_t size) {
     int64_t end = lsqi_now_ns() + (int64_t)conn->configured_busy_timeout * 1000000;
     int rc;
 
     for (;;) {
-        rc = run_pragma(conn, sqlite3_mprintf("PRAGMA %s = %Q", setting->name, setting->value), got,
-                        size);
+        rc = run_pragma(conn, pragma_text(schema, setting), got, size);
         if ((rc & 0xff) != SQLITE_BUSY || (conn->flags & LSQ_OPEN_NOWAIT) != 0) return rc;
         if (lsqi_now_ns() >= end) return rc;
         sqlite3_sleep(1);
@@ -121,8 +137,15 @@ static bool known(struct lsq_conn *conn, const char *name) {
     return rc != SQLITE_OK || got[0] != '\0';
 }
 
-static enum lsq_status notice(struct lsq_conn *conn, const struct lsqi_setting *setting,
-                              const char *got, struct lsq_error *err) {
+/* How messages call a setting. */
+static void full_name(const char *schema, const struct lsqi_setting *setting, char name[64]) {
+    sqlite3_snprintf(64, name, "%s%s%s", schema == NULL ? "" : schema, schema == NULL ? "" : ".",
+                     setting->name);
+}
+
+static enum lsq_status notice(struct lsq_conn *conn, const char *schema,
+                              const struct lsqi_setting *setting, const char *got,
+                              struct lsq_error *err) {
     struct lsq_notice *notices =
         lsqi_realloc(conn->notices, (conn->notice_count + 1) * sizeof(*notices));
     struct lsq_notice *one;
@@ -130,37 +153,52 @@ static enum lsq_status notice(struct lsq_conn *conn, const struct lsqi_setting *
     if (notices == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a notice");
     conn->notices = notices;
     one = &notices[conn->notice_count++];
-    lsqi_error_copy(one->name, sizeof(one->name), setting->name, strlen(setting->name));
+    full_name(schema, setting, one->name);
     lsqi_error_copy(one->asked, sizeof(one->asked), setting->value, strlen(setting->value));
     lsqi_error_copy(one->got, sizeof(one->got), got, strlen(got));
     return LSQ_OK;
 }
 
-static enum lsq_status apply(struct lsq_conn *conn, const struct lsqi_setting *setting,
-                             struct lsq_error *err) {
-    bool decides = database_decides(setting->name);
-    char got[64];
-    int rc;
+static enum lsq_status refused(const char *schema, const struct lsqi_setting *setting,
+                               const char *got, struct lsq_error *err) {
+    char name[64];
 
+    full_name(schema, setting, name);
+    return lsqi_error_set(err, LSQ_SETTING, "the setting %s is %s and could not be made %s", name,
+                          got, setting->value);
+}
+
+static enum lsq_status check_name(struct lsq_conn *conn, const struct lsqi_setting *setting,
+                                  struct lsq_error *err) {
     if (!valid_name(setting->name))
         return lsqi_error_set(err, LSQ_SETTING, "a setting cannot be called \"%s\"", setting->name);
     if (!known(conn, setting->name))
         return lsqi_error_set(err, LSQ_SETTING, "the engine knows no setting \"%s\"",
                               setting->name);
+    return LSQ_OK;
+}
+
+static enum lsq_status apply(struct lsq_conn *conn, const char *schema,
+                             const struct lsqi_setting *setting, struct lsq_error *err) {
+    bool decides = LISTED(decided_by_database, setting->name);
+    enum lsq_status st = check_name(conn, setting, err);
+    char got[64];
+    int rc;
+
+    if (st != LSQ_OK) return st;
     if (decides) { /* what a file has already is left alone: setting it would take locks */
-        rc = read_pragma(conn, setting->name, got, sizeof(got));
+        rc = read_pragma(conn, schema, setting->name, got, sizeof(got));
         if (rc != SQLITE_OK) return lsqi_failure_set(err, conn->db, rc);
         if (same_value(setting->name, setting->value, got)) return LSQ_OK;
     }
-    rc = write_pragma(conn, setting, got, sizeof(got));
+    rc = write_pragma(conn, schema, setting, got, sizeof(got));
     if (rc != SQLITE_OK && !(decides && (rc & 0xff) == SQLITE_READONLY))
         return lsqi_failure_set(err, conn->db, rc);
-    rc = read_pragma(conn, setting->name, got, sizeof(got));
+    rc = read_pragma(conn, schema, setting->name, got, sizeof(got));
     if (rc != SQLITE_OK) return lsqi_failure_set(err, conn->db, rc);
     if (got[0] == '\0' || same_value(setting->name, setting->value, got)) return LSQ_OK;
-    if (decides) return notice(conn, setting, got, err);
-    return lsqi_error_set(err, LSQ_SETTING, "the setting %s is %s and could not be made %s",
-                          setting->name, got, setting->value);
+    if (decides) return notice(conn, schema, setting, got, err);
+    return refused(schema, setting, got, err);
 }
 
 /* ---- All of them ---- */
@@ -194,11 +232,31 @@ void lsqi_settings_release(struct lsq_conn *conn) {
     conn->notice_count = 0;
 }
 
-void lsqi_settings_look(struct lsq_conn *conn) {
+static bool in_wal_mode(struct lsq_conn *conn, const char *schema) {
     char got[16];
 
-    conn->wal = read_pragma(conn, "main.journal_mode", got, sizeof(got)) == SQLITE_OK &&
-                strcmp(got, "wal") == 0;
+    return read_pragma(conn, schema, "journal_mode", got, sizeof(got)) == SQLITE_OK &&
+           strcmp(got, "wal") == 0;
+}
+
+static bool is_private(struct lsq_conn *conn, const char *schema) {
+    const char *file = sqlite3_db_filename(conn->db, schema);
+    sqlite3_vfs *vfs = NULL;
+
+    /* memdb names its files; a private database has none. A temporary file has none either, and
+     * only its connection uses it: it takes no locks. */
+    if (file != NULL && file[0] != '\0') return false;
+    return sqlite3_file_control(conn->db, schema, SQLITE_FCNTL_VFS_POINTER, &vfs) != SQLITE_OK ||
+           vfs == NULL || strcmp(vfs->zName, "memdb") != 0;
+}
+
+void lsqi_settings_look(struct lsq_conn *conn) {
+    const char *name;
+
+    conn->wal = in_wal_mode(conn, "main");
+    conn->calm = conn->wal || is_private(conn, "main");
+    for (int i = 2; conn->calm && (name = sqlite3_db_name(conn->db, i)) != NULL; i++)
+        conn->calm = is_private(conn, name) || in_wal_mode(conn, name);
 }
 
 void lsqi_settings_busy_timeout(struct lsq_conn *conn, const char *value) {
@@ -207,18 +265,34 @@ void lsqi_settings_busy_timeout(struct lsq_conn *conn, const char *value) {
     atomic_store(&conn->busy_timeout, ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms);
 }
 
+/* Before those of the main database, for there some act on all that is attached: when a page size is
+ * set, no page may be written yet. */
+static enum lsq_status apply_attached(struct lsq_conn *conn, struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+
+    for (size_t i = 0; i < conn->attached_count; i++)
+        for (size_t j = 0; st == LSQ_OK && j < conn->setting_count; j++)
+            if (LISTED(of_each_database, conn->settings[j].name))
+                st = apply(conn, conn->attached[i].name, &conn->settings[j], err);
+    return st;
+}
+
+static enum lsq_status apply_one(struct lsq_conn *conn, const struct lsqi_setting *setting,
+                                 struct lsq_error *err) {
+    if (sqlite3_stricmp(setting->name, "busy_timeout") != 0) return apply(conn, NULL, setting, err);
+    lsqi_settings_busy_timeout(conn, setting->value); /* ours, not the engine's */
+    return LSQ_OK;
+}
+
 enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err) {
     enum lsq_status st;
 
     conn->notice_count = 0;
     atomic_store(&conn->busy_timeout, conn->configured_busy_timeout);
     st = lsqi_call_install(conn, err);
-    for (size_t i = 0; st == LSQ_OK && i < conn->setting_count; i++) {
-        if (sqlite3_stricmp(conn->settings[i].name, "busy_timeout") == 0)
-            lsqi_settings_busy_timeout(conn, conn->settings[i].value); /* ours, not the engine's */
-        else
-            st = apply(conn, &conn->settings[i], err);
-    }
+    if (st == LSQ_OK) st = apply_attached(conn, err);
+    for (size_t i = 0; st == LSQ_OK && i < conn->setting_count; i++)
+        st = apply_one(conn, &conn->settings[i], err);
     if (st == LSQ_OK) lsqi_settings_look(conn);
     return st;
 }

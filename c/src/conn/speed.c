@@ -48,9 +48,7 @@ void lsqi_speed_learn(struct lsqi_prepared *prepared, int64_t took, bool missed)
     }
 }
 
-static bool fast_place(const struct lsq_conn *conn) {
-    return !conn->no_fast_path && (conn->wal || conn->private_memory);
-}
+static bool fast_place(const struct lsq_conn *conn) { return !conn->no_fast_path && conn->calm; }
 
 /* Whether a statement has been quick often enough for its program to be worth a look. */
 bool lsqi_speed_to_be_judged(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {

@@ -305,7 +305,9 @@ static enum lsq_status fetch(struct lsq_stmt *stmt, size_t max_rows, const struc
     lsqi_watch_begin(conn, &stmt->prepared, WATCH_STEPS);
     st = lsqi_writes(&stmt->prepared) ? fetch_kept(stmt, max_rows, sink, ctx, end, err)
                                       : fetch_rows(stmt, max_rows, sink, ctx, end, err);
-    if ((st != LSQ_OK && st != LSQ_WOULD_BLOCK) || (st == LSQ_OK && *end)) end_run(stmt);
+    if (st == LSQ_WOULD_BLOCK || (st == LSQ_OK && !*end)) return st;
+    end_run(stmt);
+    lsqi_run_ended(conn, &stmt->prepared);
     return st;
 }
 
@@ -343,15 +345,17 @@ void lsq_stmt_interrupt(struct lsq_stmt *stmt) {
 
 /* ---- What a statement is ---- */
 
-/* Makes the engine look whether another connection has changed the schema, which it does only when
- * a statement begins to read. */
-static enum lsq_status look_at_schemas(struct lsq_conn *conn, struct lsq_error *err) {
+/* The engine looks whether another connection has changed a schema only when a statement begins to
+ * read. The temporary database is nobody else's. */
+enum lsq_status lsqi_schemas_read(struct lsq_conn *conn, struct lsq_error *err) {
     enum lsq_status st = LSQ_OK;
     const char *name;
 
     for (int i = 0; st == LSQ_OK && (name = sqlite3_db_name(conn->db, i)) != NULL; i++) {
-        char *sql = sqlite3_mprintf("SELECT 1 FROM \"%w\".sqlite_schema LIMIT 1", name);
+        char *sql;
 
+        if (i == 1) continue;
+        sql = sqlite3_mprintf("SELECT 1 FROM \"%w\".sqlite_schema LIMIT 1", name);
         if (sql == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a statement");
         st = lsqi_run_text(conn, sql, err);
         sqlite3_free(sql);
@@ -368,7 +372,7 @@ static enum lsq_status refresh(struct lsq_stmt *stmt, struct lsq_error *err) {
     enum lsq_status st;
 
     if (stmt->started || (old->record.actions & LSQI_PRAGMA) != 0) return LSQ_OK;
-    st = look_at_schemas(stmt->conn, err);
+    st = lsqi_schemas_read(stmt->conn, err);
     if (st != LSQ_OK) return st;
     st = lsqi_prepare(stmt->conn, &fresh, old->sql, old->len, true, &used, err);
     if (st != LSQ_OK) return st;

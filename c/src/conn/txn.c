@@ -81,7 +81,7 @@ static enum lsq_status begin(struct lsq_conn *conn, enum lsq_txn kind, struct ls
     st = lsqi_run_text(conn, begin_sql[kind], err);
     if (st != LSQ_OK || kind != LSQ_TXN_READ) return st;
     /* BEGIN DEFERRED takes no snapshot: the first read does. */
-    st = lsqi_run_text(conn, "SELECT 1 FROM sqlite_schema LIMIT 1", err);
+    st = lsqi_schemas_read(conn, err);
     if (st == LSQ_OK)
         conn->read_txn = true;
     else
