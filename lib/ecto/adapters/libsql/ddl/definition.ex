@@ -55,8 +55,8 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
     {line, rest} = Enum.split_while(tokens, &(Tokens.blank?(&1) and not line_end?(&1)))
 
     case rest do
-      [{:blank, "--" <> _} = comment | rest] ->
-        {Tokens.text(line ++ [comment]), rest}
+      [{:blank, "--" <> _ = comment} | rest] ->
+        {Tokens.text(line) <> String.trim_trailing(comment, "\n"), [{:blank, "\n"} | rest]}
 
       [{:blank, _newline} | _] ->
         if comment?(line), do: {Tokens.text(line), rest}, else: {"", tokens}
@@ -70,9 +70,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
   defp comment?(tokens), do: Enum.any?(tokens, &Tokens.comment?/1)
 
   defp item(tokens, tail) do
-    {before, rest} = Enum.split_while(tokens, &Tokens.blank?/1)
-    {behind, rest} = rest |> Enum.reverse() |> Enum.split_while(&Tokens.blank?/1)
-    tokens = Enum.reverse(rest)
+    {before, tokens, behind} = Tokens.blanks(tokens)
     {type, name} = type(tokens)
 
     %{
@@ -81,7 +79,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
       text: Tokens.text(tokens),
       source: if(type == :column, do: name),
       before: Tokens.text(before),
-      after: behind |> Enum.reverse() |> Tokens.text(),
+      after: Tokens.text(behind),
       tail: tail
     }
   end
@@ -103,8 +101,14 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
         [item]
 
       {_nothing, many} ->
-        for {_kind, tokens} <- many, do: %{item(tokens, "") | before: " ", after: ""}
+        separate(item, for({_kind, tokens} <- many, do: item(tokens, "")))
     end
+  end
+
+  defp separate(item, parts) do
+    {last, parts} = parts |> Enum.map(&%{&1 | before: " ", after: ""}) |> List.pop_at(-1)
+    [first | parts] = parts ++ [%{last | after: item.after, tail: item.tail}]
+    [%{first | before: item.before} | parts]
   end
 
   ## Writing
@@ -117,10 +121,14 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
   end
 
   defp write([]), do: []
-  defp write([last]), do: [last.before, last.text, last.after, last.tail]
+  defp write([last]), do: [last.before, last.text, last.after, last.tail, line_end(last.tail)]
 
   defp write([item | rest]),
     do: [item.before, item.text, item.after, ?,, item.tail | write(rest)]
+
+  # A comment would swallow the parenthesis.
+  defp line_end(""), do: []
+  defp line_end(_comment), do: "\n"
 
   ## Looking
 
@@ -137,7 +145,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
   @doc "The declared type of a column."
   def declared_type(column) do
     {[_name | type], _constraints} = clauses(column)
-    type |> Tokens.text() |> String.trim()
+    type |> Tokens.trim() |> Tokens.text()
   end
 
   @doc "`[{kind, sql}]` of a column's constraints, in their order; `[]` for none."
@@ -203,6 +211,8 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
 
   defp new_item(sql), do: %{(sql |> Tokens.read() |> item("")) | source: nil}
 
+  defp push([], item, rest), do: [item | rest]
+
   # On a line of its own where the one before it is.
   defp push(items, item, rest) do
     {last, items} = List.pop_at(items, -1)
@@ -212,17 +222,15 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
   end
 
   # The comma goes before a comment.
-  defp comma_behind(last),
-    do: %{
-      last
-      | after: "",
-        tail: if(String.trim(last.after) == "", do: last.tail, else: last.after)
-    }
+  defp comma_behind(last) do
+    comment = String.trim_trailing(last.after)
+    %{last | after: "", tail: if(comment == "", do: last.tail, else: comment)}
+  end
 
   defp space(last) do
-    case Regex.run(~r/\n([ \t]*)/, last.before) do
-      [newline, indent] -> if String.ends_with?(last.tail, "\n"), do: indent, else: newline
-      nil -> " "
+    case Regex.run(~r/\n[ \t]*/, last.before) do
+      [newline] -> newline
+      nil -> if last.tail =~ "--", do: "\n", else: " "
     end
   end
 
@@ -266,11 +274,13 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
 
   @doc "The definition without the items for which `fun` holds."
   def reject(definition, fun) do
-    %{
-      definition
-      | items: definition.items |> Enum.reject(fun) |> close(List.last(definition.items))
-    }
+    [first | _] = definition.items
+    last = List.last(definition.items)
+    %{definition | items: definition.items |> Enum.reject(fun) |> open(first) |> close(last)}
   end
+
+  defp open([], _first), do: []
+  defp open([own | rest], first), do: [%{own | before: first.before} | rest]
 
   # Who is the last now has the line's end before the parenthesis.
   defp close([], _last), do: []
@@ -278,7 +288,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
   defp close(items, last) do
     {own, others} = List.pop_at(items, -1)
 
-    if own == last or own.tail != "",
+    if %{own | before: ""} == %{last | before: ""} or own.tail != "",
       do: items,
       else: others ++ [%{own | after: own.after <> closing(last.after)}]
   end

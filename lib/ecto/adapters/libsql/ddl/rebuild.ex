@@ -56,13 +56,12 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
   ## The steps, in a savepoint: who rescues an error finds the old table too
 
   defp run(query, catalog, definition, plan) do
-    without_foreign_keys(query, catalog, fn ->
-      orphans = Orphans.list(query, catalog)
-      analyzed? = analyzed?(query, catalog)
+    savepoint(query, fn ->
+      without_foreign_keys(query, catalog, fn ->
+        orphans = Orphans.list(query, catalog)
+        analyzed? = analyzed?(query, catalog)
+        plan = Map.put(plan, :rowids_kept?, rowids_kept?(query, catalog, definition))
 
-      plan = Map.put(plan, :rowids_kept?, rowids_kept?(query, catalog, definition))
-
-      savepoint(query, fn ->
         build(query, catalog, definition, plan)
         Orphans.refuse_new(query, catalog, orphans, plan)
         if analyzed?, do: query.(["ANALYZE ", name(catalog)])

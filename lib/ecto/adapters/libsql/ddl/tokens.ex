@@ -43,6 +43,16 @@ defmodule Ecto.Adapters.LibSql.DDL.Tokens do
   @doc "Whether a token is a comment."
   def comment?({kind, text}), do: kind == :blank and String.starts_with?(text, ["--", "/*"])
 
+  @doc "`{before, tokens, after}`: the blanks at both ends split off."
+  def blanks(tokens) do
+    {before, rest} = Enum.split_while(tokens, &blank?/1)
+    {behind, rest} = rest |> Enum.reverse() |> Enum.split_while(&blank?/1)
+    {before, Enum.reverse(rest), Enum.reverse(behind)}
+  end
+
+  @doc "The tokens without the blanks at both ends."
+  def trim(tokens), do: tokens |> blanks() |> elem(1)
+
   @doc "A name without its quotes."
   def unquoted(<<quote, rest::binary>>) when quote in [?", ?', ?`],
     do: rest |> String.slice(0..-2//1) |> String.replace(<<quote, quote>>, <<quote>>)
