@@ -68,12 +68,12 @@ defmodule Ecto.Adapters.LibSql.ColumnTypeTest do
   end
 
   test "settings choose the form" do
-    assert declare(:uuid, [], uuid: :text) == "TEXT_UUID"
-    assert declare(:binary_id, [], binary_id: :blob) == "BLOB_UUID"
-    assert declare(:map, [], json: :blob) == "BLOB_JSONB"
-    assert declare({:array, :integer}, [], json: :blob) == "BLOB_ARRAY"
-    assert declare(:utc_datetime_usec, [], datetime: :integer) == "INTEGER_UTC_DATETIME_USEC"
-    assert declare(:date, [], datetime: :integer) == "TEXT_DATE"
+    assert declare(:uuid, [], uuid_type: :text) == "TEXT_UUID"
+    assert declare(:binary_id, [], binary_id_type: :blob) == "BLOB_UUID"
+    assert declare(:map, [], json_type: :jsonb) == "BLOB_JSONB"
+    assert declare({:array, :integer}, [], json_type: :jsonb) == "BLOB_ARRAY"
+    assert declare(:utc_datetime_usec, [], datetime_type: :integer) == "INTEGER_UTC_DATETIME_USEC"
+    assert declare(:date, [], datetime_type: :integer) == "TEXT_DATE"
   end
 
   test "a declared type says what its values are" do

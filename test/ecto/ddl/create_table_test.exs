@@ -152,14 +152,14 @@ defmodule Ecto.Adapters.LibSql.DDL.CreateTableTest do
       id = "f47ac10b-58cc-4372-a567-0e02b2c3d479"
       assert default(:uuid, id) == Ecto.UUID.dump!(id)
       assert default(:uuid, Ecto.UUID.dump!(id)) == Ecto.UUID.dump!(id)
-      assert default(:uuid, id, uuid: :text) == id
+      assert default(:uuid, id, uuid_type: :text) == id
       assert default(:binary_id, id) == id
-      assert default(:binary_id, id, binary_id: :blob) == Ecto.UUID.dump!(id)
+      assert default(:binary_id, id, binary_id_type: :blob) == Ecto.UUID.dump!(id)
       assert default(:binary, <<0, 255>>) == <<0, 255>>
       assert default(:bitstring, <<42::6>>) == <<2, 42::6, 0::2>>
       assert default(:map, %{"a" => [1, "b'"]}) == ~s|{"a":[1,"b'"]}|
       assert default({:array, :uuid}, []) == "[]"
-      assert default(:map, %{"a" => 1}, json: :blob) |> is_binary()
+      assert default(:map, %{"a" => 1}, json_type: :jsonb) |> is_binary()
       assert default(:date, ~D[2020-01-02]) == "2020-01-02"
       assert default(:naive_datetime, ~N[2020-01-02 03:04:05]) == "2020-01-02T03:04:05"
       assert default(:duration, "10 MONTH") == "P10M"

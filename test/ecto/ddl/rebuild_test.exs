@@ -534,6 +534,31 @@ defmodule Ecto.Adapters.LibSql.DDL.RebuildTest do
       assert text(db) == "CREATE TABLE t (a INTEGER PRIMARY KEY, c)"
     end
 
+    test "that foreign keys refer to do not go, unless they come again", %{db: db} do
+      script(db, """
+      CREATE TABLE t (id INTEGER PRIMARY KEY, a, b, up REFERENCES t (a)); CREATE UNIQUE INDEX t_a ON t (a);
+      CREATE UNIQUE INDEX t_b ON t (b); CREATE TABLE c (t_b REFERENCES t (b)); CREATE TABLE d (t_id REFERENCES t);
+      INSERT INTO t VALUES (3, 1, 2, 1); INSERT INTO d VALUES (3)
+      """)
+
+      for {column, key} <- [b: ~s|"c" (t_b)|, id: ~s|"d" (t_id)|, a: ~s|"t" (up)|] do
+        message = ~r/foreign key of #{Regex.escape(key)} refers to: remove that first/
+        assert_raise ArgumentError, message, fn -> alter(db, [{:remove, column}]) end
+      end
+
+      # Of both, in one step; and a key whose values are the rows' old ones.
+      alter(db, [
+        {:remove, :a},
+        {:remove, :up},
+        {:remove, :id},
+        {:add, :id, :serial, primary_key: true}
+      ])
+
+      assert all(db, "SELECT * FROM t") == [[2, 3]]
+      assert all(db, "PRAGMA foreign_key_check") == []
+      assert all(db, "SELECT * FROM d") == [[3]]
+    end
+
     test "one at least stays", %{db: db} do
       q(db, "CREATE TABLE t (a TEXT PRIMARY KEY) WITHOUT ROWID")
 
@@ -572,6 +597,36 @@ defmodule Ecto.Adapters.LibSql.DDL.RebuildTest do
       alter(db, [{:modify, :a, :integer, null: false}])
       assert all(db, "SELECT typeof(a) FROM t") == [["integer"]]
       assert text(db) == ~s|CREATE TABLE t ("a" INTEGER NOT NULL)|
+    end
+
+    test "changed where the engine's ALTER COLUMN would not find the end of their definition", %{
+      db: db
+    } do
+      for definition <- [
+            "a NUMERIC(5,2)",
+            "a TEXT DEFAULT 'x,y'",
+            "a INT CHECK (a IN (1, 2))",
+            "a TEXT DEFAULT '(' ",
+            "a TEXT DEFAULT ')'",
+            "a TEXT -- one, two\n",
+            "a TEXT /* one, two */"
+          ],
+          {head, tail} <- [{"", ""}, {"z, ", ""}, {"", ", z"}, {"z, ", ", y"}] do
+        q(db, "DROP TABLE IF EXISTS t")
+        q(db, "CREATE TABLE t (#{head}#{definition}#{tail})")
+        columns = all(db, "SELECT name FROM pragma_table_info('t')")
+        q(db, "INSERT INTO t (a) VALUES (1)")
+        alter(db, [{:modify, :a, :integer, default: nil, check: nil}])
+        assert all(db, "SELECT name FROM pragma_table_info('t')") == columns
+        assert text(db) =~ ~s|"a" INTEGER|
+        assert all(db, "SELECT a FROM t") == [[1]]
+        assert all(db, "PRAGMA integrity_check") == [["ok"]]
+      end
+
+      q(db, "DROP TABLE t")
+      q(db, "CREATE TABLE t (a INTEGER, b, PRIMARY KEY (a))")
+      alter(db, [{:modify, :a, :bigint, comment: "big"}])
+      assert text(db) == ~s|CREATE TABLE t ("a" INTEGER /* big */, b, PRIMARY KEY (a))|
     end
 
     test "generated or not", %{db: db} do
@@ -794,9 +849,17 @@ defmodule Ecto.Adapters.LibSql.DDL.RebuildTest do
     end
 
     test "the key is gone, and the children say so", %{db: db} do
-      assert_raise Ecto.MigrationError, ~r/foreign key of "c" \(t_id\) to "t"/, fn ->
+      assert_raise ArgumentError, ~r/foreign key of "c" \(t_id\) refers to/, fn ->
         run(db, @command)
       end
+
+      key = {:alter, table(:t), [{:modify, :id, :integer, primary_key: false}]}
+
+      assert_raise Ecto.MigrationError,
+                   ~r/foreign key of "c" \(t_id\) to "t" refers to columns/,
+                   fn ->
+                     run(db, key)
+                   end
 
       assert all(db, "SELECT * FROM c") == [[1], [2]]
     end

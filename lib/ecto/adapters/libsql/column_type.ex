@@ -4,10 +4,10 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
   # the affinity from the words in it: the storage class comes first (TEXT_DECIMAL), so that no value is
   # made a number by accident, and the rest tells a query without a schema what the value is.
   #
-  # Settings: uuid: :blob | :text, binary_id: :text | :blob, json: :text | :blob,
-  # datetime: :text | :integer. STRICT tables know the storage classes alone.
+  # Settings are the Repo's :uuid_type, :binary_id_type, :json_type and :datetime_type: as the connection
+  # encodes values. STRICT tables know the storage classes alone.
 
-  @defaults [uuid: :blob, binary_id: :text, json: :text, datetime: :text]
+  @defaults [uuid_type: :blob, binary_id_type: :text, json_type: :text, datetime_type: :text]
 
   @integers ~w(id serial bigserial smallserial identity integer int bigint smallint boolean)a
 
@@ -25,6 +25,9 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
   }
   @datetimes Map.keys(@times) -- [:date, :time, :time_usec]
 
+  @moments Map.new(@times, fn {type, name} -> {name, type} end)
+           |> Map.merge(%{"DATETIME" => :naive_datetime, "UTC_DATETIME" => :utc_datetime})
+
   @strict ~w(INT INTEGER REAL TEXT BLOB ANY)
 
   @doc "The declared type for a type of a migration, with the column's options."
@@ -40,6 +43,9 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
     settings = Keyword.merge(@defaults, settings)
     type |> name(opts, settings) |> IO.iodata_to_binary() |> storage()
   end
+
+  @doc "What a type of a migration holds, where that is a date or a time: its name in Ecto, or `nil`."
+  def moment(type), do: @times[type] && @moments[@times[type]]
 
   @doc "Whether a STRICT table takes this declared type."
   def strict?(declared), do: IO.iodata_to_binary(declared) in @strict
@@ -70,20 +76,22 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
   defp name(:bitstring, _opts, _settings), do: "BLOB_BITSTRING"
   defp name(type, _opts, _settings) when type in [:float, :double], do: "REAL"
   defp name(type, _opts, _settings) when type in [:decimal, :numeric], do: "TEXT_DECIMAL"
-  defp name(:uuid, _opts, settings), do: uuid(settings[:uuid])
+  defp name(:uuid, _opts, settings), do: uuid(settings[:uuid_type])
   # As text an id is the application's own: any text may stand there.
   defp name(:binary_id, _opts, settings),
-    do: if(settings[:binary_id] == :text, do: "TEXT", else: "BLOB_UUID")
+    do: if(settings[:binary_id_type] == :text, do: "TEXT", else: "BLOB_UUID")
 
-  defp name({:array, _of}, _opts, settings), do: array(settings[:json])
-  defp name({:map, _of}, _opts, settings), do: json(settings[:json])
-  defp name(type, _opts, settings) when type in [:map, :json, :jsonb], do: json(settings[:json])
+  defp name({:array, _of}, _opts, settings), do: array(settings[:json_type])
+  defp name({:map, _of}, _opts, settings), do: json(settings[:json_type])
+
+  defp name(type, _opts, settings) when type in [:map, :json, :jsonb],
+    do: json(settings[:json_type])
 
   defp name(type, opts, _settings) when type in [:duration, :interval],
     do: ["TEXT_DURATION", fields(opts[:fields])]
 
   defp name(type, _opts, settings) when type in @datetimes,
-    do: [if(settings[:datetime] == :integer, do: "INTEGER_", else: "TEXT_"), @times[type]]
+    do: [if(settings[:datetime_type] == :integer, do: "INTEGER_", else: "TEXT_"), @times[type]]
 
   defp name(type, _opts, _settings) when is_map_key(@times, type), do: ["TEXT_", @times[type]]
   defp name(type, _opts, _settings) when is_binary(type), do: type
@@ -97,9 +105,9 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
   defp uuid(:blob), do: "BLOB_UUID"
   defp uuid(:text), do: "TEXT_UUID"
   defp json(:text), do: "TEXT_JSON"
-  defp json(:blob), do: "BLOB_JSONB"
+  defp json(:jsonb), do: "BLOB_JSONB"
   defp array(:text), do: "TEXT_ARRAY"
-  defp array(:blob), do: "BLOB_ARRAY"
+  defp array(:jsonb), do: "BLOB_ARRAY"
 
   # In the name, since parentheses hold numbers alone: "HOUR TO SECOND" is HOUR_TO_SECOND.
   defp fields(nil), do: []
@@ -148,9 +156,6 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
     "TIME" => :time,
     "DATETIME" => :naive_datetime
   }
-
-  @moments Map.new(@times, fn {type, name} -> {name, type} end)
-           |> Map.merge(%{"DATETIME" => :naive_datetime, "UTC_DATETIME" => :utc_datetime})
 
   @doc """
   What values of a declared type are, where the storage class does not say it: `{type, details}`, or

@@ -8,7 +8,7 @@ defmodule Ecto.Adapters.LibSql.DDL do
   # by itself. The adapter runs commands with run/3; execute_ddl/2 is the answer to
   # Ecto.Adapters.SQL.Connection.
 
-  alias Ecto.Adapters.LibSql.DDL.{Alter, Index, TableOptions, Trigger, Virtual}
+  alias Ecto.Adapters.LibSql.DDL.{Alter, FTS5, Index, TableOptions, Trigger, Virtual}
   alias Ecto.Adapters.LibSql.DDL.Constraint, as: ConstraintDDL
   alias Ecto.Adapters.LibSql.DDL.Table, as: TableDDL
   alias Ecto.Adapters.LibSql.Sql
@@ -67,11 +67,13 @@ defmodule Ecto.Adapters.LibSql.DDL do
   def steps({create, %Table{} = table, columns}, settings)
       when create in [:create, :create_if_not_exists] do
     if_not_exists? = create == :create_if_not_exists
-    options = TableOptions.parse(table.options)
+    options = TableOptions.parse(table.options, settings, table.prefix)
 
-    if options[:rtree],
-      do: [Virtual.rtree(table, columns, if_not_exists?)],
-      else: TableDDL.create(table, columns, options, if_not_exists?, settings)
+    case Enum.find([:rtree, :fts5], &options[&1]) do
+      :rtree -> [Virtual.rtree(table, columns, options[:rtree], if_not_exists?)]
+      :fts5 -> FTS5.create(table, columns, options[:fts5], if_not_exists?)
+      nil -> TableDDL.create(table, columns, options, if_not_exists?, settings)
+    end
   end
 
   def steps({:alter, %Table{} = table, changes}, settings),

@@ -29,7 +29,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
   ## Without a database: what the migration says
 
   defp offline(table, changes, settings) do
-    strict? = TableOptions.parse(table.options)[:strict] == true
+    strict? = TableOptions.parse(table.options, settings, table.prefix)[:strict] == true
     settings = Keyword.put(settings, :strict, strict?)
 
     Enum.reduce_while(changes, [], fn change, steps ->
@@ -70,7 +70,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
   end
 
   defp online(catalog, table, changes, settings) do
-    if Enum.any?(changes, &only_for_empty?/1),
+    if Enum.any?(changes, &only_for_empty?(&1, settings)),
       do: [{:ask, has_rows(table), &changed(catalog, changes, settings, &1 != []), []}],
       else: changed(catalog, changes, settings, false)
   end
@@ -98,12 +98,14 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
       before: [],
       behind: [],
       dropped_indexes: [],
-      removed?: false,
+      removed: [],
       rebuild?: key != Definition.primary_key(definition),
       unchecked: []
     }
 
-    changes |> Enum.reduce(state, &change/2) |> finish(key)
+    state = Enum.reduce(changes, state, &change/2)
+    Remove.refuse_referenced(catalog, state.definition, state.removed)
+    finish(state, key)
   end
 
   defp finish(%{rebuild?: false, plain: plain}, _key), do: Enum.reverse(plain)
@@ -112,7 +114,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
     definition = Key.put(state.definition, key)
 
     plan = %{
-      removed?: state.removed?,
+      removed?: state.removed != [],
       unchecked_keys: state.unchecked,
       without_indexes: state.dropped_indexes
     }
@@ -131,7 +133,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
     %{table: table, settings: settings} = state
 
     state
-    |> rebuild_if(rebuilds?(add) or (state.rows? and only_for_empty?(add)))
+    |> rebuild_if(rebuilds?(add) or (state.rows? and only_for_empty?(add, settings)))
     |> put_plain([add_column(table, add, settings) | triggers(state, add)])
     |> put_behind(triggers(state, add))
     |> define(&Definition.append_column(&1, Column.define(table, add, settings)))
@@ -177,7 +179,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
 
     statements = for index <- indexes, do: ["DROP INDEX ", Sql.quote_table(table.prefix, index)]
 
-    %{state | removed?: true, dropped_indexes: indexes ++ state.dropped_indexes}
+    %{state | removed: [name | state.removed], dropped_indexes: indexes ++ state.dropped_indexes}
     |> rebuild_if(Remove.bound?(definition, name))
     |> put_plain(drops ++ statements ++ [Remove.statement(table, name)])
     |> put_before(drops)
@@ -248,14 +250,15 @@ defmodule Ecto.Adapters.LibSql.DDL.Alter do
   defp rebuilds?(_change), do: false
 
   # ADD COLUMN takes these for a table without rows alone.
-  defp only_for_empty?({add, _name, type, opts}) when add in [:add, :add_if_not_exists] do
-    default = opts[:default]
+  defp only_for_empty?({add, _name, type, opts}, settings)
+       when add in [:add, :add_if_not_exists] do
+    default = type |> Column.default(opts, settings) |> IO.iodata_to_binary()
 
-    match?({:fragment, _}, default) or (match?(%Ref{}, type) and default != nil) or
+    (match?(%Ref{}, type) and default != "") or String.starts_with?(default, " DEFAULT (") or
       stored?(opts[:generated], opts[:stored])
   end
 
-  defp only_for_empty?(_change), do: false
+  defp only_for_empty?(_change, _settings), do: false
 
   defp stored?(nil, _stored), do: false
   defp stored?(sql, stored), do: stored == true or Tokens.mentions?(sql, "stored")

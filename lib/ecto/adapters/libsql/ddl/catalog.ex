@@ -5,7 +5,8 @@ defmodule Ecto.Adapters.LibSql.DDL.Catalog do
   alias Ecto.Adapters.LibSql.DDL.{Definition, Tokens, Trigger}
   alias Ecto.Adapters.LibSql.Sql
 
-  defstruct [:table, :schema, :definition, indexes: [], triggers: [], on_delete: []]
+  defstruct [:table, :schema, :definition] ++
+              [indexes: [], triggers: [], on_delete: [], references: []]
 
   @doc "The question for `new/2`."
   def question(table) do
@@ -17,7 +18,11 @@ defmodule Ecto.Adapters.LibSql.DDL.Catalog do
       [of_table, " AND type <> 'view' UNION ALL "],
       ["SELECT 'temp', name, sql, rowid FROM sqlite_temp_schema WHERE type = 'trigger' AND "],
       [of_table, " UNION ALL SELECT 'on_delete', name, sql, rowid FROM ", schema],
-      [" WHERE ", Trigger.writes(table.name), " ORDER BY 4"]
+      [" WHERE ", Trigger.writes(table.name), " UNION ALL "],
+      ["SELECT 'reference', m.name, k.\"from\", k.\"to\" FROM ", schema, " AS m, "],
+      ["pragma_foreign_key_list(m.name, ", Sql.quote_string(schema(table)), ") AS k "],
+      ["WHERE m.type = 'table' AND k.\"table\" = ", Sql.quote_string(to_string(table.name))],
+      " COLLATE NOCASE ORDER BY 4"
     ]
   end
 
@@ -26,6 +31,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Catalog do
 
   @doc "The answer's rows; `nil` where there is no such table."
   def new(table, rows) do
+    {references, rows} = Enum.split_with(rows, &(hd(&1) == "reference"))
     objects = Enum.group_by(rows, &hd/1, fn [_type, name, sql, _rowid] -> {name, sql} end)
 
     with [{name, sql}] <- objects["table"] do
@@ -35,7 +41,8 @@ defmodule Ecto.Adapters.LibSql.DDL.Catalog do
         definition: Definition.parse(sql),
         indexes: Map.get(objects, "index", []),
         triggers: triggers(objects["trigger"], schema(table)) ++ triggers(objects["temp"], "temp"),
-        on_delete: for({name, _sql} <- Map.get(objects, "on_delete", []), do: name)
+        on_delete: for({name, _sql} <- Map.get(objects, "on_delete", []), do: name),
+        references: for([_type, child, from, to] <- references, do: {child, from, to})
       }
     end
   end

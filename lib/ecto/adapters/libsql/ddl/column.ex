@@ -16,7 +16,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
       Reference.column_level(table, name, type),
       primary_key(type, opts, settings),
       if(not_null?(type, opts, settings), do: " NOT NULL", else: []),
-      Default.text(base(type), opts, settings),
+      default(type, opts, settings),
       generated(opts),
       check_text(opts[:check]),
       collate(opts[:collation] || opts[:collate]),
@@ -32,6 +32,9 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
     declare = if settings[:strict], do: &ColumnType.declare_strict/3, else: &ColumnType.declare/3
     declare.(base(type), opts, settings)
   end
+
+  @doc "` DEFAULT ...`, or nothing."
+  def default(type, opts, settings), do: Default.text(base(type), opts, settings)
 
   defp base(%Ecto.Migration.Reference{type: type}), do: type
   defp base(type), do: type

@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
   @moduledoc false
   # DEFAULT: the value as the dumpers would store it.
 
-  alias Ecto.Adapters.LibSql.Sql
+  alias Ecto.Adapters.LibSql.{ColumnType, Sql}
 
   @doc "` DEFAULT ...`, or nothing. `nil` is the default that every column has."
   def text(type, opts, settings) do
@@ -25,10 +25,10 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
   def literal(bytes, :binary, _settings) when is_binary(bytes), do: Sql.quote_blob(bytes)
 
   def literal(uuid, :uuid, settings) when is_binary(uuid),
-    do: uuid(uuid, Keyword.get(settings, :uuid, :blob))
+    do: uuid(uuid, settings[:uuid_type] || :blob)
 
   def literal(id, :binary_id, settings) when is_binary(id) do
-    if settings[:binary_id] == :blob, do: uuid(id, :blob), else: Sql.quote_string(id)
+    if settings[:binary_id_type] == :blob, do: uuid(id, :blob), else: Sql.quote_string(id)
   end
 
   def literal(text, type, _settings) when type in [:duration, :interval] and is_binary(text),
@@ -45,13 +45,13 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
   def literal(%{__struct__: Duration} = duration, _type, _settings),
     do: Duration |> apply(:to_iso8601, [duration]) |> Sql.quote_string()
 
-  def literal(%module{} = time, _type, _settings)
+  def literal(%module{} = time, type, settings)
       when module in [Date, Time, NaiveDateTime, DateTime],
-      do: time |> module.to_iso8601() |> Sql.quote_string()
+      do: moment(time, ColumnType.moment(type), settings)
 
   def literal(value, type, settings) when is_map(value) or is_list(value) do
     text = value |> EctoLibSql.Encoder.json() |> Sql.quote_string()
-    if settings[:json] == :blob and json?(type), do: ["(jsonb(", text, "))"], else: text
+    if settings[:json_type] == :jsonb and json?(type), do: ["(jsonb(", text, "))"], else: text
   end
 
   def literal(value, type, _settings) do
@@ -59,6 +59,44 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
           "#{inspect(value)} cannot be the default of a column of type #{inspect(type)}; " <>
             "{:fragment, sql} takes any expression"
   end
+
+  ## Dates and times, in the form of the column's type
+
+  defp moment(%DateTime{} = time, type, settings)
+       when type in [:naive_datetime, :naive_datetime_usec],
+       do: time |> utc() |> DateTime.to_naive() |> moment(type, settings)
+
+  defp moment(%NaiveDateTime{} = time, type, settings)
+       when type in [:utc_datetime, :utc_datetime_usec],
+       do: time |> DateTime.from_naive!("Etc/UTC") |> moment(type, settings)
+
+  defp moment(%module{} = time, type, settings) do
+    time = time |> utc() |> digits(type)
+
+    if settings[:datetime_type] == :integer and module in [NaiveDateTime, DateTime] and type != nil,
+      do: time |> microseconds() |> Integer.to_string(),
+      else: time |> module.to_iso8601() |> Sql.quote_string()
+  end
+
+  defp utc(%DateTime{} = time), do: DateTime.shift_zone!(time, "Etc/UTC")
+  defp utc(time), do: time
+
+  defp digits(time, type) when type in [:time_usec, :naive_datetime_usec, :utc_datetime_usec] do
+    {microseconds, _digits} = time.microsecond
+    %{time | microsecond: {microseconds, 6}}
+  end
+
+  defp digits(%module{} = time, type) when type in [:time, :naive_datetime, :utc_datetime],
+    do: module.truncate(time, :second)
+
+  defp digits(time, _date), do: time
+
+  defp microseconds(%DateTime{} = time), do: DateTime.to_unix(time, :microsecond)
+
+  defp microseconds(%NaiveDateTime{} = time),
+    do: NaiveDateTime.diff(time, ~N[1970-01-01 00:00:00], :microsecond)
+
+  ## JSON and UUIDs
 
   defp json?({kind, _of}), do: kind in [:map, :array]
   defp json?(type), do: type in [:map, :json, :jsonb]

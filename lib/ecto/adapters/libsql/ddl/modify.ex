@@ -9,7 +9,8 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
   # found as 9. REINDEX comes first, for UPDATE goes by the indexes; the UPDATE writes every value anew,
   # under the new affinity and the new constraints.
   #
-  # It does not serve for keys, generated columns, and where that UPDATE would fire triggers.
+  # It does not serve for keys, generated columns, definitions with a comma in them, and where that UPDATE
+  # would fire triggers.
 
   alias Ecto.Adapters.LibSql.{ColumnType, Sql}
   alias Ecto.Adapters.LibSql.DDL.{Alter, Catalog, Column, Definition, Tokens}
@@ -64,7 +65,8 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
     rewritten? = converted? or constrained?(type, opts)
 
     rebuild? =
-      (key? and (reordered? or rowid?(new) != rowid?(old))) or
+      not Definition.alterable?(catalog.definition, column) or
+        (key? and (reordered? or rowid?(new) != rowid?(old))) or
         constraints[:generated] != nil or opts[:generated] != nil or
         (rewritten? and Catalog.update_trigger?(catalog))
 

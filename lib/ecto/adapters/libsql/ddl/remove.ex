@@ -19,6 +19,22 @@ defmodule Ecto.Adapters.LibSql.DDL.Remove do
          Enum.any?(definition.items, &speaks?(&1, name)))
   end
 
+  @doc "Raises for a column that has gone, and that foreign keys refer to."
+  def refuse_referenced(catalog, definition, removed) do
+    gone = Enum.filter(removed, &(Definition.column(definition, &1) == nil))
+    gone? = fn name -> Enum.any?(gone, &Tokens.same?(&1, name)) end
+    key = Definition.primary_key(catalog.definition)
+
+    for {child, from, to} <- catalog.references,
+        name <- if(to, do: [to], else: key),
+        gone?.(name),
+        not (Tokens.same?(child, catalog.table.name) and gone?.(from)) do
+      raise ArgumentError,
+            "column #{inspect(name)} of table #{inspect(catalog.table.name)} is what the foreign key of " <>
+              "#{inspect(child)} (#{from}) refers to: remove that first"
+    end
+  end
+
   @doc "The definition without the column."
   def from(definition, name) do
     definition

@@ -13,7 +13,8 @@ defmodule Ecto.Adapters.LibSql.DDL.Table do
 
     [
       [
-        if(if_not_exists?, do: "CREATE TABLE IF NOT EXISTS ", else: "CREATE TABLE "),
+        ["CREATE ", modifiers(Map.get(table, :modifiers)), "TABLE "],
+        if(if_not_exists?, do: "IF NOT EXISTS ", else: []),
         Sql.quote_table(table.prefix, table.name),
         Comment.text(table.comment),
         " (",
@@ -23,6 +24,14 @@ defmodule Ecto.Adapters.LibSql.DDL.Table do
       ]
       | Trigger.on_delete(table, columns, settings, if_not_exists: if_not_exists?)
     ]
+  end
+
+  defp modifiers(nil), do: []
+
+  defp modifiers(words) do
+    if String.upcase(words) in ["TEMP", "TEMPORARY"],
+      do: [words, ?\s],
+      else: raise(ArgumentError, "SQLite has TEMPORARY tables, and none that are #{words}")
   end
 
   defp refuse_empty(table, []),

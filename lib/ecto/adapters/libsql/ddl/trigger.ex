@@ -5,9 +5,9 @@ defmodule Ecto.Adapters.LibSql.DDL.Trigger do
   # the row goes. A default is the one of the time when the trigger was made.
   #
   # SQLite renames tables and columns in triggers as it does in the schema. It drops a trigger with the
-  # parent, not with the child: drop_of_table/1 does.
+  # parent, not with the child: drop_of_table/1 does, and drops those of a full-text index with it.
 
-  alias Ecto.Adapters.LibSql.DDL.Default
+  alias Ecto.Adapters.LibSql.DDL.{Default, FTS5}
   alias Ecto.Adapters.LibSql.Sql
   alias Ecto.Migration.Reference
 
@@ -89,7 +89,11 @@ defmodule Ecto.Adapters.LibSql.DDL.Trigger do
   @doc "A step that drops the triggers which write a table that goes."
   def drop_of_table(table) do
     schema = Sql.quote_table(table.prefix || "main", "sqlite_schema")
-    sql = ["SELECT name FROM ", schema, " WHERE ", writes(table.name)]
+
+    sql = [
+      ["SELECT name FROM ", schema, " WHERE ", writes(table.name)],
+      [" OR ", FTS5.writes(table.name)]
+    ]
 
     next = fn rows ->
       for [name] <- rows, do: ["DROP TRIGGER ", Sql.quote_table(table.prefix, name)]
