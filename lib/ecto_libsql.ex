@@ -54,7 +54,7 @@ defmodule EctoLibSql do
   parameter (a map that JSON cannot hold, no list at all) raises `ArgumentError` before anything is run.
   """
 
-  alias EctoLibSql.{Connection, Error, NIF, Query, Result, State}
+  alias EctoLibSql.{Connection, Encoder, Error, Forms, NIF, Query, Result, State}
 
   @typedoc "SQL, or what `EctoLibSql.Native.prepare/2` gave."
   @type statement :: iodata() | Query.t() | reference()
@@ -199,7 +199,7 @@ defmodule EctoLibSql do
   @spec execute_many(State.t(), iodata(), [params()], keyword()) ::
           {:ok, Result.t()} | {:error, Error.t()}
   def execute_many(state, sql, rows, opts \\ []) do
-    rows = Enum.map(rows, &EctoLibSql.Encoder.params/1)
+    rows = Enum.map(rows, &Encoder.params(&1, Forms.of(state)))
     sql = IO.iodata_to_binary(sql)
     args = [state.conn_id, state.trx_id, sql, rows]
 

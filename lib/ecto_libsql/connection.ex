@@ -3,7 +3,7 @@ defmodule EctoLibSql.Connection do
   # What DBConnection calls, by way of EctoLibSql, and what the driver's own functions share. A state
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
-  alias EctoLibSql.{Call, Encoder, Error, NIF, Options, Query, Result, State, Telemetry}
+  alias EctoLibSql.{Call, Encoder, Error, Forms, NIF, Options, Query, Result, State, Telemetry}
 
   # DBConnection's own default; inside the sandbox's proxy no time-out is given.
   @default_timeout 15_000
@@ -66,7 +66,11 @@ defmodule EctoLibSql.Connection do
       conn_id: conn,
       mode: :local,
       sync: State.detect_sync(opts),
-      config: %{database: checked.database, transaction_mode: checked.transaction_mode}
+      config: %{
+        database: checked.database,
+        transaction_mode: checked.transaction_mode,
+        forms: Forms.new(checked)
+      }
     }
   end
 
@@ -154,9 +158,10 @@ defmodule EctoLibSql.Connection do
   def handle_execute(query, params, opts, state) do
     query = query(query)
 
-    case execute(state, query.statement, params, deadline(opts), flags(opts)) do
-      {:ok, native, state} -> {:ok, query, Result.from_native(native), state}
-      failed -> failed
+    with {:ok, params} <- stored(params, state),
+         {:ok, native, state} <-
+           execute_stored(state, query.statement, params, deadline(opts), flags(opts)) do
+      {:ok, query, Result.from_native(native), state}
     end
   end
 
@@ -245,12 +250,13 @@ defmodule EctoLibSql.Connection do
     query = query(query)
     conn = state.conn_id
     timeout = deadline(opts)
-    params = Encoder.params(params)
 
-    with {:ok, stmt} <- Call.plain(:prepare, [conn, query.statement], timeout),
+    with {:ok, params} <- stored(params, state),
+         {:ok, stmt} <- Call.plain(:prepare, [conn, query.statement], timeout),
          :ok <- Call.plain(:cursor_start, [conn, state.trx_id, stmt, params], timeout) do
       {:ok, query, %{ref: stmt}, state}
     else
+      {:error, %Error{}, _state} = refused -> refused
       failed -> failed(failed, query.statement, state)
     end
   end
@@ -279,21 +285,32 @@ defmodule EctoLibSql.Connection do
 
   ## Shared
 
+  # Raising here would cost DBConnection the connection.
+  defp stored(params, state) do
+    {:ok, Encoder.params(params, Forms.of(state))}
+  rescue
+    error in ArgumentError ->
+      {:error, Error.new(:parameters, Exception.message(error)), state}
+  end
+
   @doc "Runs SQL or a prepared statement; answers the native result."
-  def execute(state, sql, params, timeout, flags) when is_binary(sql) do
+  def execute(state, sql, params, timeout, flags),
+    do: execute_stored(state, sql, Encoder.params(params, Forms.of(state)), timeout, flags)
+
+  defp execute_stored(state, sql, params, timeout, flags) when is_binary(sql) do
     state.conn_id
-    |> Call.execute(state.trx_id, sql, Encoder.params(params), timeout, flags)
+    |> Call.execute(state.trx_id, sql, params, timeout, flags)
     |> executed(sql, state)
   end
 
-  def execute(state, stmt, params, timeout, flags) when is_reference(stmt) do
+  defp execute_stored(state, stmt, params, timeout, flags) when is_reference(stmt) do
     :stmt_execute
-    |> Call.timed([state.conn_id, state.trx_id, stmt, Encoder.params(params)], timeout, flags + 1)
+    |> Call.timed([state.conn_id, state.trx_id, stmt, params], timeout, flags + 1)
     |> executed(nil, state)
   end
 
-  def execute(state, sql, params, timeout, flags),
-    do: execute(state, IO.iodata_to_binary(sql), params, timeout, flags)
+  defp execute_stored(state, sql, params, timeout, flags),
+    do: execute_stored(state, IO.iodata_to_binary(sql), params, timeout, flags)
 
   defp executed({:ok, native}, _sql, state), do: {:ok, native, note(state, native)}
   defp executed(failed, sql, state), do: failed(failed, sql, state)

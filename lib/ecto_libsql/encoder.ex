@@ -1,17 +1,56 @@
 defmodule EctoLibSql.Encoder do
   @moduledoc false
   # Elixir values to what the native functions store, and JSON text.
+  #
+  # What a connection's forms decide comes here as a struct or as {{:form, kind}, value}: :uuid (16 bytes),
+  # :binary_id (text), :json (a term), :json_text (JSON text). So a value is encoded in two steps: all
+  # that can be done without a connection, and all that can fail, is done by client/1 before one is
+  # taken; params/2 does the rest.
+
+  alias EctoLibSql.{Forms, JSONB, UUID}
+
+  @min -0x8000000000000000
+  @max 0x7FFFFFFFFFFFFFFF
+
+  # Written out, a decimal has as many digits.
+  @max_exponent 16_383
+
+  defguardp is_plain(value)
+            when is_binary(value) or is_integer(value) or is_atom(value) or is_float(value)
+
+  defguardp is_integer_64(value) when is_integer(value) and value >= @min and value <= @max
+
+  ## Parameters
 
   @doc """
   Parameters: a list by position, a keyword list or a map by name.
 
   Plain values pass through. Dates and times become ISO 8601 text, decimals text, maps JSON text, lists
-  of bytes blobs; `{:blob, bytes}` and `{:text, binary}` say which of the two a binary is.
+  of bytes blobs, or what else the forms say; `{:blob, bytes}` and `{:text, binary}` say which of the
+  two a binary is. Raises `ArgumentError` for what cannot be stored.
   """
-  def params(params) when is_list(params), do: list(params)
-  def params(params) when is_map(params) and not is_struct(params), do: named(Map.to_list(params))
+  def params(params, forms \\ %Forms{}) do
+    case kind(params) do
+      :list -> list(params, forms)
+      {:named, params} -> named(params, &value(&1, forms))
+    end
+  end
 
-  def params(params) do
+  @doc "The first step, for values whose connection is not known."
+  def client(params) do
+    case kind(params) do
+      :list -> ready_list(params)
+      {:named, params} -> named(params, &ready/1)
+    end
+  end
+
+  defp kind(params) when is_list(params),
+    do: if(named?(params), do: {:named, params}, else: :list)
+
+  defp kind(params) when is_map(params) and not is_struct(params),
+    do: {:named, Map.to_list(params)}
+
+  defp kind(params) do
     raise ArgumentError,
           "parameters are a list, a keyword list or a map, but this was given: #{inspect(params)}"
   end
@@ -26,34 +65,149 @@ defmodule EctoLibSql.Encoder do
   defp name?({tag, _}) when is_atom(tag), do: tag not in [:blob, :text]
   defp name?(_value), do: false
 
-  defp list(params) do
-    if named?(params), do: named(params), else: Enum.map(params, &value/1)
-  end
+  defp list([head | tail], forms) when is_plain(head), do: [head | list(tail, forms)]
+  defp list([head | tail], forms), do: [value(head, forms) | list(tail, forms)]
+  defp list([], _forms), do: []
+  defp list(_tail, _forms), do: improper!()
+
+  defp ready_list([head | tail]), do: [ready(head) | ready_list(tail)]
+  defp ready_list([]), do: []
+  defp ready_list(_tail), do: improper!()
+
+  defp improper!, do: raise(ArgumentError, "the list of parameters is improper")
 
   # As texts: native code knows an atom's name only if it is Latin-1, and {:text, _} as a value.
-  defp named(params) do
+  defp named(params, encode) do
     Enum.map(params, fn
-      {name, value} when is_binary(name) -> {name, value(value)}
-      {name, value} when is_atom(name) -> {Atom.to_string(name), value(value)}
+      {name, value} when is_binary(name) -> {name, encode.(value)}
+      {name, value} when is_atom(name) -> {Atom.to_string(name), encode.(value)}
       other -> raise ArgumentError, "a named parameter is {name, value}, not #{inspect(other)}"
     end)
   end
 
-  @doc "One value."
-  def value(value) when is_binary(value) or is_number(value) or is_atom(value), do: value
-  def value({:blob, _} = value), do: value
-  def value({:text, _} = value), do: value
-  def value(%DateTime{} = value), do: DateTime.to_iso8601(value)
-  def value(%NaiveDateTime{} = value), do: NaiveDateTime.to_iso8601(value)
-  def value(%Date{} = value), do: Date.to_iso8601(value)
-  def value(%Time{} = value), do: Time.to_iso8601(value)
-  def value(%{__struct__: Decimal} = value), do: decimal(value)
-  def value(value) when is_map(value) and not is_struct(value), do: json(value)
-  def value(value) when is_list(value), do: {:blob, value}
-  def value(value), do: value
+  ## One value
+
+  defp ready(value) when is_binary(value) or is_integer_64(value) or is_float(value), do: value
+  defp ready(value) when value in [nil, true, false, :null, :infinity, :neg_infinity], do: value
+  defp ready({tag, _} = value) when tag in [:blob, :text], do: value
+  defp ready({{:form, :json}, term}), do: {{:form, :json_text}, json(term)}
+  defp ready({{:form, :uuid}, uuid}), do: {{:form, :uuid}, uuid!(uuid)}
+  defp ready({{:form, :binary_id}, id}), do: {{:form, :binary_id}, id!(id)}
+  defp ready({{:form, _kind}, _value} = value), do: value
+  defp ready(%DateTime{} = value), do: canonical(value)
+  defp ready(%NaiveDateTime{} = value), do: canonical(value)
+  defp ready(%Date{} = value), do: value |> canonical() |> Date.to_iso8601()
+  defp ready(%Time{} = value), do: value |> canonical() |> Time.to_iso8601()
+  defp ready(%{} = map) when not is_struct(map), do: {{:form, :json_text}, json(map)}
+
+  defp ready(value) when is_integer(value) do
+    raise ArgumentError,
+          "an integer of more than 64 bits cannot be stored: #{value}; a field of type :decimal can hold it"
+  end
+
+  defp ready(value) do
+    case value(value) do
+      ^value -> raise ArgumentError, "this cannot be stored: #{inspect(value)}"
+      stored -> stored
+    end
+  end
+
+  @doc "One value as it is stored."
+  def value(value, forms \\ %Forms{})
+
+  def value(value, _forms) when is_plain(value), do: value
+  def value({:blob, _} = value, _forms), do: value
+  def value({:text, _} = value, _forms), do: value
+  def value({{:form, kind}, value}, forms), do: form(kind, value, forms)
+  def value(%DateTime{} = value, forms), do: datetime(value, forms.datetime)
+  def value(%NaiveDateTime{} = value, forms), do: datetime(value, forms.datetime)
+  def value(%Date{} = value, _forms), do: Date.to_iso8601(value)
+  def value(%Time{} = value, _forms), do: Time.to_iso8601(value)
+  def value(%{__struct__: Decimal} = value, _forms), do: decimal(value)
+  def value(%{__struct__: Duration} = value, _forms), do: apply(Duration, :to_iso8601, [value])
+
+  def value(value, forms) when is_map(value) and not is_struct(value),
+    do: form(:json, value, forms)
+
+  def value(value, _forms) when is_list(value), do: {:blob, value}
+  def value(value, _forms), do: value
+
+  defp form(:uuid, uuid, %{uuid: :blob}), do: {:blob, uuid!(uuid)}
+  defp form(:uuid, uuid, %{uuid: :text}), do: uuid |> uuid!() |> UUID.text()
+  defp form(:binary_id, id, %{binary_id: :text}), do: id!(id)
+  defp form(:binary_id, id, %{binary_id: :blob}), do: {:blob, uuid!(id)}
+  defp form(:json, term, forms), do: form(:json_text, json(term), forms)
+  defp form(:json_text, text, %{json: :text}), do: text
+  defp form(:json_text, text, %{json: :jsonb}), do: {:blob, JSONB.from_json!(text)}
+  defp form(kind, value, _forms), do: {{:form, kind}, value}
+
+  defp uuid!(uuid) do
+    case UUID.bytes(uuid) do
+      {:ok, bytes} -> bytes
+      :error -> raise ArgumentError, "this is no UUID: #{inspect(uuid)}"
+    end
+  end
+
+  # As text, an id is whatever the application makes up; its bytes are written as text too.
+  defp id!(id) when is_binary(id) do
+    cond do
+      UUID.bytes?(id) -> UUID.text(id)
+      String.valid?(id) -> id
+      true -> raise ArgumentError, "a :binary_id is text or 16 bytes, not #{inspect(id)}"
+    end
+  end
+
+  defp id!(id), do: raise(ArgumentError, "a :binary_id is text or 16 bytes, not #{inspect(id)}")
+
+  ## Dates and times
+
+  @doc """
+  A date or time as it sorts as text: in UTC and ISO's calendar, of a year with four digits, with six
+  digits of a second or none.
+  """
+  def canonical(%DateTime{time_zone: "Etc/UTC"} = value),
+    do: value |> iso(DateTime) |> digits() |> year()
+
+  def canonical(%DateTime{} = value),
+    do: value |> iso(DateTime) |> DateTime.shift_zone!("Etc/UTC") |> digits() |> year()
+
+  def canonical(%NaiveDateTime{} = value), do: value |> iso(NaiveDateTime) |> digits() |> year()
+  def canonical(%Date{} = value), do: value |> iso(Date) |> year()
+  def canonical(%Time{} = value), do: value |> iso(Time) |> digits()
+
+  defp iso(%{calendar: Calendar.ISO} = value, _module), do: value
+  defp iso(value, module), do: module.convert!(value, Calendar.ISO)
+
+  defp digits(%{microsecond: {_, precision}} = value) when precision in [0, 6], do: value
+  defp digits(%{microsecond: {fraction, _}} = value), do: %{value | microsecond: {fraction, 6}}
+
+  defp year(%{year: year} = value) when year in 0..9999, do: value
+
+  defp year(value) do
+    raise ArgumentError,
+          "dates are stored of the years 0 to 9999, so that they sort: not #{inspect(value)}"
+  end
+
+  defp datetime(%module{} = value, :text), do: module.to_iso8601(value)
+  defp datetime(%DateTime{} = value, :integer), do: DateTime.to_unix(value, :microsecond)
+
+  defp datetime(value, :integer),
+    do: value |> DateTime.from_naive!("Etc/UTC") |> DateTime.to_unix(:microsecond)
+
+  ## Decimals
 
   # Not a dependency of the driver: whoever gives one has the library.
-  defp decimal(value), do: apply(Decimal, :to_string, [value])
+  defp decimal(%{coef: coef}) when not is_integer(coef) do
+    raise ArgumentError, "neither NaN nor infinity can be stored as a decimal"
+  end
+
+  defp decimal(%{exp: exp}) when abs(exp) > @max_exponent do
+    raise ArgumentError, "a decimal with the exponent #{exp} has too many digits to be stored"
+  end
+
+  defp decimal(value), do: apply(Decimal, :to_string, [value, :normal])
+
+  ## JSON
 
   @doc """
   JSON text, by Jason where it is loaded, by Elixir's JSON where that exists, else by the core. Raises
@@ -62,9 +216,7 @@ defmodule EctoLibSql.Encoder do
   def json(term) do
     case json_library() do
       EctoLibSql.NIF -> json_native(term)
-      Jason -> json_with(Jason, :encode!, term)
-      JSON -> json_with(JSON, :encode!, term)
-      other -> json_with(other, :encode!, term)
+      library -> json_with(library, term)
     end
   end
 
@@ -81,8 +233,8 @@ defmodule EctoLibSql.Encoder do
     end
   end
 
-  defp json_with(module, function, term) do
-    module |> apply(function, [term]) |> IO.iodata_to_binary()
+  defp json_with(library, term) do
+    library |> apply(:encode!, [term]) |> IO.iodata_to_binary()
   rescue
     error in ArgumentError -> reraise error, __STACKTRACE__
     error -> reraise ArgumentError, json_refused(Exception.message(error)), __STACKTRACE__
@@ -103,7 +255,7 @@ defmodule EctoLibSql.Encoder do
   defp plain(%NaiveDateTime{} = term), do: NaiveDateTime.to_iso8601(term)
   defp plain(%Date{} = term), do: Date.to_iso8601(term)
   defp plain(%Time{} = term), do: Time.to_iso8601(term)
-  defp plain(%{__struct__: Decimal} = term), do: decimal(term)
+  defp plain(%{__struct__: Decimal} = term), do: apply(Decimal, :to_string, [term])
 
   defp plain(%{__struct__: module}),
     do: raise(ArgumentError, json_refused("there is no rule for #{inspect(module)}"))
@@ -111,7 +263,7 @@ defmodule EctoLibSql.Encoder do
   defp plain(term) when is_map(term),
     do: {for({key, value} <- Map.to_list(term), do: {key(key), plain(value)})}
 
-  defp plain(term) when is_integer(term) and term not in -0x8000000000000000..0x7FFFFFFFFFFFFFFF,
+  defp plain(term) when is_integer(term) and not is_integer_64(term),
     do: {:digits, Integer.to_string(term)}
 
   defp plain(term), do: term

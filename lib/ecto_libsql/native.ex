@@ -4,7 +4,7 @@ defmodule EctoLibSql.Native do
   counters. `EctoLibSql` has the rest. Errors are `%EctoLibSql.Error{}` everywhere.
   """
 
-  alias EctoLibSql.{Connection, Encoder, Error, NIF, Query, Result, State}
+  alias EctoLibSql.{Connection, Encoder, Error, Forms, NIF, Query, Result, State}
   alias EctoLibSql.Native.{Raw, Sql}
 
   @type answer(value) :: {:ok, value} | {:error, Error.t()}
@@ -208,7 +208,9 @@ defmodule EctoLibSql.Native do
   def batch_transactional(state, statements), do: run_batch(state, statements, Raw.transaction())
 
   defp run_batch(state, statements, flags) do
-    items = for {sql, args} <- statements, do: {IO.iodata_to_binary(sql), Encoder.params(args)}
+    items =
+      for {sql, args} <- statements,
+          do: {IO.iodata_to_binary(sql), Encoder.params(args, Forms.of(state))}
 
     case Connection.timed(:batch, [state.conn_id, state.trx_id, items], :infinity, flags) do
       {:ok, results} ->

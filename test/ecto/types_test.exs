@@ -12,10 +12,10 @@ defmodule Ecto.Adapters.LibSql.TypesTest do
   # Into a table and out of it again, with the storage class that it had there.
   defp through(type, value) do
     {:ok, dumped} = dump(type, value)
-    db = connect(database: ":memory:")
-    execute!(db, "CREATE TABLE t (v)")
-    execute!(db, "INSERT INTO t VALUES (?1)", [dumped])
-    [[stored, class]] = rows!(db, "SELECT v, typeof(v) FROM t")
+    {:ok, db} = EctoLibSql.connect(database: ":memory:")
+    {:ok, _, _, _} = EctoLibSql.query(db, "CREATE TABLE t (v)")
+    {:ok, _, _, _} = EctoLibSql.query(db, "INSERT INTO t VALUES (?1)", [dumped])
+    {:ok, [stored, class]} = EctoLibSql.query_one(db, "SELECT v, typeof(v) FROM t")
     {:ok, loaded} = load(type, stored)
     {loaded, class, stored}
   end
@@ -56,7 +56,7 @@ defmodule Ecto.Adapters.LibSql.TypesTest do
     assert load(:utc_datetime_usec, "2024-05-06T07:08:09.5") ==
              {:ok, ~U[2024-05-06 07:08:09.500000Z]}
 
-    assert load(:utc_datetime, 1_714_979_289) == :error
+    assert load(:utc_datetime, 1_714_979_289.0) == :error
     assert load(:naive_datetime, "yesterday") == :error
   end
 
@@ -128,6 +128,7 @@ defmodule Ecto.Adapters.LibSql.TypesTest do
       end
 
     texts = for moment <- moments, do: moment |> then(&dump(:utc_datetime_usec, &1)) |> elem(1)
+    texts = EctoLibSql.Encoder.params(texts)
     sorted = for moment <- Enum.sort(moments, DateTime), do: DateTime.to_iso8601(moment)
     assert Enum.sort(texts) == sorted
   end

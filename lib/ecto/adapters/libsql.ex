@@ -113,16 +113,35 @@ defmodule Ecto.Adapters.LibSql do
     Ecto.Adapters.SQL.execute(:named, meta, query_meta, query, params, opts)
   end
 
+  # ecto_sql has no way to say so, but a stream's parameters are shown too.
+  defoverridable stream: 5
+
+  @impl true
+  def stream(meta, query_meta, query, params, opts) do
+    {params, opts} = Params.unmark(params, opts)
+    super(meta, query_meta, query, params, opts)
+  end
+
   ## Writes
 
   @impl true
   def insert_all(meta, schema, header, rows, on_conflict, returning, placeholders, opts),
-    do: InsertAll.run(meta, schema, header, rows, on_conflict, returning, placeholders, opts)
+    do:
+      InsertAll.run(
+        meta,
+        schema,
+        header,
+        Types.mark_ids(rows, schema),
+        on_conflict,
+        returning,
+        placeholders,
+        opts
+      )
 
   @impl true
   def insert(meta, schema, params, on_conflict, returning, opts) do
     {kind, conflict_params, _targets} = on_conflict
-    {fields, values} = Enum.unzip(params)
+    {fields, values} = params |> Types.mark_id(schema) |> Enum.unzip()
 
     sql = fn returning ->
       %{prefix: prefix, source: source} = schema

@@ -16,13 +16,17 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   @impl true
   def prepare_execute(conn, name, sql, params, opts) do
-    query = %Query{name: name, statement: IO.iodata_to_binary(sql)}
+    query = new(name, sql)
     call(conn, query, opts, &DBConnection.prepare_execute(conn, query, mark(params, opts), &1))
   end
 
   @impl true
   def execute(conn, %Query{} = query, params, opts),
     do: call(conn, query, opts, &DBConnection.execute(conn, query, mark(params, opts), &1))
+
+  # What values are stored as is the connection's to say.
+  defp new(name, sql),
+    do: %Query{name: name, statement: IO.iodata_to_binary(sql), param_types: :forms}
 
   defp mark(params, opts), do: Params.mark(params, opts)
 
@@ -67,7 +71,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
   end
 
   def query(conn, sql, params, opts) do
-    query = %Query{statement: IO.iodata_to_binary(sql)}
+    query = new(nil, sql)
 
     with {:ok, _query, result} <- execute(conn, query, params, opts), do: {:ok, result}
   end
@@ -93,7 +97,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   @impl true
   def stream(conn, sql, params, opts) do
-    query = %Query{statement: IO.iodata_to_binary(sql)}
+    query = new(nil, sql)
     {columns, sql} = Declared.split(query.statement)
     with {:error, error} <- lock(conn, sql, opts), do: raise(error)
     stream = DBConnection.stream(conn, query, mark(params, opts), opts)

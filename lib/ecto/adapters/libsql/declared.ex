@@ -110,7 +110,7 @@ defmodule Ecto.Adapters.LibSql.Declared do
   defp value(value, :map) when is_binary(value) do
     case Types.json_decode(value) do
       {:ok, read} -> read
-      {:error, _reason} -> value
+      :error -> value
     end
   end
 

@@ -1,36 +1,68 @@
 defmodule Ecto.Adapters.LibSql.Types do
   @moduledoc false
-  # Between Ecto's types and what SQLite stores. Dumpers give the one form that we write; loaders accept
+  # Between Ecto's types and what SQLite stores.
+  #
+  # Neither dumpers nor loaders know the Repo. So dumpers give values that every Repo stores alike, and
+  # leave the others to the connection, which knows its forms (EctoLibSql.Encoder): dates and times,
+  # decimals and durations as they are, UUIDs, ids and JSON marked as {{:form, kind}, value}. Loaders accept
   # every form that we, and EctoLibSql 0.9, ever stored.
+
+  alias EctoLibSql.{Encoder, JSONB, UUID}
 
   ## Dumpers
 
   def dumpers(:boolean, type), do: [type, &dump_boolean/1]
   def dumpers(:decimal, type), do: [type, &dump_decimal/1]
-  def dumpers(:uuid, type), do: [type, &dump_blob/1]
+  def dumpers(:uuid, type), do: [type, &dump_uuid/1]
+  def dumpers(:binary_id, type), do: [type, &dump_binary_id/1]
   def dumpers(:binary, type), do: [type, &dump_blob/1]
   def dumpers(:bitstring, type), do: [type, &dump_bitstring/1]
-  def dumpers(:duration, type), do: [type, &dump_duration/1]
   def dumpers(:map, type), do: [type, &dump_json/1]
+
+  # As in ecto_sql's other adapters: elements of maps are what JSON shows of them, elements of arrays what
+  # the database would hold, so that `^element in field` finds them.
   def dumpers({:map, _}, type), do: [&Ecto.Type.embedded_dump(type, &1, :json), &dump_json/1]
-
-  # An embedded schema dumps itself; a list of anything else is written as JSON would show it.
-  def dumpers({:array, _}, {:parameterized, _} = type), do: [type, &dump_json/1]
-  def dumpers({:array, _}, type), do: [&Ecto.Type.embedded_dump(type, &1, :json), &dump_json/1]
-
-  def dumpers(time, type)
-      when time in [:utc_datetime, :utc_datetime_usec, :naive_datetime, :naive_datetime_usec] or
-             time in [:date, :time, :time_usec],
-      do: [type, &dump_time/1]
-
+  def dumpers({:array, of}, type), do: [type, &dump_array(&1, of)]
   def dumpers(_base, type), do: [type]
 
   defp dump_boolean(true), do: {:ok, 1}
   defp dump_boolean(false), do: {:ok, 0}
   defp dump_boolean(other), do: {:ok, other}
 
-  defp dump_decimal(nil), do: {:ok, nil}
-  defp dump_decimal(%{__struct__: Decimal} = value), do: {:ok, Decimal.to_string(value, :normal)}
+  # NaN and infinity are no numbers to compare with.
+  defp dump_decimal(%Decimal{coef: coef}) when not is_integer(coef), do: :error
+  defp dump_decimal(other), do: {:ok, other}
+
+  defp dump_uuid(nil), do: {:ok, nil}
+
+  defp dump_uuid(uuid) do
+    with {:ok, bytes} <- UUID.bytes(uuid), do: {:ok, {{:form, :uuid}, bytes}}
+  end
+
+  defp dump_binary_id(id) when is_binary(id), do: {:ok, {{:form, :binary_id}, id}}
+  defp dump_binary_id(other), do: {:ok, other}
+
+  @doc """
+  The fields of an INSERT, with an id that `c:Ecto.Adapter.Schema.autogenerate/1` gave, and that no
+  dumper saw, marked as one.
+  """
+  def mark_id(fields, %{autogenerate_id: {_field, source, type}}) when type != :id do
+    with :binary_id <- Ecto.Type.type(type),
+         {_source, id} when is_binary(id) <- List.keyfind(fields, source, 0) do
+      List.keyreplace(fields, source, 0, {source, {{:form, :binary_id}, id}})
+    else
+      _other_type_or_marked -> fields
+    end
+  end
+
+  def mark_id(fields, _schema), do: fields
+
+  @doc "The same for the rows of insert_all, which may be a query."
+  def mark_ids(rows, %{autogenerate_id: {_field, _source, type}} = schema)
+      when is_list(rows) and type != :id,
+      do: Enum.map(rows, &mark_id(&1, schema))
+
+  def mark_ids(rows_or_query, _schema), do: rows_or_query
 
   # Tagged, or bytes that happen to be UTF-8 would be stored as text.
   defp dump_blob(value) when is_binary(value), do: {:ok, {:blob, value}}
@@ -45,16 +77,38 @@ defmodule Ecto.Adapters.LibSql.Types do
     <<padding, bits::bitstring, 0::size(padding)>>
   end
 
-  defp dump_duration(nil), do: {:ok, nil}
-  defp dump_duration(text) when is_binary(text), do: {:ok, text}
-  defp dump_duration(duration), do: {:ok, apply(Duration, :to_iso8601, [duration])}
-
-  # Ecto has brought fractions to the length of the type: six digits, or none.
-  defp dump_time(%module{} = value), do: {:ok, module.to_iso8601(value)}
-  defp dump_time(other), do: {:ok, other}
-
   defp dump_json(nil), do: {:ok, nil}
-  defp dump_json(value), do: {:ok, EctoLibSql.Encoder.json(value)}
+  defp dump_json(value), do: {:ok, {{:form, :json}, value}}
+
+  defp dump_array(nil, _of), do: {:ok, nil}
+  defp dump_array(list, of), do: {:ok, {{:form, :json}, element(list, {:array, of})}}
+
+  ## Elements of arrays: what stands in JSON for a value of the database
+
+  defp element(nil, _type), do: nil
+  defp element(list, {:array, of}) when is_list(list), do: Enum.map(list, &element(&1, of))
+  defp element(1, :boolean), do: true
+  defp element(0, :boolean), do: false
+  defp element({{:form, :uuid}, bytes}, _type), do: UUID.text(bytes)
+  defp element({{:form, _kind}, value}, _type), do: value
+  defp element({:blob, bytes}, _type), do: bytes(bytes)
+  defp element(<<bytes::16-binary>>, :uuid), do: UUID.text(bytes)
+  defp element(value, :binary) when is_binary(value), do: bytes(value)
+
+  defp element(%module{} = value, _type) when module in [DateTime, NaiveDateTime, Date, Time],
+    do: value |> Encoder.canonical() |> Encoder.value()
+
+  defp element(%module{} = value, _type) when module in [Decimal, Duration],
+    do: Encoder.value(value)
+
+  defp element(value, _type), do: value
+
+  # JSON has text alone. In SQL: CASE type WHEN 'object' THEN unhex(value ->> 'blob') ELSE CAST(value AS BLOB).
+  defp bytes(bytes) do
+    if String.valid?(bytes),
+      do: bytes,
+      else: %{"blob" => Base.encode16(bytes, case: :lower)}
+  end
 
   ## Loaders
 
@@ -62,17 +116,17 @@ defmodule Ecto.Adapters.LibSql.Types do
   def loaders(:decimal, type), do: [&load_decimal/1, type]
   def loaders(:uuid, type), do: [&load_uuid/1, type]
   def loaders(:binary_id, type), do: [&load_binary_id/1, type]
+  def loaders(:binary, type), do: [&load_bytes/1, type]
   def loaders(:bitstring, type), do: [&load_bitstring/1, type]
   def loaders(:duration, type), do: [&load_duration/1, type]
   def loaders(:map, type), do: [&load_json/1, type]
   def loaders({:map, _}, type), do: [&load_json/1, &Ecto.Type.embedded_load(type, &1, :json)]
-  def loaders({:array, _}, {:parameterized, _} = type), do: [&load_json/1, type]
-  def loaders({:array, _}, type), do: [&load_json/1, &Ecto.Type.embedded_load(type, &1, :json)]
+  def loaders({:array, _}, type), do: [&load_array/1, type]
   def loaders(:date, type), do: [&load_time(&1, Date), type]
   def loaders(:time, type), do: [&load_time(&1, Time), type]
   def loaders(:time_usec, type), do: [&load_time(&1, Time), type]
-  def loaders(:naive_datetime, type), do: [&load_time(&1, NaiveDateTime), type]
-  def loaders(:naive_datetime_usec, type), do: [&load_time(&1, NaiveDateTime), type]
+  def loaders(:naive_datetime, type), do: [&load_naive/1, type]
+  def loaders(:naive_datetime_usec, type), do: [&load_naive/1, type]
   def loaders(:utc_datetime, type), do: [&load_utc/1, type]
   def loaders(:utc_datetime_usec, type), do: [&load_utc/1, type]
   def loaders(_base, type), do: [type]
@@ -93,18 +147,17 @@ defmodule Ecto.Adapters.LibSql.Types do
 
   defp load_decimal(other), do: {:ok, other}
 
-  defp load_uuid(<<_::16-binary>> = bytes), do: {:ok, bytes}
-  defp load_uuid(<<_::36-binary>> = text), do: Ecto.UUID.dump(text)
-  defp load_uuid(other), do: {:ok, other}
+  defp load_uuid(uuid) do
+    with :error <- UUID.bytes(uuid), do: {:ok, uuid}
+  end
 
-  # Sixteen characters can be an id of the application's own; the bytes of a UUID are never printable
-  # but by chance.
-  defp load_binary_id(<<_::16-binary>> = id),
-    do: if(String.printable?(id), do: {:ok, id}, else: Ecto.UUID.load(id))
+  defp load_binary_id(id), do: {:ok, if(UUID.bytes?(id), do: UUID.text(id), else: id)}
 
-  defp load_binary_id(other), do: {:ok, other}
+  # What is no text stands like that in arrays.
+  defp load_bytes(%{"blob" => digits}) when is_binary(digits),
+    do: Base.decode16(digits, case: :mixed)
 
-  defp load_bitstring(nil), do: {:ok, nil}
+  defp load_bytes(other), do: {:ok, other}
 
   defp load_bitstring(<<padding, bytes::binary>>)
        when padding < 8 and bit_size(bytes) >= padding do
@@ -113,7 +166,11 @@ defmodule Ecto.Adapters.LibSql.Types do
     {:ok, bits}
   end
 
-  defp load_bitstring(_other), do: :error
+  defp load_bitstring(%{"blob" => _} = object) do
+    with {:ok, bytes} when is_binary(bytes) <- load_bytes(object), do: load_bitstring(bytes)
+  end
+
+  defp load_bitstring(other), do: if(other == nil, do: {:ok, nil}, else: :error)
 
   defp load_duration(text) when is_binary(text) do
     with {:error, _reason} <- apply(Duration, :from_iso8601, [text]), do: :error
@@ -121,17 +178,31 @@ defmodule Ecto.Adapters.LibSql.Types do
 
   defp load_duration(other), do: {:ok, other}
 
-  defp load_json(text) when is_binary(text) do
-    case json_decode(text) do
-      {:ok, value} -> {:ok, value}
-      {:error, _reason} -> :error
-    end
-  end
+  ## JSON
 
+  # In 0.9 an empty text was an empty array.
+  defp load_array(""), do: {:ok, []}
+  defp load_array(other), do: load_json(other)
+
+  defp load_json(json) when is_binary(json), do: json_decode(json)
   defp load_json(other), do: {:ok, other}
 
-  @doc "The term of a JSON text."
-  def json_decode(text), do: json_library().decode(text)
+  @doc "The term of a JSON text or JSONB: `{:ok, term}` or `:error`."
+  def json_decode(<<first, _::binary>> = json)
+      when first in [?{, ?[, ?", ?-, ?t, ?f, ?n, ?\s, ?\t, ?\n, ?\r] or first in ?0..?9 do
+    # An array of JSONB may begin so too.
+    with :error <- decode_text(json), do: decode_blob(json)
+  end
+
+  def json_decode(json), do: decode_blob(json)
+
+  defp decode_blob(blob) do
+    with {:ok, text} <- JSONB.to_json(blob), do: decode_text(text)
+  end
+
+  defp decode_text(text) do
+    with {:error, _reason} <- json_library().decode(text), do: :error
+  end
 
   defp json_library do
     configured = Application.get_env(:ecto_libsql, :json_library)
@@ -143,11 +214,19 @@ defmodule Ecto.Adapters.LibSql.Types do
   defp decodes?(nil), do: false
   defp decodes?(module), do: Code.ensure_loaded?(module) and function_exported?(module, :decode, 1)
 
+  ## Dates and times
+
   defp load_time(text, module) when is_binary(text) do
     with {:error, _reason} <- module.from_iso8601(text), do: :error
   end
 
   defp load_time(other, _module), do: {:ok, other}
+
+  defp load_naive(microseconds) when is_integer(microseconds) do
+    with {:ok, datetime} <- load_utc(microseconds), do: {:ok, DateTime.to_naive(datetime)}
+  end
+
+  defp load_naive(other), do: load_time(other, NaiveDateTime)
 
   # An offset is reckoned with; where there is none, the text is UTC.
   defp load_utc(text) when is_binary(text) do
@@ -156,6 +235,10 @@ defmodule Ecto.Adapters.LibSql.Types do
       {:error, :missing_offset} -> load_time(text, NaiveDateTime)
       {:error, _reason} -> :error
     end
+  end
+
+  defp load_utc(microseconds) when is_integer(microseconds) do
+    with {:error, _reason} <- DateTime.from_unix(microseconds, :microsecond), do: :error
   end
 
   defp load_utc(other), do: {:ok, other}

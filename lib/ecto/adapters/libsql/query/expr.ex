@@ -62,6 +62,12 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   def expr(%Decimal{} = literal, _env), do: Decimal.to_string(literal, :normal)
   def expr(list, env) when is_list(list), do: Json.array(list, env)
 
+  # The query's text is the same for every Repo, what they store is not.
+  def expr({{:form, :json}, term}, _env), do: Json.literal(term)
+  def expr({{:form, _kind}, value}, env), do: interpolate!(value, env)
+  def expr(%DateTime{} = value, env), do: interpolate!(value, env)
+  def expr(%NaiveDateTime{} = value, env), do: interpolate!(value, env)
+
   ## Casts
 
   def expr(%Tagged{value: value, type: :binary}, _env) when is_binary(value),
@@ -159,6 +165,14 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
       when op in [:==, :!=] and is_boolean(left),
       do: expr({op, meta, [right, left]}, env)
 
+  def expr({op, _, [left, {{:form, :json}, term}]}, env) when op in [:==, :!=] do
+    left = operand(left, env)
+    [left, @operators[op] | Json.literal(term, left)]
+  end
+
+  def expr({op, meta, [{{:form, :json}, _} = left, right]}, env) when op in [:==, :!=],
+    do: expr({op, meta, [right, left]}, env)
+
   def expr({op, _, [left, right]}, env) when op in @comparisons do
     if decimal?(left, env) or decimal?(right, env) do
       [numeric(left, env), @operators[op] | numeric(right, env)]
@@ -209,6 +223,14 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   def expr(expr, env), do: Env.error!(env, "SQLite has nothing for #{Macro.to_string(expr)}")
 
   ## What the clauses above need
+
+  @doc "Refuses a value whose form the connection decides."
+  def interpolate!(value, env) do
+    Env.error!(
+      env,
+      "#{inspect(value)} must be interpolated (using ^), for not all Repos store it alike"
+    )
+  end
 
   defp parameter(index), do: [?? | Integer.to_string(index + 1)]
 

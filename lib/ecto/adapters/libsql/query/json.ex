@@ -33,12 +33,24 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   def elements(expr, type, env),
     do: ["(SELECT ", element(type), " FROM json_each(", Expr.expr(expr, env), "))"]
 
-  # A column holds bytes, JSON the text of a UUID, or bytes that are UTF-8.
+  # A column holds bytes, JSON the text of a UUID, or bytes that are UTF-8 (others: Types).
   defp element(:uuid), do: "unhex(replace(value, '-', ''))"
 
   defp element(:decimal), do: "CAST(value AS NUMERIC)"
-  defp element(:binary), do: "CAST(value AS BLOB)"
+
+  defp element(:binary),
+    do: "CASE type WHEN 'object' THEN unhex(value ->> 'blob') ELSE CAST(value AS BLOB) END"
+
   defp element(_type), do: "value"
+
+  @doc "A term as JSON text."
+  def literal(term), do: term |> EctoLibSql.Encoder.json() |> Sql.quote_string()
+
+  @doc "The same, in the form that `other` is stored in."
+  def literal(term, other) do
+    text = literal(term)
+    ["CASE typeof(", other, ") WHEN 'blob' THEN jsonb(", text, ") ELSE ", text, " END"]
+  end
 
   @doc "An array of expressions."
   def array(exprs, env),

@@ -65,6 +65,7 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
     [Sql.quote_name(column), " = " | new(op, old, value, env)]
   end
 
+  defp new(:set, _old, {{:form, :json}, value}, env), do: Expr.interpolate!(value, env)
   defp new(:set, old, value, env), do: value |> Expr.typed(old, env) |> Expr.expr(env)
   defp new(:inc, old, value, env), do: [Expr.expr(old, env), " + " | Expr.operand(value, env)]
 
