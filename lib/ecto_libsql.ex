@@ -76,6 +76,21 @@ defmodule EctoLibSql do
   defdelegate connect(opts), to: Connection
 
   @doc """
+  Options for `connect/1` or a Repo, of one text as an environment has it:
+
+      config :shop, Shop.Repo, EctoLibSql.config!(System.fetch_env!("DATABASE_URL"))
+
+    * `libsql://…`, `https://…`, `http://…`, `wss://…` or `ws://…`: `:uri`, and `:auth_token` if there is
+      `?authToken=TOKEN`
+    * `file:…`, an SQLite URI, a path, or `:memory:`: `:database`
+
+  Raises `ArgumentError` for anything else. A Repo's own `url:` is for other databases: Ecto finds a host
+  and a name in it, and nothing else.
+  """
+  @spec config!(String.t()) :: keyword()
+  defdelegate config!(url), to: EctoLibSql.URL, as: :options!
+
+  @doc """
   Closes the connection: running calls are interrupted, an open transaction is rolled back. Waits until
   the file is closed, at most five seconds. Twice is fine.
   """
