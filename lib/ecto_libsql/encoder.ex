@@ -12,8 +12,8 @@ defmodule EctoLibSql.Encoder do
   @min -0x8000000000000000
   @max 0x7FFFFFFFFFFFFFFF
 
-  # Written out, a decimal has as many digits.
-  @max_exponent 16_383
+  # On a side of a decimal's point: what the core's functions reckon with.
+  @max_digits 999
 
   defguardp is_plain(value)
             when is_binary(value) or is_integer(value) or is_atom(value) or is_float(value)
@@ -124,7 +124,7 @@ defmodule EctoLibSql.Encoder do
   def value(%Date{} = value, _forms), do: Date.to_iso8601(value)
   def value(%Time{} = value, _forms), do: Time.to_iso8601(value)
   def value(%{__struct__: Decimal} = value, _forms), do: decimal(value)
-  def value(%{__struct__: Duration} = value, _forms), do: apply(Duration, :to_iso8601, [value])
+  def value(%{__struct__: Duration} = value, _forms), do: duration(value)
 
   def value(value, forms) when is_map(value) and not is_struct(value),
     do: form(:json, value, forms)
@@ -194,6 +194,12 @@ defmodule EctoLibSql.Encoder do
   defp datetime(value, :integer),
     do: value |> DateTime.from_naive!("Etc/UTC") |> DateTime.to_unix(:microsecond)
 
+  # Equal ones in one way.
+  defp duration(%{microsecond: {fraction, _}} = value) do
+    precision = if fraction == 0, do: 0, else: 6
+    apply(Duration, :to_iso8601, [%{value | microsecond: {fraction, precision}}])
+  end
+
   ## Decimals
 
   # Not a dependency of the driver: whoever gives one has the library.
@@ -201,11 +207,21 @@ defmodule EctoLibSql.Encoder do
     raise ArgumentError, "neither NaN nor infinity can be stored as a decimal"
   end
 
-  defp decimal(%{exp: exp}) when abs(exp) > @max_exponent do
-    raise ArgumentError, "a decimal with the exponent #{exp} has too many digits to be stored"
+  defp decimal(%{coef: 0, exp: exp}) when exp > 0, do: "0"
+
+  # The coefficient's digits are counted where it cannot be seen that they are few.
+  defp decimal(%{coef: coef, exp: exp} = value) do
+    if exp < -@max_digits or ((exp > 0 or coef > @max) and whole_digits(coef, exp) > @max_digits) do
+      raise ArgumentError,
+            "a decimal has at most #{@max_digits} digits on a side of the point, this one more: " <>
+              "its exponent is #{exp}"
+    end
+
+    apply(Decimal, :to_string, [value, :normal])
   end
 
-  defp decimal(value), do: apply(Decimal, :to_string, [value, :normal])
+  defp whole_digits(_coef, exp) when exp > @max_digits, do: exp
+  defp whole_digits(coef, exp), do: (coef |> Integer.digits() |> length()) + exp
 
   ## JSON
 

@@ -109,15 +109,17 @@ defmodule Ecto.Adapters.LibSql do
 
   @impl true
   def execute(meta, query_meta, query, params, opts) do
+    {query, opts} = Declared.take(query, opts)
     {params, opts} = Params.unmark(params, opts)
     Ecto.Adapters.SQL.execute(:named, meta, query_meta, query, params, opts)
   end
 
-  # ecto_sql has no way to say so, but a stream's parameters are shown too.
+  # Not meant to be, but what execute/5 does has to be done here too.
   defoverridable stream: 5
 
   @impl true
   def stream(meta, query_meta, query, params, opts) do
+    {query, opts} = Declared.take_stream(query, opts)
     {params, opts} = Params.unmark(params, opts)
     super(meta, query_meta, query, params, opts)
   end

@@ -12,7 +12,10 @@ defmodule Ecto.Adapters.LibSql.Connection do
   ## Calls
 
   @impl true
-  def child_spec(opts), do: DBConnection.child_spec(EctoLibSql, opts)
+  def child_spec(opts) do
+    EctoLibSql.URL.refuse_parts!(opts)
+    DBConnection.child_spec(EctoLibSql, opts)
+  end
 
   @impl true
   def prepare_execute(conn, name, sql, params, opts) do
@@ -30,14 +33,14 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   defp mark(params, opts), do: Params.mark(params, opts)
 
-  # What the comments before a query ask for is done before it, and after.
+  # What the query's comment asks for is done before it, and what its columns ask for after it. How
+  # columns are read comes with the options once, and is kept with the query that Ecto keeps.
   defp call(conn, query, opts, fun) do
-    {columns, sql} = Declared.split(query.statement)
+    columns = query.prepared || Declared.columns(opts)
 
-    with :ok <- lock(conn, sql, opts),
-         {:ok, query, result} <- fun.(opts) do
-      columns = if result.rows not in [nil, []], do: columns
-      {:ok, query, Declared.read(result, readers(conn, columns, opts))}
+    with :ok <- lock(conn, query.statement, opts),
+         {:ok, query, result} <- fun.(Declared.ask(opts, columns)) do
+      {:ok, %{query | prepared: columns}, Declared.read(result, columns)}
     end
   end
 
@@ -49,13 +52,6 @@ defmodule Ecto.Adapters.LibSql.Connection do
       nil -> :ok
       error -> error
     end
-  end
-
-  defp readers(conn, columns, opts) do
-    Declared.readers(columns, fn sql, params ->
-      {:ok, _query, result} = silent(conn, sql, params, opts)
-      result.rows
-    end)
   end
 
   # Ours, and not for Ecto's log.
@@ -98,14 +94,10 @@ defmodule Ecto.Adapters.LibSql.Connection do
   @impl true
   def stream(conn, sql, params, opts) do
     query = new(nil, sql)
-    {columns, sql} = Declared.split(query.statement)
-    with {:error, error} <- lock(conn, sql, opts), do: raise(error)
-    stream = DBConnection.stream(conn, query, mark(params, opts), opts)
-
-    case readers(conn, columns, opts) do
-      nil -> stream
-      readers -> Stream.map(stream, &Declared.read(&1, readers))
-    end
+    columns = Declared.columns(opts)
+    with {:error, error} <- lock(conn, query.statement, opts), do: raise(error)
+    stream = DBConnection.stream(conn, query, mark(params, opts), Declared.ask(opts, columns))
+    if columns, do: Stream.map(stream, &Declared.read(&1, columns)), else: stream
   end
 
   @impl true

@@ -1,34 +1,78 @@
 defmodule Ecto.Adapters.LibSql.Declared do
   @moduledoc false
-  # Columns of sources without a schema. Nobody but the table knows that a text in them is a decimal, a
-  # date or JSON; so the query's SQL begins with a comment that says which columns of which tables it
-  # selects, and their values are read by the types that the tables declare at that time.
+  # Selected values of which Ecto does not know the type: columns of sources without a schema, what a JSON
+  # path gives, what is calculated. A text among them may be a decimal, a date or JSON. So the SQL of such
+  # a query begins with a comment that says which columns are to be read, and how: by the type that the
+  # table declares, which the driver gives with the result, or by one that the query implies.
   #
-  # The price is one more query (some 80 µs). A driver that gave declarations with its result saves it.
+  # The comment is between prepare/2 and the first execution, for Ecto keeps nothing else of a query; the
+  # database and the logs do not see it. Durations are here too, for their columns cut them.
 
-  alias Ecto.Adapters.LibSql.{ColumnType, Sql, Types}
+  alias Ecto.Adapters.LibSql.{ColumnType, Durations, Sql, Types}
+  alias Ecto.Adapters.LibSql.Query.{Env, Type}
+
+  @option :libsql_columns
+
+  # :declared is the table's type.
+  @readings [:declared, :json, :duration, :decimal, :boolean, :date, :time, :time_usec] ++
+              [:naive_datetime, :naive_datetime_usec, :utc_datetime, :utc_datetime_usec]
+
+  @calculated [:+, :-, :*, :/, :coalesce, :filter, :over]
 
   ## In the query
 
   @doc "The comment, for a query that selects such columns; else nothing."
   def comment(%{select: %{fields: [_ | _] = fields}} = query) do
-    columns = Enum.map(fields, &column(&1, query))
-    if Enum.any?(columns), do: write(columns), else: []
+    env = Env.new(query, [])
+
+    fields
+    |> Enum.map(&reading(bare(&1), query, env))
+    |> Enum.with_index()
+    |> Enum.reject(&match?({nil, _place}, &1))
+    |> write()
   end
 
   def comment(_query), do: []
 
-  defp column({{:., _, [{:&, _, [index]}, column]}, _, []}, query) do
-    case elem(query.sources, index) do
-      {table, nil, prefix} when is_binary(table) -> [prefix, table, Atom.to_string(column)]
-      _other -> nil
+  defp write([]), do: []
+
+  defp write(readings),
+    do: ["/*read", Enum.map(readings, fn {how, place} -> " #{place}:#{how}" end), "*/ "]
+
+  defp bare({name, expr}) when is_atom(name), do: expr
+  defp bare(expr), do: expr
+
+  defp reading({{:., _, [{:&, _, [index]}, name]}, _, []} = column, query, env) do
+    cond do
+      untyped?(elem(query.sources, index), name) -> :declared
+      Type.of(column, env) == :duration -> :duration
+      true -> nil
     end
   end
 
-  defp column({:json_extract_path, _, [_expr, path]}, query),
-    do: if(json?(path, query), do: "json")
+  defp reading({:json_extract_path, _, [_expr, path]}, query, _env),
+    do: if(json?(path, query), do: :json)
 
-  defp column(_expr, _query), do: nil
+  # Of what is calculated, Ecto knows no type.
+  defp reading({function, _, _} = expr, _query, env) when function in @calculated do
+    type = Type.of(expr, env)
+    if type in @readings, do: type
+  end
+
+  defp reading(_expr, _query, _env), do: nil
+
+  # Whether Ecto takes the value as it comes.
+  defp untyped?({table, nil, _prefix}, _column) when is_binary(table), do: true
+  defp untyped?({:fragment, _, _}, _column), do: true
+  defp untyped?(%Ecto.SubQuery{select: select}, column), do: type(select, column) in [nil, :any]
+  defp untyped?(_source, _column), do: false
+
+  defp type({:source, _source, _prefix, types}, column), do: types[column]
+  defp type({:map, types}, column), do: value_type(types[column])
+  defp type({:struct, _name, types}, column), do: value_type(types[column])
+
+  defp value_type({:value, type}), do: type
+  defp value_type(_other), do: nil
 
   # Queries that are combined have to select the same.
   defp json?(path, query), do: query.combinations == [] and Enum.all?(path, &step?/1)
@@ -49,75 +93,101 @@ defmodule Ecto.Adapters.LibSql.Declared do
 
   defp json(field, _query), do: field
 
-  defp write(columns) do
-    json = EctoLibSql.Encoder.json(columns)
-    if json =~ "*/", do: [], else: ["/*declared ", json, "*/ "]
+  ## On the way to the connection
+
+  @doc """
+  A query as Ecto gives it to `c:Ecto.Adapter.Queryable.execute/5`, without the comment, and options that
+  say what stood there.
+  """
+  def take({:cache, update, {id, "/*read " <> _ = sql}}, opts) do
+    {columns, sql} = split(sql)
+    {{:cache, update, {id, sql}}, [{@option, columns} | opts]}
   end
 
-  @doc "`{columns, SQL after the comment}`; no columns are `nil`."
-  def split("/*declared " <> rest) do
-    [json, sql] = String.split(rest, "*/ ", parts: 2)
-    {:ok, columns} = Types.json_decode(json)
-    {columns, sql}
+  def take({:nocache, {id, "/*read " <> _ = sql}}, opts) do
+    {columns, sql} = split(sql)
+    {{:nocache, {id, sql}}, [{@option, columns} | opts]}
   end
 
-  def split(sql), do: {nil, sql}
+  def take(query, opts), do: {query, opts}
+
+  @doc "The same for a stream, which takes the text alone of a query that was cached."
+  def take_stream(
+        {:cached, _, _, {_id, %EctoLibSql.Query{prepared: [_ | _] = columns}}} = query,
+        opts
+      ),
+      do: {query, [{@option, columns} | opts]}
+
+  def take_stream(query, opts), do: take(query, opts)
+
+  defp split("/*read " <> rest) do
+    [readings, sql] = String.split(rest, "*/ ", parts: 2)
+
+    readings =
+      for reading <- String.split(readings, " "), into: %{} do
+        [place, how] = String.split(reading, ":")
+        {String.to_integer(place), String.to_existing_atom(how)}
+      end
+
+    {Enum.map(0..(readings |> Map.keys() |> Enum.max()), &readings[&1]), sql}
+  end
+
+  @doc "How the columns of a query are to be read, by its options: a list, to be kept with the query."
+  def columns(opts), do: Keyword.get(opts, @option)
+
+  @doc "The options of the call that answers a query."
+  def ask(opts, nil), do: opts
+  def ask(opts, _columns), do: [{:declared_types, true} | opts]
 
   ## In the answer
 
-  @doc "Functions that read a row's values; `query` takes SQL and parameters, and answers rows."
-  def readers(nil, _query), do: nil
-
-  def readers(columns, query) do
-    types = columns |> Enum.filter(&is_list/1) |> Enum.map(&Enum.take(&1, 2)) |> Enum.uniq()
-    types = Map.new(types, fn table -> {table, declared(table, query)} end)
-    readers = Enum.map(columns, &reader(&1, types))
-    if Enum.any?(readers), do: readers
-  end
-
-  defp declared([nil, table], query), do: Map.new(query.(sql("?1"), [table]), &List.to_tuple/1)
-
-  defp declared([prefix, table], query),
-    do: Map.new(query.(sql("?1, ?2"), [table, prefix]), &List.to_tuple/1)
-
-  defp sql(arguments), do: "SELECT name, type FROM pragma_table_xinfo(#{arguments})"
-
-  defp reader(nil, _types), do: nil
-  defp reader("json", _types), do: :map
-
-  defp reader([prefix, table, column], types) do
-    case ColumnType.to_ecto(types[[prefix, table]][column]) do
-      # As Ecto.UUID without a schema has it: bytes, or text.
-      {:uuid, _details} -> nil
-      {:duration, _details} -> nil
-      {type, _details} -> type
-      nil -> nil
-    end
-  end
-
   @doc "A result, its values read."
   def read(result, nil), do: result
-  def read(%{rows: nil} = result, _readers), do: result
-  def read(result, readers), do: %{result | rows: Enum.map(result.rows, &row(&1, readers))}
+  def read(%{rows: rows} = result, _columns) when rows in [nil, []], do: result
 
-  defp row([value | values], [type | types]), do: [value(value, type) | row(values, types)]
-  defp row(values, _no_types), do: values
-
-  # What is not of the declared type stays as it is: SQLite may hold anything.
-  defp value(value, type) when value == nil or type == nil, do: value
-
-  # A JSON column may hold more than objects.
-  defp value(value, :map) when is_binary(value) do
-    case Types.json_decode(value) do
-      {:ok, read} -> read
-      :error -> value
-    end
+  def read(%{rows: rows} = result, columns) do
+    readers = readers(columns, result.types)
+    if Enum.any?(readers), do: %{result | rows: Enum.map(rows, &row(&1, readers))}, else: result
   end
 
-  defp value(value, type) do
-    case Ecto.Type.adapter_load(Ecto.Adapters.LibSql, type, value) do
-      {:ok, read} -> read
-      :error -> value
-    end
-  end
+  defp readers([:declared | columns], [type | types]),
+    do: [declared(type, ColumnType.to_ecto(type)) | readers(columns, types)]
+
+  defp readers([:duration | columns], [type | types]),
+    do: [duration(ColumnType.to_ecto(type)) | readers(columns, types)]
+
+  defp readers([type | columns], [_type | types]), do: [type | readers(columns, types)]
+  defp readers(_columns, _types), do: []
+
+  # In 0.9, times with a fraction and without, in UTC and not, were declared alike.
+  defp declared(_name, {:naive_datetime, [numbers: _]}), do: :moment
+  defp declared(_name, {:time, [numbers: _]}), do: :moment
+  # As Ecto.UUID without a schema has it: bytes, or text.
+  defp declared(_name, {:uuid, _details}), do: nil
+  defp declared(_name, {:map, _details}), do: :json
+  defp declared(_name, {{:array, _of}, _details}), do: :json
+  defp declared(_name, {:duration, _details} = duration), do: duration(duration)
+  defp declared(_name, {type, _details}), do: type
+  defp declared(_name, nil), do: nil
+
+  defp duration({:duration, details}), do: {:duration, details}
+  defp duration(_undeclared), do: nil
+
+  defp row([value | values], [reader | readers]),
+    do: [value(value, reader) | row(values, readers)]
+
+  defp row(values, _no_readers), do: values
+
+  # What is not of its type stays as it is: SQLite may hold anything.
+  defp value(value, reader) when value == nil or reader == nil, do: value
+  defp value(value, :json) when is_binary(value), do: or_else(Types.json_decode(value), value)
+  defp value(value, :json), do: value
+  defp value(value, :moment), do: or_else(Types.moment(value), value)
+  defp value(value, {:duration, details}), do: or_else(Durations.load(value, details), value)
+
+  defp value(value, type),
+    do: or_else(Ecto.Type.adapter_load(Ecto.Adapters.LibSql, type, value), value)
+
+  defp or_else({:ok, read}, _value), do: read
+  defp or_else(:error, value), do: value
 end

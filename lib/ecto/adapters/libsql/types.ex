@@ -7,6 +7,7 @@ defmodule Ecto.Adapters.LibSql.Types do
   # decimals and durations as they are, UUIDs, ids and JSON marked as {{:form, kind}, value}. Loaders accept
   # every form that we, and EctoLibSql 0.9, ever stored.
 
+  alias Ecto.Adapters.LibSql.Durations
   alias EctoLibSql.{Encoder, JSONB, UUID}
 
   ## Dumpers
@@ -172,10 +173,7 @@ defmodule Ecto.Adapters.LibSql.Types do
 
   defp load_bitstring(other), do: if(other == nil, do: {:ok, nil}, else: :error)
 
-  defp load_duration(text) when is_binary(text) do
-    with {:error, _reason} <- apply(Duration, :from_iso8601, [text]), do: :error
-  end
-
+  defp load_duration(text) when is_binary(text), do: Durations.load(text, [])
   defp load_duration(other), do: {:ok, other}
 
   ## JSON
@@ -242,4 +240,18 @@ defmodule Ecto.Adapters.LibSql.Types do
   end
 
   defp load_utc(other), do: {:ok, other}
+
+  @doc "A date-time or time as its text has it, with its fraction and its zone: `{:ok, _}` or `:error`."
+  def moment(text) when is_binary(text) do
+    with {:error, _reason} <- utc(text),
+         {:error, _reason} <- NaiveDateTime.from_iso8601(text),
+         {:error, _reason} <- Time.from_iso8601(text),
+         do: :error
+  end
+
+  def moment(_other), do: :error
+
+  defp utc(text) do
+    with {:ok, datetime, _offset} <- DateTime.from_iso8601(text), do: {:ok, datetime}
+  end
 end
