@@ -258,17 +258,16 @@ defmodule EctoLibSql.JSONB do
 
   defp text(@text5, payload, _depth), do: [?", json5(payload, []), ?"]
   defp text(@textraw, payload, _depth), do: [?", raw(payload, []), ?"]
-  defp text(@array, "", _depth), do: "[]"
 
   defp text(@array, payload, depth) when depth < @max_depth,
     do: [?[, elements(payload, depth + 1, []), ?]]
-
-  defp text(@object, "", _depth), do: "{}"
 
   defp text(@object, payload, depth) when depth < @max_depth,
     do: [?{, members(payload, depth + 1, []), ?}]
 
   defp text(_type, _payload, _depth), do: throw(:bad)
+
+  defp elements("", _depth, written), do: written
 
   defp elements(payload, depth, written) do
     case element(payload, depth) do
@@ -276,6 +275,8 @@ defmodule EctoLibSql.JSONB do
       {text, rest} -> elements(rest, depth, [written, text | ","])
     end
   end
+
+  defp members("", _depth, written), do: written
 
   defp members(payload, depth, written) do
     {type, key, rest} = split(payload)
