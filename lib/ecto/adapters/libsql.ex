@@ -110,8 +110,16 @@ defmodule Ecto.Adapters.LibSql do
   @impl true
   def execute(meta, query_meta, query, params, opts) do
     {query, opts} = Declared.take(query, opts)
-    {params, opts} = Params.unmark(params, opts)
-    Ecto.Adapters.SQL.execute(:named, meta, query_meta, query, params, opts)
+    {bare, marked_opts} = Params.unmark(params, opts)
+    began = ForeignKeys.now()
+
+    try do
+      Ecto.Adapters.SQL.execute(:named, meta, query_meta, query, bare, marked_opts)
+    rescue
+      error in EctoLibSql.Error ->
+        statement = {target(query_meta), [:update, :delete], text(query), params}
+        reraise ForeignKeys.explain(error, began, meta, statement, opts), __STACKTRACE__
+    end
   end
 
   # Not meant to be, but what execute/5 does has to be done here too.
@@ -123,6 +131,18 @@ defmodule Ecto.Adapters.LibSql do
     {params, opts} = Params.unmark(params, opts)
     super(meta, query_meta, query, params, opts)
   end
+
+  # What update_all and delete_all write.
+  defp target(%{sources: sources}) do
+    case elem(sources, 0) do
+      {table, _schema, prefix} when is_binary(table) -> {prefix, table}
+      _other -> nil
+    end
+  end
+
+  defp text({:nocache, {_id, sql}}), do: sql
+  defp text({:cache, _update, {_id, sql}}), do: sql
+  defp text({:cached, _update, _reset, {_id, query}}), do: query.statement
 
   ## Writes
 
@@ -142,40 +162,36 @@ defmodule Ecto.Adapters.LibSql do
 
   @impl true
   def insert(meta, schema, params, on_conflict, returning, opts) do
+    %{prefix: prefix, source: source} = schema
     {kind, conflict_params, _targets} = on_conflict
     {fields, values} = params |> Types.mark_id(schema) |> Enum.unzip()
-
-    sql = fn returning ->
-      %{prefix: prefix, source: source} = schema
-      Connection.insert(prefix, source, fields, [fields], on_conflict, returning, [])
-    end
-
-    write(meta, {:insert, schema, []}, sql, values ++ conflict_params, kind, returning, opts)
+    sql = Connection.insert(prefix, source, fields, [fields], on_conflict, returning, [])
+    write(meta, :insert, schema, [], sql, values ++ conflict_params, kind, returning, opts)
   end
 
   @impl true
   def update(meta, schema, fields, filters, returning, opts) do
     {fields, values} = Enum.unzip(fields)
     params = values ++ Keyword.values(filters)
-    sql = &Connection.update(schema.prefix, schema.source, fields, filters, &1)
-    write(meta, {:update, schema, filters}, sql, params, :raise, returning, opts)
+    sql = Connection.update(schema.prefix, schema.source, fields, filters, returning)
+    write(meta, :update, schema, filters, sql, params, :raise, returning, opts)
   end
 
   @impl true
   def delete(meta, schema, filters, returning, opts) do
     params = Keyword.values(filters)
-    sql = &Connection.delete(schema.prefix, schema.source, filters, &1)
-    write(meta, {:delete, schema, filters}, sql, params, :raise, returning, opts)
+    sql = Connection.delete(schema.prefix, schema.source, filters, returning)
+    write(meta, :delete, schema, filters, sql, params, :raise, returning, opts)
   end
 
-  defp write(meta, {operation, schema, filters} = what, sql, params, on_conflict, returning, opts) do
+  defp write(meta, operation, schema, filters, sql, params, on_conflict, returning, opts) do
     {bare, marked_opts} = Params.unmark(params, opts)
 
     answer =
       Ecto.Adapters.SQL.struct(
         meta,
         ForeignKeys,
-        sql.(returning),
+        sql,
         operation,
         schema.source,
         filters,
@@ -186,12 +202,19 @@ defmodule Ecto.Adapters.LibSql do
       )
 
     with {:invalid, [foreign_key: %EctoLibSql.Error{} = error]} <- answer do
-      case ForeignKeys.find(meta, what, sql.([]), params, opts) do
+      target = {schema.prefix, schema.source}
+      statement = {target, events(operation, on_conflict), sql, params}
+
+      case ForeignKeys.name(meta, statement, opts) do
         nil -> raise error
         name -> {:invalid, [foreign_key: name]}
       end
     end
   end
+
+  # An upsert may do either.
+  defp events(:insert, kind) when kind not in [:raise, :nothing], do: [:insert, :update]
+  defp events(operation, _kind), do: [operation]
 
   ## Migrations
 

@@ -44,10 +44,6 @@ defmodule Ecto.Adapters.LibSql.Constraints do
     end
   end
 
-  @doc "The name that Ecto gives by default: the parts, joined."
-  def default(parts, suffix) do
-    (Enum.reject(parts, &is_nil/1) ++ [suffix])
-    |> Enum.join("_")
-    |> String.replace(~r/[^\w]/, "_")
-  end
+  @doc "The name that a changeset expects by default: the parts, joined."
+  def default(parts, suffix), do: Enum.join(Enum.reject(parts, &is_nil/1) ++ [suffix], "_")
 end

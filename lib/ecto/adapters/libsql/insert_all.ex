@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
   # insert_all in as many INSERTs as it takes: rows that leave out other columns stand in another one
   # (VALUES knows no DEFAULT), and one INSERT has no more parameters than the engine allows.
 
-  alias Ecto.Adapters.LibSql.{Params, Write}
+  alias Ecto.Adapters.LibSql.{ForeignKeys, Params, Write}
 
   # SQLITE_MAX_VARIABLE_NUMBER of the engine.
   @max_params 32_766
@@ -12,23 +12,24 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
   def run(meta, schema, header, rows, on_conflict, returning, placeholders, opts) do
     opts = [source: schema.source] ++ opts
 
+    %{source: source, prefix: prefix} = schema
+
     statements =
       for {rows, params, on_conflict} <- plan(header, rows, on_conflict, length(placeholders)) do
-        %{source: source, prefix: prefix} = schema
         sql = Write.insert(prefix, source, header, rows, on_conflict, returning, placeholders)
         {sql, placeholders ++ params ++ elem(on_conflict, 1)}
       end
 
-    execute(statements, meta, opts)
+    execute(statements, {meta, {prefix, source}}, opts)
   end
 
-  defp execute([{sql, params}], meta, opts), do: call(meta, sql, params, opts)
+  defp execute([{sql, params}], table, opts), do: call(table, sql, params, opts)
 
   # All rows or none, as one INSERT would have it.
-  defp execute(statements, meta, opts) do
+  defp execute(statements, {meta, _target} = table, opts) do
     {:ok, answer} =
       Ecto.Adapters.SQL.transaction(meta, opts, fn ->
-        answers = for {sql, params} <- statements, do: call(meta, sql, params, opts)
+        answers = for {sql, params} <- statements, do: call(table, sql, params, opts)
         {counts, rows} = Enum.unzip(answers)
         {Enum.sum(counts), join(rows)}
       end)
@@ -36,10 +37,18 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
     answer
   end
 
-  defp call(meta, sql, params, opts) do
-    {params, opts} = Params.unmark(params, opts)
-    %{num_rows: count, rows: rows} = Ecto.Adapters.SQL.query!(meta, sql, params, opts)
-    {count, rows}
+  defp call({meta, target}, sql, params, opts) do
+    {bare, marked_opts} = Params.unmark(params, opts)
+    began = ForeignKeys.now()
+
+    try do
+      %{num_rows: count, rows: rows} = Ecto.Adapters.SQL.query!(meta, sql, bare, marked_opts)
+      {count, rows}
+    rescue
+      error in EctoLibSql.Error ->
+        statement = {target, [:insert, :update], sql, params}
+        reraise ForeignKeys.explain(error, began, meta, statement, opts), __STACKTRACE__
+    end
   end
 
   defp join(rows), do: if(Enum.any?(rows), do: Enum.concat(rows))

@@ -1,0 +1,96 @@
+defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
+  @moduledoc false
+  # What a database says of its foreign keys.
+
+  alias Ecto.Adapters.LibSql.Sql
+
+  @doc """
+  All foreign keys and triggers of a database. A key has its `table`, `columns`, `parent`, the columns there
+  (`to`), `on_delete`, `on_update`, and its `id` in the table; `query` takes SQL and parameters.
+  """
+  def read(query, prefix) do
+    keys = query |> keys(prefix) |> Enum.with_index(&Map.put(&1, :number, &2))
+    %{prefix: prefix, keys: keys, with_triggers: with_triggers(query, prefix)}
+  end
+
+  # A key that names no columns means the primary key.
+  defp keys(query, prefix) do
+    sql = [
+      ~s{SELECT child.name, key.id, key."table", key."from", coalesce(key."to", },
+      ~s{(SELECT name FROM pragma_table_info(key."table", ?1) WHERE pk = key.seq + 1)), },
+      "key.on_delete, key.on_update FROM ",
+      master(prefix),
+      " AS child, pragma_foreign_key_list(child.name, ?1) AS key ",
+      "WHERE child.type = 'table' ORDER BY child.rowid, key.id, key.seq"
+    ]
+
+    query
+    |> rows(sql, [prefix || "main"])
+    |> Enum.chunk_by(fn [table, id | _] -> {table, id} end)
+    |> Enum.map(&key/1)
+    |> Enum.reject(&(nil in &1.to))
+  end
+
+  defp key([[table, id, parent, _from, _to, on_delete, on_update] | _] = rows) do
+    %{
+      table: table,
+      id: id,
+      parent: parent,
+      columns: Enum.map(rows, &Enum.at(&1, 3)),
+      to: Enum.map(rows, &Enum.at(&1, 4)),
+      on_delete: on_delete,
+      on_update: on_update
+    }
+  end
+
+  @doc "The columns that tell a row from all others: its rowid, under a name that no column has."
+  def identity(query, prefix, table) do
+    sql = """
+    SELECT list.wr, info.name, info.pk
+    FROM pragma_table_list(?1) AS list, pragma_table_xinfo(?1, ?2) AS info
+    WHERE list.schema = ?2
+    """
+
+    case rows(query, sql, [table, prefix || "main"]) do
+      [[1 | _] | _] = rows ->
+        for [_, name, pk] <- Enum.sort_by(rows, &List.last/1), pk > 0, do: name
+
+      rows ->
+        [Enum.find(~w(rowid _rowid_ oid), &free?(&1, rows))]
+    end
+  end
+
+  defp free?(name, rows),
+    do: not Enum.any?(rows, fn [_, column, _] -> String.downcase(column, :ascii) == name end)
+
+  # Of other databases only temporary ones reach into this.
+  defp with_triggers(query, prefix) do
+    sql = [
+      "SELECT tbl_name FROM ",
+      master(prefix),
+      " WHERE type = 'trigger' UNION SELECT tbl_name FROM sqlite_temp_master WHERE type = 'trigger'"
+    ]
+
+    query |> rows(sql, []) |> List.flatten()
+  end
+
+  @doc "The text of a table."
+  def definition(query, prefix, table) do
+    sql = ["SELECT sql FROM ", master(prefix), " WHERE type = 'table' AND name = ?1"]
+
+    case rows(query, sql, [table]) do
+      [[text]] -> text
+      [] -> nil
+    end
+  end
+
+  defp master(nil), do: "main.sqlite_master"
+  defp master(prefix), do: [Sql.quote_name(prefix), ".sqlite_master"]
+
+  defp rows(query, sql, params) do
+    case query.(sql, params) do
+      {:ok, result} -> result.rows
+      {:error, error} -> raise error
+    end
+  end
+end
