@@ -8,6 +8,7 @@ defmodule Ecto.Adapters.LibSql.Types do
   # every form that we, and EctoLibSql 0.9, ever stored.
 
   alias Ecto.Adapters.LibSql.Durations
+  alias Ecto.Adapters.LibSql.ISO8601
   alias EctoLibSql.{Encoder, JSONB, UUID}
 
   ## Dumpers
@@ -123,9 +124,9 @@ defmodule Ecto.Adapters.LibSql.Types do
   def loaders(:map, type), do: [&load_json/1, type]
   def loaders({:map, _}, type), do: [&load_json/1, &Ecto.Type.embedded_load(type, &1, :json)]
   def loaders({:array, _}, type), do: [&load_array/1, type]
-  def loaders(:date, type), do: [&load_time(&1, Date), type]
-  def loaders(:time, type), do: [&load_time(&1, Time), type]
-  def loaders(:time_usec, type), do: [&load_time(&1, Time), type]
+  def loaders(:date, type), do: [&load_date/1, type]
+  def loaders(:time, type), do: [&load_time/1, type]
+  def loaders(:time_usec, type), do: [&load_time/1, type]
   def loaders(:naive_datetime, type), do: [&load_naive/1, type]
   def loaders(:naive_datetime_usec, type), do: [&load_naive/1, type]
   def loaders(:utc_datetime, type), do: [&load_utc/1, type]
@@ -214,26 +215,21 @@ defmodule Ecto.Adapters.LibSql.Types do
 
   ## Dates and times
 
-  defp load_time(text, module) when is_binary(text) do
-    with {:error, _reason} <- module.from_iso8601(text), do: :error
-  end
+  defp load_date(text) when is_binary(text), do: ISO8601.date(text)
+  defp load_date(other), do: {:ok, other}
 
-  defp load_time(other, _module), do: {:ok, other}
+  defp load_time(text) when is_binary(text), do: ISO8601.time(text)
+  defp load_time(other), do: {:ok, other}
+
+  defp load_naive(text) when is_binary(text), do: ISO8601.naive(text)
 
   defp load_naive(microseconds) when is_integer(microseconds) do
     with {:ok, datetime} <- load_utc(microseconds), do: {:ok, DateTime.to_naive(datetime)}
   end
 
-  defp load_naive(other), do: load_time(other, NaiveDateTime)
+  defp load_naive(other), do: {:ok, other}
 
-  # An offset is reckoned with; where there is none, the text is UTC.
-  defp load_utc(text) when is_binary(text) do
-    case DateTime.from_iso8601(text) do
-      {:ok, datetime, _offset} -> {:ok, datetime}
-      {:error, :missing_offset} -> load_time(text, NaiveDateTime)
-      {:error, _reason} -> :error
-    end
-  end
+  defp load_utc(text) when is_binary(text), do: ISO8601.utc(text)
 
   defp load_utc(microseconds) when is_integer(microseconds) do
     with {:error, _reason} <- DateTime.from_unix(microseconds, :microsecond), do: :error
