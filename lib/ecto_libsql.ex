@@ -150,7 +150,8 @@ defmodule EctoLibSql do
   end
 
   @doc """
-  What the connection is doing and has done: `autocommit`, `readonly`, `wal`, `last_rowid`, `changes`,
+  What the connection is doing and has done: `autocommit`, `readonly`, `wal`, `wrote` (the open
+  transaction has), `last_rowid`, `changes`,
   `total_changes`, `cache_hits`, `cache_misses`, `cache_size` (of the statement cache), `fast_runs`,
   `fast_refusals` (of the fast path), `page_cache_bytes`, `schema_bytes`, `statement_bytes`.
   """

@@ -387,6 +387,7 @@ ERL_NIF_TERM op_info(struct call *call) {
     put(env, &map, "autocommit", make_bool(state, info.autocommit));
     put(env, &map, "readonly", make_bool(state, info.readonly));
     put(env, &map, "wal", make_bool(state, info.wal));
+    put(env, &map, "wrote", make_bool(state, info.wrote));
 #define PUT(field) put(env, &map, #field, enif_make_int64(env, info.field))
     PUT(last_rowid);
     PUT(changes);

@@ -3,7 +3,8 @@ defmodule EctoLibSql.Connection do
   # What DBConnection calls, by way of EctoLibSql, and what the driver's own functions share. A state
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
-  alias EctoLibSql.{Call, Encoder, Error, Forms, NIF, Options, Query, Result, State, Telemetry}
+  alias EctoLibSql.{Call, Encoder, Error, Forms, IdleWriter, NIF, Options, Query, Result, State}
+  alias EctoLibSql.Telemetry
 
   # DBConnection's own default; inside the sandbox's proxy no time-out is given.
   @default_timeout 15_000
@@ -66,11 +67,10 @@ defmodule EctoLibSql.Connection do
       conn_id: conn,
       mode: :local,
       sync: State.detect_sync(opts),
-      config: %{
-        database: checked.database,
-        transaction_mode: checked.transaction_mode,
-        forms: Forms.new(checked)
-      }
+      config:
+        checked
+        |> Map.take([:database, :transaction_mode, :long_transaction])
+        |> Map.put(:forms, Forms.new(checked))
     }
   end
 
@@ -119,7 +119,12 @@ defmodule EctoLibSql.Connection do
     if Keyword.keyword?(opts), do: {State.detect_mode(opts), opts[:database]}, else: {:unknown, nil}
   end
 
-  def disconnect(_reason, state), do: close(state, @close_timeout)
+  def disconnect(_reason, state) do
+    idle = IdleWriter.look(state)
+    answer = close(state, @close_timeout)
+    IdleWriter.tell(idle, :disconnect, state)
+    answer
+  end
 
   def close(state, timeout) do
     case Call.close(state.conn_id, timeout) do
@@ -183,7 +188,7 @@ defmodule EctoLibSql.Connection do
 
   defp begin_transaction(kind, opts, state) do
     case Call.timed(:begin, [state.conn_id, kind], deadline(opts)) do
-      {:ok, trx} -> {:ok, %Result{command: :begin}, %{state | trx_id: trx}}
+      {:ok, trx} -> {:ok, %Result{command: :begin}, IdleWriter.begun(state, kind, trx)}
       {_failed, native} -> {:disconnect, Error.from_native(native), state}
     end
   end
@@ -199,8 +204,10 @@ defmodule EctoLibSql.Connection do
 
   # After a failed COMMIT the transaction may still be open; closing the connection ends it.
   defp commit(opts, state) do
+    idle = IdleWriter.look(state)
+
     case Call.timed(:commit, [state.conn_id, state.trx_id], deadline(opts)) do
-      :ok -> {:ok, %Result{command: :commit}, %{state | trx_id: nil}}
+      :ok -> ended(:commit, idle, state)
       {_failed, native} -> {:disconnect, Error.from_native(native), state}
     end
   end
@@ -217,10 +224,17 @@ defmodule EctoLibSql.Connection do
   end
 
   defp rollback(state) do
+    idle = IdleWriter.look(state)
+
     case Call.plain(:rollback, [state.conn_id, state.trx_id]) do
-      :ok -> {:ok, %Result{command: :rollback}, %{state | trx_id: nil}}
+      :ok -> ended(:rollback, idle, state)
       {_failed, native} -> {:disconnect, Error.from_native(native), state}
     end
+  end
+
+  defp ended(how, idle, state) do
+    IdleWriter.tell(idle, how, state)
+    {:ok, %Result{command: how}, %{state | trx_id: nil, begun: nil}}
   end
 
   defp undo_savepoint(state) do

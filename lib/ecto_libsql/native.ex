@@ -4,7 +4,7 @@ defmodule EctoLibSql.Native do
   counters. `EctoLibSql` has the rest. Errors are `%EctoLibSql.Error{}` everywhere.
   """
 
-  alias EctoLibSql.{Connection, Encoder, Error, Forms, NIF, Query, Result, State}
+  alias EctoLibSql.{Connection, Encoder, Error, Forms, IdleWriter, NIF, Query, Result, State}
   alias EctoLibSql.Native.{Raw, Sql}
 
   @type answer(value) :: {:ok, value} | {:error, Error.t()}
@@ -84,21 +84,29 @@ defmodule EctoLibSql.Native do
     kind = Raw.kind(Keyword.get(opts, :behavior, :deferred))
 
     with {:ok, trx} <- Connection.timed(:begin, [state.conn_id, kind], timeout(opts)),
-         do: {:ok, %{state | trx_id: trx}}
+         do: {:ok, IdleWriter.begun(state, kind, trx)}
   end
 
   @doc "Commits the transaction of the state."
   @spec commit(State.t()) :: answer(String.t())
   def commit(state) do
-    with :ok <- Connection.timed(:commit, [state.conn_id, state.trx_id], :infinity),
-         do: {:ok, "commit success"}
+    idle = IdleWriter.look(state)
+
+    with :ok <- Connection.timed(:commit, [state.conn_id, state.trx_id], :infinity) do
+      IdleWriter.tell(idle, :commit, state)
+      {:ok, "commit success"}
+    end
   end
 
   @doc "Rolls back the transaction of the state."
   @spec rollback(State.t()) :: answer(String.t())
   def rollback(state) do
-    with :ok <- Connection.plain(:rollback, [state.conn_id, state.trx_id]),
-         do: {:ok, "rollback success"}
+    idle = IdleWriter.look(state)
+
+    with :ok <- Connection.plain(:rollback, [state.conn_id, state.trx_id]) do
+      IdleWriter.tell(idle, :rollback, state)
+      {:ok, "rollback success"}
+    end
   end
 
   @doc "Opens a savepoint, of any name, inside the transaction of the state."

@@ -70,6 +70,10 @@ defmodule EctoLibSql.Options do
      "how maps, embedded schemas and arrays are stored: JSON text, or SQLite's JSONB"},
     {:datetime_type, {:in, [:text, :integer]}, :text,
      "how date-times are stored: ISO 8601 text, or microseconds since 1970 in UTC"},
+    {:long_transaction, :ms_or_infinity, 1000,
+     "ms after which an immediate or exclusive transaction that ends without having written anything is " <>
+       "told as the event `[:ecto_libsql, :idle_writer]`: it kept all writers waiting, where " <>
+       "`mode: :read` would have kept nobody"},
     {:uri, :string, nil, "address of a remote server"},
     {:auth_token, :string, nil, "token for the remote server"},
     {:sync, :boolean, nil, "keeps a local replica of the remote database"},
@@ -186,6 +190,7 @@ defmodule EctoLibSql.Options do
   def valid?(value, :boolean), do: is_boolean(value)
   def valid?(value, :integer), do: is_integer(value) and abs(value) < 0x7FFFFFFFFFFFFFFF
   def valid?(value, :ms), do: is_integer(value) and value in 0..0x7FFFFFFF
+  def valid?(value, :ms_or_infinity), do: value == :infinity or valid?(value, :ms)
   def valid?(value, :size), do: is_integer(value) and value in 0..100_000_000
   def valid?(value, :string), do: is_binary(value) and value != ""
   def valid?(value, :path), do: is_binary(value) and not String.contains?(value, <<0>>)
@@ -223,6 +228,7 @@ defmodule EctoLibSql.Options do
   defp describe(:boolean), do: "a boolean"
   defp describe(:integer), do: "an integer"
   defp describe(:ms), do: "an integer of milliseconds, from 0"
+  defp describe(:ms_or_infinity), do: describe(:ms) <> ", or :infinity"
   defp describe(:size), do: "an integer from 0 to 100,000,000"
   defp describe(:string), do: "a text that is not empty"
   defp describe(:path), do: "a text without a NUL"

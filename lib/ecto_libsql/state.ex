@@ -3,7 +3,7 @@ defmodule EctoLibSql.State do
   A connection, as the functions of `EctoLibSql` take and give it.
 
   The values are opaque: `conn_id` is a handle that the VM frees when nobody holds it any more; `trx_id`
-  is the open transaction, or `nil`. Any process may use a connection; calls take turns.
+  is the open transaction, or `nil`; `begun` is when it began, if it keeps writers waiting. Any process may use a connection; calls take turns.
   """
 
   @type t :: %__MODULE__{
@@ -11,13 +11,14 @@ defmodule EctoLibSql.State do
           trx_id: integer() | nil,
           mode: mode(),
           sync: :enable_sync | :disable_sync,
-          config: map()
+          config: map(),
+          begun: {integer(), :immediate | :exclusive, integer()} | nil
         }
 
   @type mode :: :local | :remote | :remote_replica | :unknown
 
   @enforce_keys [:conn_id]
-  defstruct [:conn_id, :trx_id, mode: :local, sync: :disable_sync, config: %{}]
+  defstruct [:conn_id, :trx_id, mode: :local, sync: :disable_sync, config: %{}, begun: nil]
 
   @doc """
   The kind of connection that options ask for: `:mode` where it is given; else a replica with `:uri`,

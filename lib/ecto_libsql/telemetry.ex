@@ -8,6 +8,9 @@ defmodule EctoLibSql.Telemetry do
       `%{result: :ok | code}`
     * `[:ecto_libsql, :abandoned]`: a call was given up because the engine could not be stopped in time,
       `%{count: 1}` with `%{code: :timeout | :interrupted | :closed}`
+    * `[:ecto_libsql, :idle_writer]`: an immediate or exclusive transaction was held for longer than the
+      option `:long_transaction` says, and has written nothing, `%{duration: native}` with `%{database:
+      text, mode: :immediate | :exclusive, ended: :commit | :rollback | :disconnect}`
     * `[:ecto_libsql, :setting_refused]`: a database cannot have a setting, `%{count: 1}` with
       `%{database: text, name: text, asked: text, got: text}`
 

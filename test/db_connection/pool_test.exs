@@ -94,6 +94,28 @@ defmodule EctoLibSql.PoolTest do
     assert {:error, %Error{code: :no_transaction}} = DBConnection.execute(pool, switch, [])
   end
 
+  test "a write in a transaction that reads names the mode to use" do
+    pool = pool()
+    run!(pool, "CREATE TABLE t (a)")
+
+    DBConnection.transaction(
+      pool,
+      fn conn ->
+        assert run!(conn, "SELECT count(*) FROM t").rows == [[0]]
+
+        for sql <- ["INSERT INTO t VALUES (1)", "CREATE TABLE u (a)", "PRAGMA user_version = 7"] do
+          assert {:error, %Error{code: :readonly, message: message}} = run(conn, sql)
+          assert message =~ "mode: :immediate"
+        end
+
+        assert run!(conn, "SELECT count(*) FROM t").rows == [[0]]
+      end,
+      mode: :read
+    )
+
+    assert {:ok, _} = DBConnection.transaction(pool, &insert(&1, 1), mode: :immediate)
+  end
+
   test "databases are attached to every connection, and after a reconnect" do
     far = tmp_path("far.db")
     pool = pool(pool_size: 3, attach: [far: far])

@@ -266,6 +266,7 @@ defmodule EctoLibSql.Driver.ConnectTest do
       binary_id_type: [:string, "text"],
       json_type: [:blob, "jsonb"],
       datetime_type: [:iso8601, :unix],
+      long_transaction: [-1, 1.5, "1000", :never],
       uri: ["", :uri, 1],
       auth_token: ["", 1],
       sync: ["true", 1],

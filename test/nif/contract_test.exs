@@ -932,7 +932,8 @@ defmodule EctoLibSql.NIF.ContractTest do
                last_rowid: 0,
                readonly: false,
                total_changes: 0,
-               wal: true
+               wal: true,
+               wrote: false
              }
 
       execute!(conn, "INSERT INTO t(a) VALUES (7), (8)")

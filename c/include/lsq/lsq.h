@@ -276,6 +276,7 @@ struct lsq_conn_info {
     bool autocommit;       /* no transaction is open, by the engine's own word */
     bool readonly;         /* opened read-only */
     bool wal;              /* the main database is in WAL mode */
+    bool wrote;            /* a statement that writes was run in the open transaction */
     int64_t last_rowid;    /* of the last INSERT */
     int64_t changes;       /* rows changed by the last statement that changes rows */
     int64_t total_changes; /* since the connection was opened */

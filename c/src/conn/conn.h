@@ -109,7 +109,8 @@ struct lsq_conn {
     struct lsqi_record *recording; /* where the authorizer notes; NULL: nowhere */
     bool compiles;                 /* SQL may be compiled: see lsqi_call_compile() */
     bool wal;                      /* the main database */
-    bool calm; /* all databases are in WAL mode, or this connection's alone: nobody locks it out */
+    bool calm;  /* all databases are in WAL mode, or this connection's alone: nobody locks it out */
+    bool wrote; /* the open transaction has run what writes; void where none is open */
     bool read_txn;      /* LSQ_TXN_READ is open */
     bool keys_switched; /* lsq_enforce_foreign_keys() was called in this transaction ... */
     bool keys_before;   /* ... and this holds again after it */
@@ -244,6 +245,8 @@ void lsqi_undo_release(struct lsq_conn *conn);
 /* Runs one of them, inside a call. err may be NULL. */
 enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct lsq_error *err);
 
+/* What a writing statement answers in a transaction that reads. */
+enum lsq_status lsqi_txn_refused(struct lsq_error *err);
 /* After what may have ended a transaction: what held for its length holds no more. */
 void lsqi_txn_look(struct lsq_conn *conn);
 

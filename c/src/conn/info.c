@@ -102,6 +102,7 @@ enum lsq_status lsq_conn_info(struct lsq_conn *conn, bool all, struct lsq_conn_i
         .autocommit = sqlite3_get_autocommit(conn->db) != 0,
         .readonly = sqlite3_db_readonly(conn->db, "main") == 1,
         .wal = conn->wal,
+        .wrote = conn->wrote && !sqlite3_get_autocommit(conn->db),
         .last_rowid = sqlite3_last_insert_rowid(conn->db),
         .changes = sqlite3_changes64(conn->db),
         .total_changes = sqlite3_total_changes64(conn->db),

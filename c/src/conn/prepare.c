@@ -145,6 +145,7 @@ static int compile(struct lsq_conn *conn, struct lsqi_prepared *prepared, const 
 static enum lsq_status not_compiled(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                     enum lsq_status st, struct lsq_error *err) {
     keep_busy_handler(conn, prepared);
+    if (conn->run.stop == LSQ_READONLY) return lsqi_txn_refused(err);
     if (conn->run.stop != LSQ_OK)
         return lsqi_error_set(err, conn->run.stop, "%s", lsq_status_text(conn->run.stop));
     /* Where a virtual table's columns are compiled, the engine makes a plain error of it. */

@@ -100,7 +100,10 @@ void lsqi_statement_done(struct lsq_conn *conn, struct lsqi_prepared *prepared) 
 static enum lsq_status stopped(struct lsq_conn *conn, struct lsq_error *err) {
     enum lsq_status st = conn->run.stop != LSQ_OK ? conn->run.stop : LSQ_INTERRUPTED;
 
-    lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    if (st == LSQ_READONLY)
+        lsqi_txn_refused(err);
+    else
+        lsqi_error_set(err, st, "%s", lsq_status_text(st));
     if (err != NULL) err->engine_code = st == LSQ_READONLY ? SQLITE_READONLY : SQLITE_INTERRUPT;
     return st;
 }
@@ -178,6 +181,12 @@ static bool changes_settings(const struct lsqi_prepared *prepared) {
     return (prepared->record.actions & (LSQI_PRAGMA | LSQI_ATTACH)) != 0;
 }
 
+/* The record knows of no table where a PRAGMA writes; BEGIN IMMEDIATE is not read-only to the engine. */
+static bool writes_file(const struct lsqi_prepared *prepared) {
+    return prepared->record.writes != 0 || ((prepared->record.actions & LSQI_PRAGMA) != 0 &&
+                                            !sqlite3_stmt_readonly(prepared->stmt));
+}
+
 void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
     if (changes_settings(prepared)) lsqi_settings_look(conn);
 }
@@ -198,9 +207,9 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement to be judged");
     if (!conn->compiles && changes_settings(prepared))
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that changes settings");
-    if (conn->read_txn && prepared->record.writes != 0)
-        return lsqi_error_set(err, LSQ_READONLY,
-                              "the transaction was begun as one that only reads");
+    if (conn->read_txn && prepared->record.writes != 0) return lsqi_txn_refused(err);
+    if (sqlite3_get_autocommit(conn->db)) conn->wrote = false;
+    if (writes_file(prepared)) conn->wrote = true;
     return LSQ_OK;
 }
 

@@ -60,6 +60,13 @@ enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct
 
 /* ---- Transactions ---- */
 
+enum lsq_status lsqi_txn_refused(struct lsq_error *err) {
+    return lsqi_error_set(
+        err, LSQ_READONLY,
+        "the transaction was begun as one that only reads (mode: :read); to write, "
+        "begin an immediate one (mode: :immediate)");
+}
+
 void lsqi_txn_look(struct lsq_conn *conn) {
     if (!sqlite3_get_autocommit(conn->db)) return;
     conn->read_txn = false;

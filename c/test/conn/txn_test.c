@@ -47,6 +47,13 @@ static void begin(enum lsq_txn kind) {
     assert_false(autocommit());
 }
 
+static bool wrote(void) {
+    struct lsq_conn_info info;
+
+    assert_int_equal(lsq_conn_info(conn, false, &info, &last_error), LSQ_OK);
+    return info.wrote;
+}
+
 static enum lsq_status commit(void) { return lsq_commit(conn, NULL, &last_error); }
 static enum lsq_status rollback(void) { return lsq_rollback(conn, &last_error); }
 static int64_t rows(void) { return ask(conn, "SELECT count(*) FROM t"); }
@@ -408,6 +415,46 @@ static void interrupted_read_leaves_the_transaction(void **state) {
     assert_int_equal(rows(), 1);
 }
 
+static void knows_whether_it_wrote(void **state) {
+    static const char *const writes[] = {
+        "INSERT INTO t (a) VALUES (1)", "UPDATE t SET a = 2 WHERE a = 99", "CREATE TABLE u (a)",
+        "PRAGMA user_version = 3",      "DROP TABLE IF EXISTS u",
+    };
+
+    (void)state;
+    assert_false(wrote());
+    for (size_t i = 0; i < COUNT(writes); i++) {
+        begin(LSQ_TXN_IMMEDIATE);
+        run(conn, "SELECT count(*) FROM t");
+        run(conn, "PRAGMA user_version");
+        assert_false(wrote());
+        run(conn, writes[i]);
+        run(conn, "SELECT count(*) FROM t");
+        assert_true(wrote());
+        assert_int_equal(commit(), LSQ_OK);
+        assert_false(wrote());
+        run(conn, "INSERT INTO t (a) VALUES (NULL)"); /* not in a transaction */
+    }
+    run(conn, "BEGIN");
+    assert_false(wrote());
+    expect(LSQ_CONSTRAINT, conn, "INSERT INTO t VALUES (1, 1), (1, 2)");
+    assert_true(wrote());
+    run(conn, "ROLLBACK");
+}
+
+static void what_reads_only_names_the_other_kind(void **state) {
+    static const char *const writes[] = {"INSERT INTO t (a) VALUES (1)", "CREATE TABLE u (a)",
+                                         "PRAGMA user_version = 3", "PRAGMA optimize"};
+
+    (void)state;
+    begin(LSQ_TXN_READ);
+    for (size_t i = 0; i < COUNT(writes); i++) {
+        expect(LSQ_READONLY, conn, writes[i]);
+        assert_non_null(strstr(last_error.message, "begin an immediate one"));
+    }
+    assert_int_equal(rollback(), LSQ_OK);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_two, close_two)
 
 int main(void) {
@@ -434,6 +481,8 @@ int main(void) {
         TEST(statement_that_rolls_back),
         TEST(interrupted_write_rolls_all_back),
         TEST(interrupted_read_leaves_the_transaction),
+        TEST(knows_whether_it_wrote),
+        TEST(what_reads_only_names_the_other_kind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
