@@ -3,8 +3,8 @@ defmodule EctoLibSql.Connection do
   # What DBConnection calls, by way of EctoLibSql, and what the driver's own functions share. A state
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
-  alias EctoLibSql.{Call, Encoder, Error, Forms, IdleWriter, NIF, Options, Query, Result, State}
-  alias EctoLibSql.Telemetry
+  alias EctoLibSql.{Call, Encoder, Error, Forms, Hook, IdleWriter, NIF, Options, Query, Result}
+  alias EctoLibSql.{State, Telemetry}
 
   # DBConnection's own default; inside the sandbox's proxy no time-out is given.
   @default_timeout 15_000
@@ -23,8 +23,7 @@ defmodule EctoLibSql.Connection do
     answer =
       with {:ok, checked} <- check(opts, strict?),
            {:ok, conn} <- open(checked) do
-        state = state(conn, opts, checked)
-        with :ok <- load_extensions(conn, checked.extensions), do: {:ok, state}
+        conn |> state(opts, checked) |> prepare(checked)
       end
 
     tell_connected(answer, opts, System.monotonic_time() - start)
@@ -74,16 +73,24 @@ defmodule EctoLibSql.Connection do
     }
   end
 
+  # What is open and does not come so far is closed again.
+  defp prepare(state, checked) do
+    with :ok <- load_extensions(state.conn_id, checked.extensions),
+         :ok <- Hook.call(checked.on_connect, state) do
+      {:ok, state}
+    else
+      error ->
+        Call.close_later(state.conn_id)
+        error
+    end
+  end
+
   defp load_extensions(_conn, []), do: :ok
 
   defp load_extensions(conn, extensions) do
-    answer =
-      with :ok <- plain(:enable_extensions, [conn, true]),
-           :ok <- load_each(conn, extensions),
-           do: plain(:enable_extensions, [conn, false])
-
-    if answer != :ok, do: Call.close_later(conn)
-    answer
+    with :ok <- plain(:enable_extensions, [conn, true]),
+         :ok <- load_each(conn, extensions),
+         do: plain(:enable_extensions, [conn, false])
   end
 
   defp load_each(conn, extensions) do

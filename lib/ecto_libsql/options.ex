@@ -60,6 +60,13 @@ defmodule EctoLibSql.Options do
      "allows `journal_mode: :wal` on network and shared-folder file systems"},
     {:extensions, :extensions, [],
      "SQLite extensions to load at connect: paths, or `{path, entry_point}`"},
+    {:on_connect, :hook, nil,
+     "called with the state after each connect and reconnect, before anybody else has the connection: a " <>
+       "function of one argument, or `{module, function, arguments}`, the state put before them. If it " <>
+       "answers `:error` or `{:error, ...}`, raises, or leaves a transaction open, the connect has failed; " <>
+       "other answers are passed over. `connect/1` calls it too; DBConnection's `after_connect:` is the " <>
+       "pool's own, and gets a `DBConnection` instead. What a setting can do belongs into the options: " <>
+       "`reset_connection/1` applies those again, and does not call this"},
     {:transaction_mode, {:in, [:deferred, :immediate, :exclusive, :read]}, :immediate,
      "how DBConnection and Ecto begin transactions"},
     {:uuid_type, {:in, [:blob, :text]}, :blob,
@@ -214,6 +221,13 @@ defmodule EctoLibSql.Options do
       end)
   end
 
+  def valid?(value, :hook) when is_function(value), do: is_function(value, 1)
+
+  def valid?({module, function, args}, :hook),
+    do: is_atom(module) and is_atom(function) and is_list(args)
+
+  def valid?(_value, :hook), do: false
+
   defp attached?({name, path}) when is_atom(name) or is_binary(name) do
     name = to_string(name)
 
@@ -233,6 +247,9 @@ defmodule EctoLibSql.Options do
   defp describe(:string), do: "a text that is not empty"
   defp describe(:path), do: "a text without a NUL"
   defp describe(:pragmas), do: "a keyword list of names and values"
+
+  defp describe(:hook),
+    do: "a function of one argument or {module, function, arguments}"
 
   defp describe(:attach),
     do:

@@ -94,6 +94,28 @@ defmodule EctoLibSql.PoolTest do
     assert {:error, %Error{code: :no_transaction}} = DBConnection.execute(pool, switch, [])
   end
 
+  test "on_connect is called for each connection, and a failure is tried again" do
+    test = self()
+    tries = :counters.new(1, [])
+
+    hook = fn state ->
+      :counters.add(tries, 1, 1)
+      send(test, {:hooked, self()})
+      if :counters.get(tries, 1) == 1, do: raise("not yet")
+      {:ok, _, _, _} = EctoLibSql.query(state, "CREATE TEMP TABLE mine (a)")
+    end
+
+    capture_log(fn ->
+      pool = pool(pool_size: 1, on_connect: hook)
+      assert run!(pool, "SELECT * FROM mine").rows == []
+      assert :counters.get(tries, 1) == 2
+      DBConnection.disconnect_all(pool, 0)
+      run!(pool, "SELECT 1")
+      assert run!(pool, "SELECT * FROM mine").rows == []
+      assert :counters.get(tries, 1) == 3
+    end)
+  end
+
   test "a write in a transaction that reads names the mode to use" do
     pool = pool()
     run!(pool, "CREATE TABLE t (a)")

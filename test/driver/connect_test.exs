@@ -261,6 +261,7 @@ defmodule EctoLibSql.Driver.ConnectTest do
       double_quoted_strings: ["yes"],
       unsafe_filesystem: [:ok],
       extensions: ["path", [5], [{"path", 5}], [{:path, "entry"}]],
+      on_connect: [:fun, "fun", {:m, :f}, {:m, :f, 1}, {"m", :f, []}],
       transaction_mode: ["immediate", :now, :read_only],
       uuid_type: [:binary, "blob"],
       binary_id_type: [:string, "text"],
