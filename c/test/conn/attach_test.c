@@ -465,13 +465,6 @@ static void a_locked_one_is_busy(void **state) {
 
 /* ---- The fast path ---- */
 
-static bool fast(struct lsq_conn *conn, const char *sql) {
-    const struct lsq_call try = {.flags = LSQ_CALL_TRY};
-
-    for (int i = 0; i < 20; i++) run(conn, sql);
-    return exec(conn, sql, NULL, &try, NULL) == LSQ_OK;
-}
-
 static void the_fast_path_looks_at_all(void **state) {
     static const char sql[] = "SELECT f.a, m.a FROM far.t AS f, m WHERE f.rowid = 1";
     struct lsq_conn *conn = open_both();
@@ -480,22 +473,22 @@ static void the_fast_path_looks_at_all(void **state) {
     (void)state;
     run(conn, "CREATE TABLE far.t (a)");
     run(conn, "CREATE TABLE m (a)");
-    assert_true(fast(conn, sql));
+    assert_true(becomes_fast(conn, sql));
     /* One that others may lock out: nothing is known to be short any more. */
     snprintf(by_hand, sizeof(by_hand), "ATTACH '%s' AS third", third_path);
     run(conn, by_hand);
     run(conn, "PRAGMA third.journal_mode = delete");
     run(conn, "CREATE TABLE third.t (a)");
-    assert_false(fast(conn, "SELECT a FROM third.t WHERE rowid = 1"));
-    assert_false(fast(conn, sql));
+    assert_false(becomes_fast(conn, "SELECT a FROM third.t WHERE rowid = 1"));
+    assert_false(becomes_fast(conn, sql));
     run(conn, "DETACH third");
-    assert_true(fast(conn, sql));
+    assert_true(becomes_fast(conn, sql));
     run(conn, "ATTACH ':memory:' AS own");
-    assert_true(fast(conn, sql));
+    assert_true(becomes_fast(conn, sql));
     run(conn, "PRAGMA far.journal_mode = delete");
-    assert_false(fast(conn, sql));
+    assert_false(becomes_fast(conn, sql));
     reset(conn);
-    assert_true(fast(conn, sql));
+    assert_true(becomes_fast(conn, sql));
     db_close(conn);
 }
 
@@ -513,7 +506,7 @@ static void attached_by_a_statement_or_a_cursor(void **state) {
     run(conn, "CREATE TABLE m (a)");
     snprintf(by_hand, sizeof(by_hand), "ATTACH '%s' AS third", third_path);
     for (int i = 0; i < 2; i++) {
-        assert_true(fast(conn, "SELECT a FROM m WHERE rowid = 1"));
+        assert_true(becomes_fast(conn, "SELECT a FROM m WHERE rowid = 1"));
         assert_int_equal(lsq_stmt_new(&stmt, conn, by_hand, strlen(by_hand), NULL), LSQ_OK);
         if (i == 0) {
             assert_int_equal(lsq_stmt_exec(stmt, NULL, NULL, NULL, NULL, NULL, NULL), LSQ_OK);
@@ -522,7 +515,7 @@ static void attached_by_a_statement_or_a_cursor(void **state) {
             assert_int_equal(lsq_stmt_fetch(stmt, 1, NULL, NULL, NULL, &end, NULL), LSQ_OK);
         }
         lsq_stmt_free(stmt);
-        assert_false(fast(conn, "SELECT a FROM m WHERE rowid = 1"));
+        assert_false(becomes_fast(conn, "SELECT a FROM m WHERE rowid = 1"));
         run(conn, "DETACH third");
     }
     db_close(conn);

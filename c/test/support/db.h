@@ -49,6 +49,9 @@ const char *ask_columns(struct lsq_conn *conn, const char *sql);
 enum lsq_status exec(struct lsq_conn *conn, const char *sql, const struct lsq_params *params,
                      const struct lsq_call *call, struct lsq_reply *reply);
 
+/* Runs sql until the fast path takes it, as often as a slow machine needs; false: it never does. */
+bool becomes_fast(struct lsq_conn *conn, const char *sql);
+
 /* ns, monotonic */
 int64_t now_ns(void);
 void sleep_ms(int ms);
