@@ -13,23 +13,14 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
 
   @savepoint "ecto_libsql_foreign_key"
 
-  # SQLITE_CONSTRAINT_TRIGGER: ON DELETE RESTRICT, which the engine enforces by a trigger of its own, and
-  # RAISE in the triggers of others.
-  @restrict 1811
-
   # A statement that touches many rows is not run twice to say in its error's words which key it was.
   @longest 1_000
 
   @doc "As `Ecto.Adapters.LibSql.Constraints`, with the error itself where a name has to be found."
-  def to_constraints(%Error{} = error, opts) do
-    if violation?(error), do: [foreign_key: error], else: Constraints.to_constraints(error, opts)
-  end
+  def to_constraints(%Error{constraint: %{kind: :foreign_key}} = error, _opts),
+    do: [foreign_key: error]
 
   def to_constraints(error, opts), do: Constraints.to_constraints(error, opts)
-
-  @doc "Whether it may be a foreign key that an error is of."
-  def violation?(%Error{constraint: %{kind: :foreign_key}}), do: true
-  def violation?(%Error{engine_code: code}), do: code == @restrict
 
   @doc """
   The name of the foreign key that a statement violated: where the table gives it none, the one that a
@@ -49,17 +40,17 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   The error of a statement that began at that time (`now/0`); where it is a foreign key's, with the key in
   its `constraint`, and at the end of its message.
   """
-  def explain(error, began, meta, statement, opts) do
-    if violation?(error) and elem(statement, 0) != nil and now() - began < @longest,
-      do: explain(error, find(meta, statement, opts)),
-      else: error
+  def explain(%Error{constraint: %{kind: :foreign_key}} = error, began, meta, statement, opts)
+      when elem(statement, 0) != nil do
+    key = if now() - began < @longest, do: find(meta, statement, opts)
+    if key, do: put_key(error, key), else: error
   end
+
+  def explain(error, _began, _meta, _statement, _opts), do: error
 
   def now, do: System.monotonic_time(:millisecond)
 
-  defp explain(error, nil), do: error
-
-  defp explain(error, key) do
+  defp put_key(error, key) do
     constraint = %{kind: :foreign_key, table: key.table, columns: key.columns, name: key.name}
     %{error | constraint: constraint, message: "#{error.message}: #{key.name}"}
   end
