@@ -52,6 +52,8 @@ defmodule Ecto.Adapters.LibSql do
   """
 
   use Ecto.Adapters.SQL, driver: :ecto_libsql
+  # Not open by itself.
+  defoverridable init: 1, transaction: 3
 
   @behaviour Ecto.Adapter.Storage
   @behaviour Ecto.Adapter.Structure
@@ -63,19 +65,38 @@ defmodule Ecto.Adapters.LibSql do
     ForeignKeys,
     InsertAll,
     Lock,
-    MigrationLock
+    MigrationLock,
+    RepoConfig
   }
 
   alias Ecto.Adapters.LibSql.{MigrationLease, Params, Storage, Structure, Types}
 
+  ## Start, transactions
+
   # What the DDL goes by, as this Repo was started: a dynamic one has options of its own.
   @settings [:uuid_type, :binary_id_type, :json_type, :datetime_type, :strict_tables]
 
-  defoverridable init: 1
-
+  @impl true
   def init(config) do
-    with {:ok, child, meta} <- super(config),
-         do: {:ok, child, Map.put(meta, :settings, Keyword.take(config, @settings))}
+    config = RepoConfig.check!(config)
+    {:ok, child, meta} = super(config)
+    {:ok, child, Map.put(meta, :settings, Keyword.take(config, @settings))}
+  end
+
+  # :transaction and :savepoint are DBConnection's own words.
+  @modes [nil, :deferred, :immediate, :exclusive, :read, :read_only, :transaction, :savepoint]
+
+  # The driver would have to close the connection.
+  @impl true
+  def transaction(meta, opts, fun) do
+    mode = Keyword.get(opts, :mode)
+
+    if mode not in @modes do
+      raise ArgumentError,
+            "a transaction's :mode is :immediate, :deferred, :exclusive or :read, not #{inspect(mode)}"
+    end
+
+    super(meta, opts, fun)
   end
 
   ## Types

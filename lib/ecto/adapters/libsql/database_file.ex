@@ -4,11 +4,44 @@ defmodule Ecto.Adapters.LibSql.DatabaseFile do
 
   @doc "`{:file, path}`, `:memory`, `:server` (only `:uri` is given), or `{:error, message}`."
   def locate(opts) do
-    case {opts[:database], opts[:uri]} do
-      {path, _uri} when is_binary(path) and path != "" -> locate_path(path)
-      {nil, uri} when is_binary(uri) -> :server
+    case {foreign(opts), opts[:database], opts[:uri]} do
+      {[_ | _] = keys, _path, _uri} -> {:error, foreign_message(keys, opts)}
+      {[], path, _uri} when is_binary(path) and path != "" -> locate_path(path)
+      {[], nil, uri} when is_binary(uri) -> :server
       _none -> {:error, "option :database is missing: the path of a file, or \":memory:\""}
     end
+  end
+
+  # What Ecto makes of its own `url:`, or what is left of another database's configuration. Its
+  # `:database` is then no path.
+  defp foreign(opts), do: for(key <- [:scheme, :hostname], opts[key] != nil, do: key)
+
+  defp foreign_message(keys, opts) do
+    repo = inspect(opts[:repo] || MyApp.Repo)
+    app = inspect(opts[:otp_app] || :my_app)
+
+    """
+    option #{Enum.map_join(keys, " and ", &inspect/1)} is for databases of other adapters. Ecto's `url:` \
+    finds a host and a name in an address, and neither paths nor tokens. In config/runtime.exs, write
+
+        config #{app}, #{repo}, EctoLibSql.config!(System.fetch_env!("DATABASE_URL"))
+
+    instead, or the path of a file as `database:`.
+    """
+  end
+
+  @doc "Whether each connection that opens it has a database of its own, which goes with the connection."
+  def private?(opts) do
+    case {locate(opts), opts[:database]} do
+      {:memory, "file:" <> uri} -> not shared?(uri)
+      {:memory, _name} -> true
+      _other -> false
+    end
+  end
+
+  defp shared?(uri) do
+    {path, query} = uri |> String.split("#", parts: 2) |> hd() |> path_and_query()
+    query["cache"] == "shared" or (query["vfs"] == "memdb" and String.starts_with?(path, "/"))
   end
 
   defp locate_path(":memory:"), do: :memory

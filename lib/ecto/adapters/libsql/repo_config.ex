@@ -1,0 +1,39 @@
+defmodule Ecto.Adapters.LibSql.RepoConfig do
+  @moduledoc false
+  # A Repo's configuration, looked at once, before its pool starts: what is wrong with it is said there, and
+  # not by connections that fail again and again.
+
+  require Logger
+
+  alias Ecto.Adapters.LibSql.DatabaseFile
+
+  @doc "The configuration with which the pool is started. Raises `ArgumentError` for what cannot be."
+  def check!(config) do
+    with {:error, message} <- DatabaseFile.locate(config), do: refuse(config, message)
+    with {:error, message} <- EctoLibSql.Options.validate(config), do: refuse(config, message)
+    if DatabaseFile.private?(config), do: one_connection(config), else: config
+  end
+
+  defp refuse(config, message),
+    do: raise(ArgumentError, "configuration of #{inspect(config[:repo])}: #{message}")
+
+  # Each connection to it would open an empty database, and lose it again when it closes.
+  defp one_connection(config) do
+    if config[:pool_size] != 1 or Keyword.get(config, :pool_count, 1) != 1, do: tell(config[:repo])
+
+    config
+    |> Keyword.delete(:max_lifetime)
+    |> Keyword.merge(pool_size: 1, pool_count: 1)
+  end
+
+  # process-wide: said once for each Repo, however many of it are started.
+  defp tell(repo) do
+    if :persistent_term.get({__MODULE__, repo}, :new) == :new do
+      :persistent_term.put({__MODULE__, repo}, :told)
+
+      Logger.info(
+        "#{inspect(repo)} is in memory: one database, served by one connection (:pool_size counts as 1)"
+      )
+    end
+  end
+end
