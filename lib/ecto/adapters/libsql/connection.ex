@@ -5,7 +5,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   @behaviour Ecto.Adapters.SQL.Connection
 
-  alias Ecto.Adapters.LibSql.{Constraints, DDL, Declared, Lock, Params, Statements, Write}
+  alias Ecto.Adapters.LibSql.{Constraints, DDL, Declared, Explain, Lock, Params, QueryMany, Write}
   alias Ecto.Adapters.LibSql.Query, as: Sql
   alias EctoLibSql.Query
 
@@ -74,14 +74,13 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   @impl true
   def query_many(conn, sql, params, opts) do
-    statements = sql |> IO.iodata_to_binary() |> Statements.split()
-
-    DBConnection.run(conn, &each_statement(&1, statements, params, opts), opts)
+    with {:ok, statements} <- sql |> IO.iodata_to_binary() |> QueryMany.plan(params),
+         do: DBConnection.run(conn, &each_statement(&1, statements, opts), opts)
   end
 
-  defp each_statement(conn, statements, params, opts) do
+  defp each_statement(conn, statements, opts) do
     answer =
-      Enum.reduce_while(statements, [], fn sql, results ->
+      Enum.reduce_while(statements, [], fn {sql, params}, results ->
         case query(conn, sql, params, opts) do
           {:ok, result} -> {:cont, [result | results]}
           error -> {:halt, error}
@@ -103,17 +102,13 @@ defmodule Ecto.Adapters.LibSql.Connection do
   @impl true
   def to_constraints(error, opts), do: Constraints.to_constraints(error, opts)
 
-  @doc false
   @impl true
   def explain_query(conn, sql, params, opts) do
-    prefix = if opts[:opcodes], do: "EXPLAIN ", else: "EXPLAIN QUERY PLAN "
-    {_explain, opts} = Keyword.split(opts, [:opcodes])
+    {prefix, format, opts} = Explain.options(opts)
 
-    with {:ok, result} <- query(conn, [prefix, sql], params, opts), do: {:ok, maps(result)}
+    with {:ok, result} <- query(conn, [prefix, sql], params, opts),
+         do: {:ok, Explain.format(result, format)}
   end
-
-  defp maps(%{columns: columns, rows: rows}),
-    do: for(row <- rows, do: columns |> Enum.zip(row) |> Map.new())
 
   ## SQL
 

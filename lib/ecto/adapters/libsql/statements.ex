@@ -64,8 +64,9 @@ defmodule Ecto.Adapters.LibSql.Statements do
       else: [current |> Enum.reverse() |> Enum.map_join(&source/1) |> String.trim() | done]
   end
 
-  defp source(:semicolon), do: ";"
-  defp source({_kind, text}), do: text
+  @doc "The text of a token."
+  def source(:semicolon), do: ";"
+  def source({_kind, text}), do: text
 
   # END may also close a CASE; that of a trigger comes after a semicolon.
   defp inside_trigger?(current), do: trigger?(Enum.reverse(current)) and not ended?(current)
