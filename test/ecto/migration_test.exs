@@ -694,8 +694,6 @@ defmodule Ecto.Adapters.LibSql.MigrationTest do
           add(:extra, :integer)
         end
 
-        create(index(:parents, [:extra]))
-
         alter table(:parents) do
           remove(:extra, :integer)
         end

@@ -21,8 +21,18 @@ defmodule EctoLibSql.Case do
   def tmp_path(name \\ "test.db") do
     folder = Path.join(System.tmp_dir!(), "ecto_libsql-#{unique()}")
     File.mkdir_p!(folder)
-    ExUnit.Callbacks.on_exit(fn -> File.rm_rf!(folder) end)
+    ExUnit.Callbacks.on_exit(fn -> remove(folder, 100) end)
     Path.join(folder, name)
+  end
+
+  # Connections are closed by a thread of the library: it may still have files to write and to remove.
+  defp remove(folder, 0), do: File.rm_rf!(folder)
+
+  defp remove(folder, tries) do
+    with {:error, _reason, _file} <- File.rm_rf(folder) do
+      Process.sleep(20)
+      remove(folder, tries - 1)
+    end
   end
 
   # Folders of two VMs, or of a VM that was killed, are not to meet.
