@@ -31,10 +31,26 @@ defmodule Ecto.Adapters.LibSql.StorageTest do
 
   test "what lies beside it goes too, and nothing else" do
     path = tmp_path()
-    names = for end_ <- ["", "-wal", "-shm", "-journal", "-migrate.lock"], do: path <> end_
+
+    names =
+      for end_ <- ~w(-wal -shm -journal -migrate.lock -info -client_wal_index), do: path <> end_
+
+    File.write!(path, "")
     for file <- [path <> "-mine" | names], do: File.write!(file, "")
     assert Storage.storage_down(database: path) == :ok
     assert File.ls!(Path.dirname(path)) == ["test.db-mine"]
+  end
+
+  test "attached databases are made with it, and stay" do
+    path = tmp_path("main.db")
+    other = Path.join([Path.dirname(path), "others", "other.db"])
+    opts = [database: path, attach: [other: other]]
+    assert Storage.storage_up(opts) == :ok
+    assert File.exists?(other)
+    assert Storage.storage_down(opts) == :ok
+    assert File.exists?(other)
+    assert {:error, message} = Storage.storage_up(database: path, attach: [other: 1])
+    assert message =~ "attach"
   end
 
   test "file: URIs name the same file" do

@@ -20,6 +20,7 @@ defmodule Ecto.Adapters.LibSql.StructureTest do
   CREATE INDEX emb_i ON emb (libsql_vector_idx(e));
   CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY, inserted_at TEXT_DATETIME);
   INSERT INTO schema_migrations VALUES (20240102030405, '2024-01-02T03:04:05'), (3, NULL);
+  CREATE TABLE ecto_libsql_migration_lease (id INTEGER PRIMARY KEY CHECK (id = 1));
   INSERT INTO z (a) VALUES ('row');
   ANALYZE;
   """
@@ -130,5 +131,60 @@ defmodule Ecto.Adapters.LibSql.StructureTest do
     assert {:error, message} = Structure.structure_load(folder, database: missing)
     assert message =~ "already exists"
     assert one(open(missing), "SELECT count(*) FROM sqlite_schema") == 0
+  end
+
+  @databases """
+  CREATE TABLE "t" (id INTEGER PRIMARY KEY, "e" F32_BLOB(2), g AS (id + 1) STORED) /* of main */;
+  CREATE TABLE "tenant"."t" ("a" TEXT, "up" TEXT REFERENCES "t" ("a"), UNIQUE ("a")) STRICT;
+  CREATE UNIQUE INDEX "tenant".i ON t (lower(a));
+  CREATE VIEW "tenant".v AS SELECT a FROM t;
+  CREATE TRIGGER "tenant".r AFTER INSERT ON t BEGIN UPDATE t SET a = 'x;y'; END;
+  CREATE VIRTUAL TABLE "tenant".words USING fts5(a, content='t');
+  CREATE VIRTUAL TABLE "tenant".boxes USING rtree(id, x0, x1, +name TEXT);
+  CREATE TABLE "tenant".emb (e F32_BLOB(2));
+  CREATE INDEX "tenant".near ON emb (libsql_vector_idx(e));
+  CREATE TABLE "tenant".schema_migrations (version INTEGER PRIMARY KEY);
+  INSERT INTO "tenant".schema_migrations VALUES (7);
+  CREATE TABLE schema_migrations (version INTEGER PRIMARY KEY); INSERT INTO schema_migrations VALUES (8)
+  """
+
+  test "attached databases: those that dump_prefixes names" do
+    config = fn -> [database: tmp_path("main.db"), attach: [tenant: tmp_path("tenant.db")]] end
+    first = config.()
+    db = open(first)
+    {:ok, _} = Native.execute_batch_sql(db, @databases)
+
+    file = tmp_path("here.sql")
+
+    dump = fn config, prefixes ->
+      assert {:ok, ^file} =
+               Structure.structure_dump("x", [dump_path: file, dump_prefixes: prefixes] ++ config)
+
+      File.read!(file)
+    end
+
+    assert dump.(first, nil) =~ ~s|CREATE TABLE "t" (id INTEGER PRIMARY KEY|
+    refute dump.(first, nil) =~ "tenant"
+    refute dump.(first, ["tenant"]) =~ "of main"
+
+    assert dump.(first, ["tenant"]) =~
+             ~s|INSERT INTO "tenant"."schema_migrations" ("version") VALUES (7);\n|
+
+    both = dump.(first, ["main", "tenant"])
+    second = config.()
+    assert {:ok, _} = Structure.structure_load("x", [dump_path: file] ++ second)
+    assert dump.(second, ["main", "tenant"]) == both
+
+    assert {:error, "unknown database \"tenant\"" <> _} =
+             Structure.structure_load("x", dump_path: file, database: tmp_path("alone.db"))
+
+    assert {:error, message} = Structure.structure_dump("x", [dump_prefixes: ["none"]] ++ first)
+    assert message =~ "none"
+
+    copy = open(second)
+    q(copy, "INSERT INTO tenant.t (a) VALUES ('word')")
+    q(copy, "INSERT INTO tenant.emb VALUES (vector32('[1,2]'))")
+    assert one(copy, "SELECT count(*) FROM tenant.near_shadow") == 1
+    assert all(copy, "SELECT version FROM tenant.schema_migrations") == [[7]]
   end
 end

@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.DDL.DefinitionTest do
   use EctoLibSql.Case, async: true
   import EctoLibSql.DriverHelpers
 
-  alias Ecto.Adapters.LibSql.DDL.{Definition, Tokens}
+  alias Ecto.Adapters.LibSql.DDL.{Catalog, Definition, Tokens}
 
   @texts [
     "CREATE TABLE t (a)",
@@ -36,8 +36,13 @@ defmodule Ecto.Adapters.LibSql.DDL.DefinitionTest do
   end
 
   test "with the name of a database" do
-    assert "CREATE TABLE t (a)" |> parse() |> Definition.to_sql("x y") ==
-             ~s|CREATE TABLE "x y".t (a)|
+    for {sql, named} <- [
+          {"CREATE TABLE t (a)", ~s|CREATE TABLE "x y".t (a)|},
+          {"CREATE UNIQUE INDEX \"i\" ON t (a)", ~s|CREATE UNIQUE INDEX "x y"."i" ON t (a)|},
+          {"CREATE VIRTUAL TABLE f USING fts5(a)", ~s|CREATE VIRTUAL TABLE "x y".f USING fts5(a)|},
+          {"CREATE VIEW v AS SELECT 1", ~s|CREATE VIEW "x y".v AS SELECT 1|}
+        ],
+        do: assert(sql |> Catalog.with_schema("x y") |> IO.iodata_to_binary() == named)
   end
 
   test "columns, their types and constraints" do

@@ -8,7 +8,9 @@ defmodule Ecto.Adapters.LibSql.Storage do
 
   # Those that would stay: the next database of this name would take the WAL for its own. So the
   # database itself is the last to go.
-  @beside ["-wal", "-shm", "-journal", "-info", "-migrate.lock", "-migrate.lock-journal"]
+  # "-info" and "-client_wal_index" are what replicas keep of their primary.
+  @beside ["-wal", "-shm", "-journal", "-info", "-client_wal_index"] ++
+            ["-migrate.lock", "-migrate.lock-journal"]
 
   @impl true
   def storage_up(opts) do
@@ -21,20 +23,36 @@ defmodule Ecto.Adapters.LibSql.Storage do
     end
   end
 
-  # Opening it writes the first page, since that is where the journal mode stands.
+  # Opening it writes the first page, since that is where the journal mode stands. Attached databases are
+  # made by the same way; they are not dropped with it, since others may have them too.
   defp create(path, opts) do
     opts = opts |> DatabaseFile.driver_options() |> Keyword.drop([:read_only, :create, :extensions])
 
-    with :ok <- make_folder(Path.dirname(path)),
+    with :ok <- make_folders([path | attached(opts)]),
          {:ok, state} <- connect(opts) do
       EctoLibSql.close(state)
       :ok
     end
   end
 
-  defp make_folder(folder) do
-    with {:error, reason} <- File.mkdir_p(folder),
-         do: {:error, "cannot create the folder #{folder}: #{:file.format_error(reason)}"}
+  defp attached(opts) do
+    for {_name, path} <- List.wrap(opts[:attach]),
+        {:file, path} <- [DatabaseFile.locate(database: path)],
+        do: path
+  end
+
+  defp make_folders(paths) do
+    Enum.reduce_while(paths, :ok, fn path, :ok ->
+      folder = Path.dirname(path)
+
+      case File.mkdir_p(folder) do
+        :ok ->
+          {:cont, :ok}
+
+        {:error, reason} ->
+          {:halt, {:error, "cannot create the folder #{folder}: #{:file.format_error(reason)}"}}
+      end
+    end)
   end
 
   defp connect(opts) do

@@ -2,29 +2,38 @@ defmodule Ecto.Adapters.LibSql.Structure do
   @moduledoc false
   # mix ecto.dump and ecto.load: the schema's own texts, and which migrations have run. The order depends
   # on names alone, so that a dump differs from the last one only where the schema does.
+  #
+  # `:dump_prefixes` (mix ecto.dump --prefix) names databases to dump: attached ones, or "main". They have
+  # to be attached where it is loaded, too.
 
   @behaviour Ecto.Adapter.Structure
 
+  alias Ecto.Adapters.LibSql.DDL.Catalog
   alias Ecto.Adapters.LibSql.{DatabaseFile, Sql}
   alias EctoLibSql.Native
 
   # Not the engine's own tables, nor those that virtual tables and vector indexes keep for themselves:
-  # they come with their owners.
-  @objects """
-  SELECT sql FROM sqlite_schema
-  WHERE sql IS NOT NULL
-    AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-    AND tbl_name NOT IN
-      (SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow')
-    AND tbl_name <> 'libsql_vector_meta_shadow'
-    AND tbl_name NOT IN
-      (SELECT name || '_shadow' FROM sqlite_schema
-       WHERE type = 'index' AND sql LIKE '%libsql_vector_idx%')
-  ORDER BY
-    CASE type WHEN 'table' THEN sql LIKE 'CREATE VIRTUAL%'
-      WHEN 'view' THEN 2 WHEN 'index' THEN 3 ELSE 4 END,
-    name
-  """
+  # they come with their owners. Nor the table of our own migration lock.
+  defp objects(database) do
+    schema = Sql.quote_table(database, "sqlite_schema")
+    name = Sql.quote_string(database)
+
+    """
+    SELECT sql FROM #{schema}
+    WHERE sql IS NOT NULL
+      AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+      AND tbl_name NOT IN
+        (SELECT name FROM pragma_table_list WHERE schema = #{name} AND type = 'shadow')
+      AND tbl_name NOT IN ('libsql_vector_meta_shadow', 'ecto_libsql_migration_lease')
+      AND tbl_name NOT IN
+        (SELECT name || '_shadow' FROM #{schema}
+         WHERE type = 'index' AND sql LIKE '%libsql_vector_idx%')
+    ORDER BY
+      CASE type WHEN 'table' THEN sql LIKE 'CREATE VIRTUAL%'
+        WHEN 'view' THEN 2 WHEN 'index' THEN 3 ELSE 4 END,
+      name
+    """
+  end
 
   @impl true
   def structure_dump(default, config) do
@@ -87,52 +96,64 @@ defmodule Ecto.Adapters.LibSql.Structure do
 
   defp dump(config) do
     source = to_string(config[:migration_source] || "schema_migrations")
+    databases = config[:dump_prefixes] || ["main"]
+
     # Within one transaction, or a migration could run between the schema and its versions.
     with_connection(config, [create: false], fn state ->
-      with {:ok, state} <- Native.begin(state),
-           {:ok, objects} <- rows(state, @objects),
-           {:ok, versions} <- versions(state, source) do
-        {:ok, IO.iodata_to_binary([Enum.map(objects, &object/1), versions])}
+      with {:ok, state} <- Native.begin(state), do: dump(state, databases, source)
+    end)
+  end
+
+  defp dump(state, databases, source) do
+    Enum.reduce_while(databases, {:ok, ""}, fn database, {:ok, text} ->
+      case dump_database(state, to_string(database), source) do
+        {:ok, more} -> {:cont, {:ok, IO.iodata_to_binary([text | more])}}
+        error -> {:halt, error}
       end
     end)
   end
 
-  defp object([sql]) do
+  defp dump_database(state, database, source) do
+    prefix = if database != "main", do: database
+
+    with {:ok, objects} <- rows(state, objects(database)),
+         {:ok, versions} <- versions(state, prefix, source) do
+      {:ok, [Enum.map(objects, &object(&1, prefix)), versions]}
+    end
+  end
+
+  defp object([sql], prefix) when prefix != nil,
+    do: object([sql |> Catalog.with_schema(prefix) |> IO.iodata_to_binary()], nil)
+
+  defp object([sql], nil) do
     sql = String.trim_trailing(sql)
     # A comment at the end of the last line would swallow the semicolon.
     last_line = sql |> String.split("\n") |> List.last()
     [sql, if(String.contains?(last_line, "--"), do: "\n;\n", else: ";\n")]
   end
 
-  defp versions(state, source) do
-    table = Sql.quote_string(source)
+  defp versions(state, prefix, source) do
+    arguments = [Sql.quote_string(source), ", ", Sql.quote_string(prefix || "main")]
+    table = Sql.quote_table(prefix, source)
 
     with {:ok, [_ | _] = columns} <-
-           rows(state, ["SELECT name FROM pragma_table_info(", table, ", 'main') ORDER BY cid"]),
-         {:ok, rows} <- rows(state, select(source, columns)) do
-      {:ok, Enum.map(rows, &insert(source, columns, &1))}
+           rows(state, ["SELECT name FROM pragma_table_info(", arguments, ") ORDER BY cid"]),
+         {:ok, rows} <- rows(state, select(table, columns)) do
+      {:ok, Enum.map(rows, &insert(table, columns, &1))}
     end
   end
 
   # quote() writes any value as a literal.
-  defp select(source, columns) do
+  defp select(table, columns) do
     values =
       Sql.intersperse_map(columns, ", ", fn [name] -> ["quote(", Sql.quote_name(name), ?)] end)
 
-    [
-      "SELECT ",
-      values,
-      " FROM ",
-      Sql.quote_name(source),
-      " ORDER BY ",
-      Sql.quote_name(hd(hd(columns)))
-    ]
+    ["SELECT ", values, " FROM ", table, " ORDER BY ", Sql.quote_name(hd(hd(columns)))]
   end
 
-  defp insert(source, columns, values) do
+  defp insert(table, columns, values) do
     [
-      ["INSERT INTO ", Sql.quote_name(source)],
-      [" (", Sql.quote_names(Enum.concat(columns)), ") VALUES ("],
+      ["INSERT INTO ", table, " (", Sql.quote_names(Enum.concat(columns)), ") VALUES ("],
       [Enum.intersperse(values, ", "), ");\n"]
     ]
   end

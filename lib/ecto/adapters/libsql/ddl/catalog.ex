@@ -67,11 +67,11 @@ defmodule Ecto.Adapters.LibSql.DDL.Catalog do
     sql |> Tokens.flat() |> Enum.drop_while(&(&1 != {:text, "("})) |> Tokens.text()
   end
 
-  @doc "The text of an index, trigger or view, its name after that of its database."
-  def with_schema(sql, schema) do
-    [_all, create, rest] =
-      Regex.run(~r/\A(CREATE\s+(?:UNIQUE\s+INDEX|INDEX|TRIGGER|VIEW)\s+)(.*)\z/is, sql)
+  @created ~r/\A(CREATE\s+(?:VIRTUAL\s+TABLE|TABLE|UNIQUE\s+INDEX|INDEX|TRIGGER|VIEW)\s+)(.*)\z/is
 
+  @doc "A text of the schema, which has no name of a database, with one before the object's own."
+  def with_schema(sql, schema) do
+    [_all, create, rest] = Regex.run(@created, sql)
     [create, Sql.quote_name(schema), ?., rest]
   end
 end

@@ -8,7 +8,6 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
   # `tail` is a comment behind its comma. `source` is the old column that a column's values come from.
 
   alias Ecto.Adapters.LibSql.DDL.Tokens
-  alias Ecto.Adapters.LibSql.Sql
 
   defstruct [:head, :items, :options]
 
@@ -113,12 +112,9 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
 
   ## Writing
 
-  @doc "The text. With a schema, the table's name is written after it."
-  def to_sql(definition, schema \\ nil) do
-    [_all, create, name] = Regex.run(~r/\A(CREATE\s+TABLE\s+)(.*)\z/is, definition.head)
-    prefix = if schema, do: [Sql.quote_name(schema), ?.], else: []
-    IO.iodata_to_binary([create, prefix, name, write(definition.items), definition.options])
-  end
+  @doc "The text."
+  def to_sql(definition),
+    do: IO.iodata_to_binary([definition.head, write(definition.items), definition.options])
 
   defp write([]), do: []
   defp write([last]), do: [last.before, last.text, last.after, last.tail, line_end(last.tail)]

@@ -75,7 +75,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
 
     setting(query, "legacy_alter_table", "ON", fn ->
       aside = put_aside(query, catalog, values)
-      query.(Definition.to_sql(definition, catalog.schema))
+      query.(definition |> Definition.to_sql() |> Catalog.with_schema(catalog.schema))
       copy(query, catalog, columns, aside, plan)
       query.(["DROP TABLE ", aside.name])
       put_sequence(query, catalog, definition, sequence)
