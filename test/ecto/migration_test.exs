@@ -497,7 +497,7 @@ defmodule Ecto.Adapters.LibSql.MigrationTest do
           add(:u, :uuid, default: "f47ac10b-58cc-4372-a567-0e02b2c3d479")
           add(:b, :binary_id)
           add(:j, :map, default: %{})
-          add(:d, :utc_datetime_usec, default: "x")
+          add(:d, :utc_datetime_usec)
           add(:n, :naive_datetime)
         end
       end
@@ -516,7 +516,7 @@ defmodule Ecto.Adapters.LibSql.MigrationTest do
       :ok = up(Types)
 
       assert text("types") =~
-               ~s|"u" TEXT_UUID DEFAULT 'f47ac10b-58cc-4372-a567-0e02b2c3d479', "b" BLOB_UUID, "j" BLOB_JSONB DEFAULT (jsonb('{}')), "d" INTEGER_UTC_DATETIME_USEC|
+               ~s|"u" TEXT_UUID DEFAULT 'f47ac10b-58cc-4372-a567-0e02b2c3d479', "b" BLOB_UUID, "j" BLOB_JSONB DEFAULT x'0c', "d" INTEGER_UTC_DATETIME_USEC|
     end
 
     @tag options: [strict_tables: true]

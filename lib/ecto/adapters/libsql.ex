@@ -73,8 +73,9 @@ defmodule Ecto.Adapters.LibSql do
 
   ## Start, transactions
 
-  # What the DDL goes by, as this Repo was started: a dynamic one has options of its own.
-  @settings [:uuid_type, :binary_id_type, :json_type, :datetime_type, :strict_tables]
+  # What migrations go by, as this Repo was started: a dynamic one has options of its own.
+  @settings [:uuid_type, :binary_id_type, :json_type, :datetime_type, :strict_tables] ++
+              [:migration_lock]
 
   @impl true
   def init(config) do
@@ -243,14 +244,14 @@ defmodule Ecto.Adapters.LibSql do
   def supports_ddl_transaction?, do: true
 
   # Some commands are several statements, and some of them depend on what the database answers: these are
-  # done together or not at all. Text is for its writer to judge: VACUUM runs in no transaction.
+  # done together or not at all. A single one begins nothing: VACUUM runs in no transaction, and many
+  # migrators at once ask for a table that is there already.
   @impl true
   def execute_ddl(meta, command, opts) do
-    run = fn ->
-      DDL.run(command, meta.settings, &Ecto.Adapters.SQL.query!(meta, &1, [], opts).rows)
-    end
+    steps = DDL.steps(command, meta.settings)
+    run = fn -> DDL.run_steps(steps, &Ecto.Adapters.SQL.query!(meta, &1, [], opts).rows) end
 
-    if is_binary(command) or in_transaction?(meta),
+    if DDL.single?(steps) or in_transaction?(meta),
       do: run.(),
       else: {:ok, _rows} = transaction(meta, opts, run)
 
@@ -259,7 +260,7 @@ defmodule Ecto.Adapters.LibSql do
 
   @impl true
   def lock_for_migrations(meta, opts, fun) do
-    case meta.repo.config()[:migration_lock] do
+    case meta.settings[:migration_lock] do
       :lease -> MigrationLease.with_lease(meta, opts, fun)
       _file -> MigrationLock.with_lock(meta, opts, fun)
     end

@@ -159,9 +159,25 @@ defmodule Ecto.Adapters.LibSql.DDL.CreateTableTest do
       assert default(:bitstring, <<42::6>>) == <<2, 42::6, 0::2>>
       assert default(:map, %{"a" => [1, "b'"]}) == ~s|{"a":[1,"b'"]}|
       assert default({:array, :uuid}, []) == "[]"
-      assert default(:map, %{"a" => 1}, json_type: :jsonb) |> is_binary()
+      jsonb = one(open(), ~s|SELECT jsonb('{"a":1}')|)
+      assert default(:map, %{"a" => 1}, json_type: :jsonb) == jsonb
       assert default(:date, ~D[2020-01-02]) == "2020-01-02"
       assert default(:naive_datetime, ~N[2020-01-02 03:04:05]) == "2020-01-02T03:04:05"
+      assert default(:naive_datetime_usec, ~N[2020-01-02 03:04:05]) == "2020-01-02T03:04:05.000000"
+      assert default(:naive_datetime, ~U[2020-01-02 03:04:05.5Z]) == "2020-01-02T03:04:05"
+      assert default(:utc_datetime, ~N[2020-01-02 03:04:05.5]) == "2020-01-02T03:04:05Z"
+      assert default(:time_usec, ~T[03:04:05]) == "03:04:05.000000"
+
+      assert default(:string, ~N[2020-01-02 03:04:05], datetime_type: :integer) ==
+               "2020-01-02T03:04:05"
+
+      assert default(:utc_datetime, ~N[1970-01-01 00:00:01.5], datetime_type: :integer) == 1_000_000
+
+      assert default(:naive_datetime_usec, "1970-01-01T00:00:01.5", datetime_type: :integer) ==
+               1_500_000
+
+      assert default(:date, ~D[2020-01-02], datetime_type: :integer) == "2020-01-02"
+      assert default(:string, %{"a" => 1}, json_type: :jsonb) == ~s|{"a":1}|
       assert default(:duration, "10 MONTH") == "P10M"
       assert default(:duration, "1 year 2 days 3 hours 4.5 seconds") == "P1Y2DT3H4.5S"
       assert default(:duration, "PT1H") == "PT1H"
@@ -170,6 +186,14 @@ defmodule Ecto.Adapters.LibSql.DDL.CreateTableTest do
     test "others are refused" do
       assert_refused(~r/cannot be the default/, [{:add, :a, :string, default: {:odd, 1}}])
       assert_refused(~r/a duration is like/, [{:add, :a, :duration, default: "soon"}])
+      assert_refused(~r/no UUID/, [{:add, :a, :uuid, default: "x"}])
+      integer = [set: [datetime_type: :integer]]
+
+      assert_refused(
+        ~r/cannot be the default/,
+        [{:add, :a, :utc_datetime, default: "now"}],
+        integer
+      )
     end
   end
 

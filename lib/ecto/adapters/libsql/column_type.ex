@@ -47,6 +47,9 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
   @doc "What a type of a migration holds, where that is a date or a time: its name in Ecto, or `nil`."
   def moment(type), do: @times[type] && @moments[@times[type]]
 
+  @doc "Whether a type of a migration holds date and time, for which there are two forms."
+  def datetime?(type), do: type in @datetimes
+
   @doc "Whether a STRICT table takes this declared type."
   def strict?(declared), do: IO.iodata_to_binary(declared) in @strict
 

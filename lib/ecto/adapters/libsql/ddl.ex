@@ -33,12 +33,20 @@ defmodule Ecto.Adapters.LibSql.DDL do
     do: command |> steps(settings) |> Enum.flat_map(&offline/1)
 
   @doc """
-  Runs a command, within a transaction if it is more than text. What `query` answered for the statements,
-  without the questions, is the result.
+  Runs a command. What `query` answered for the statements, without the questions, is the result.
   """
   @spec run(term(), keyword(), query()) :: [term()]
-  def run(command, settings \\ [], query),
-    do: command |> steps(settings) |> Enum.flat_map(&run_step(&1, query))
+  def run(command, settings \\ [], query), do: command |> steps(settings) |> run_steps(query)
+
+  @doc "Runs steps, within a transaction if they are more than a single statement."
+  @spec run_steps([step()], query()) :: [term()]
+  def run_steps(steps, query), do: Enum.flat_map(steps, &run_step(&1, query))
+
+  @doc "Whether steps are one statement, or none."
+  @spec single?([step()]) :: boolean()
+  def single?([]), do: true
+  def single?([step]), do: not is_tuple(step)
+  def single?(_steps), do: false
 
   defp offline({:ask, sql, next, answer}) when is_function(answer),
     do: offline({:ask, sql, next, answer.()})
@@ -54,7 +62,8 @@ defmodule Ecto.Adapters.LibSql.DDL do
   defp run_step({:run, fun, _why}, query), do: [fun.(query)]
   defp run_step(sql, query), do: [query.(sql)]
 
-  @doc false
+  @doc "The steps of a command."
+  @spec steps(term(), keyword()) :: [step()]
   def steps(sql, _settings) when is_binary(sql), do: [sql]
 
   def steps(keyword, _settings) when is_list(keyword),

@@ -1,8 +1,9 @@
 defmodule Ecto.Adapters.LibSql.DDL.Default do
   @moduledoc false
-  # DEFAULT: the value as the dumpers would store it.
+  # DEFAULT: the value as the dumpers and the connection would store it.
 
-  alias Ecto.Adapters.LibSql.{ColumnType, Sql}
+  alias Ecto.Adapters.LibSql.{ColumnType, Sql, Types}
+  alias EctoLibSql.{Encoder, Forms}
 
   @doc "` DEFAULT ...`, or nothing. `nil` is the default that every column has."
   def text(type, opts, settings) do
@@ -14,72 +15,81 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
 
   @doc "The default as an SQL expression."
   def literal(nil, _type, _settings), do: "NULL"
-
   def literal({:fragment, sql}, _type, _settings) when is_binary(sql), do: [?(, sql, ?)]
   def literal(true, _type, _settings), do: "1"
   def literal(false, _type, _settings), do: "0"
 
-  def literal(bits, :bitstring, _settings) when is_bitstring(bits),
-    do: bits |> pack_bits() |> Sql.quote_blob()
-
-  def literal(bytes, :binary, _settings) when is_binary(bytes), do: Sql.quote_blob(bytes)
-
-  def literal(uuid, :uuid, settings) when is_binary(uuid),
-    do: uuid(uuid, settings[:uuid_type] || :blob)
-
-  def literal(id, :binary_id, settings) when is_binary(id) do
-    if settings[:binary_id_type] == :blob, do: uuid(id, :blob), else: Sql.quote_string(id)
+  def literal(value, type, settings) do
+    with stored when stored != :none <- stored(value, type, settings),
+         sql when sql != nil <- stored |> Encoder.value(forms(type, settings)) |> sql() do
+      sql
+    else
+      _none -> refuse(value, type)
+    end
   end
 
-  def literal(text, type, _settings) when type in [:duration, :interval] and is_binary(text),
-    do: text |> duration() |> Sql.quote_string()
+  # Forms are of the column's type, not of the value's.
+  defp forms(type, settings) do
+    forms = Forms.of(settings)
+    if ColumnType.datetime?(type), do: forms, else: %{forms | datetime: :text}
+  end
 
-  def literal(text, _type, _settings) when is_binary(text), do: Sql.quote_string(text)
   # As text in a TEXT column; elsewhere the number.
-  def literal(number, _type, _settings) when is_integer(number), do: Integer.to_string(number)
-  def literal(number, _type, _settings) when is_float(number), do: Float.to_string(number)
+  defp sql(number) when is_integer(number), do: Integer.to_string(number)
+  defp sql(number) when is_float(number), do: Float.to_string(number)
+  defp sql(text) when is_binary(text), do: Sql.quote_string(text)
+  defp sql({:blob, bytes}) when is_binary(bytes), do: Sql.quote_blob(bytes)
+  defp sql(_other), do: nil
 
-  def literal(%{__struct__: Decimal} = decimal, _type, _settings),
-    do: decimal |> Decimal.to_string(:normal) |> Sql.quote_string()
+  ## What a value is, to the encoder
 
-  def literal(%{__struct__: Duration} = duration, _type, _settings),
-    do: Duration |> apply(:to_iso8601, [duration]) |> Sql.quote_string()
+  defp stored(bits, :bitstring, _settings) when is_bitstring(bits),
+    do: {:blob, Types.pack_bits(bits)}
 
-  def literal(%module{} = time, type, settings)
-      when module in [Date, Time, NaiveDateTime, DateTime],
-      do: moment(time, ColumnType.moment(type), settings)
+  defp stored(bytes, :binary, _settings) when is_binary(bytes), do: {:blob, bytes}
+  defp stored(id, type, _settings) when type in [:uuid, :binary_id], do: {{:form, type}, id}
 
-  def literal(value, type, settings) when is_map(value) or is_list(value) do
-    text = value |> EctoLibSql.Encoder.json() |> Sql.quote_string()
-    if settings[:json_type] == :jsonb and json?(type), do: ["(jsonb(", text, "))"], else: text
+  defp stored(text, type, _settings) when type in [:duration, :interval] and is_binary(text),
+    do: duration(text)
+
+  defp stored(text, type, settings) when is_binary(text) do
+    if settings[:datetime_type] == :integer and ColumnType.datetime?(type),
+      do: parse(text),
+      else: text
   end
 
-  def literal(value, type, _settings) do
+  defp stored(number, _type, _settings) when is_number(number), do: number
+
+  defp stored(%module{} = time, type, _settings)
+       when module in [Date, Time, NaiveDateTime, DateTime],
+       do: moment(time, ColumnType.moment(type))
+
+  defp stored(%{__struct__: module} = value, _type, _settings) when module in [Decimal, Duration],
+    do: value
+
+  defp stored(value, type, _settings) when is_map(value) or is_list(value),
+    do: if(json?(type), do: {{:form, :json}, value}, else: Encoder.json(value))
+
+  defp stored(_other, _type, _settings), do: :none
+
+  defp json?({kind, _of}), do: kind in [:map, :array]
+  defp json?(type), do: type in [:map, :json, :jsonb]
+
+  defp refuse(value, type) do
     raise ArgumentError,
           "#{inspect(value)} cannot be the default of a column of type #{inspect(type)}; " <>
             "{:fragment, sql} takes any expression"
   end
 
-  ## Dates and times, in the form of the column's type
+  ## Dates and times, with the digits of the column's type
 
-  defp moment(%DateTime{} = time, type, settings)
-       when type in [:naive_datetime, :naive_datetime_usec],
-       do: time |> utc() |> DateTime.to_naive() |> moment(type, settings)
+  defp moment(%DateTime{} = time, type) when type in [:naive_datetime, :naive_datetime_usec],
+    do: time |> DateTime.shift_zone!("Etc/UTC") |> DateTime.to_naive() |> moment(type)
 
-  defp moment(%NaiveDateTime{} = time, type, settings)
-       when type in [:utc_datetime, :utc_datetime_usec],
-       do: time |> DateTime.from_naive!("Etc/UTC") |> moment(type, settings)
+  defp moment(%NaiveDateTime{} = time, type) when type in [:utc_datetime, :utc_datetime_usec],
+    do: time |> DateTime.from_naive!("Etc/UTC") |> moment(type)
 
-  defp moment(%module{} = time, type, settings) do
-    time = time |> utc() |> digits(type)
-
-    if settings[:datetime_type] == :integer and module in [NaiveDateTime, DateTime] and type != nil,
-      do: time |> microseconds() |> Integer.to_string(),
-      else: time |> module.to_iso8601() |> Sql.quote_string()
-  end
-
-  defp utc(%DateTime{} = time), do: DateTime.shift_zone!(time, "Etc/UTC")
-  defp utc(time), do: time
+  defp moment(time, type), do: time |> digits(type) |> Encoder.canonical()
 
   defp digits(time, type) when type in [:time_usec, :naive_datetime_usec, :utc_datetime_usec] do
     {microseconds, _digits} = time.microsecond
@@ -89,27 +99,14 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
   defp digits(%module{} = time, type) when type in [:time, :naive_datetime, :utc_datetime],
     do: module.truncate(time, :second)
 
-  defp digits(time, _date), do: time
+  defp digits(time, _other), do: time
 
-  defp microseconds(%DateTime{} = time), do: DateTime.to_unix(time, :microsecond)
-
-  defp microseconds(%NaiveDateTime{} = time),
-    do: NaiveDateTime.diff(time, ~N[1970-01-01 00:00:00], :microsecond)
-
-  ## JSON and UUIDs
-
-  defp json?({kind, _of}), do: kind in [:map, :array]
-  defp json?(type), do: type in [:map, :json, :jsonb]
-
-  defp uuid(<<_::16-binary>> = bytes, :blob), do: Sql.quote_blob(bytes)
-  defp uuid(<<_::16-binary>> = bytes, :text), do: bytes |> Ecto.UUID.load!() |> Sql.quote_string()
-  defp uuid(text, :blob), do: text |> Ecto.UUID.dump!() |> Sql.quote_blob()
-  defp uuid(text, :text), do: text |> Ecto.UUID.cast!() |> Sql.quote_string()
-
-  # As Ecto.Adapters.LibSql.Types.pack_bits/1.
-  defp pack_bits(bits) do
-    padding = rem(8 - rem(bit_size(bits), 8), 8)
-    <<padding, bits::bitstring, 0::size(padding)>>
+  defp parse(text) do
+    with {:error, _reason} <- NaiveDateTime.from_iso8601(text) do
+      :none
+    else
+      {:ok, time} -> time
+    end
   end
 
   ## "10 MONTH", as SQL writes intervals, is stored as ISO 8601: "P10M"
