@@ -105,12 +105,10 @@ defmodule Ecto.Adapters.LibSql.Types do
 
   defp element(value, _type), do: value
 
-  # JSON has text alone. In SQL: CASE type WHEN 'object' THEN unhex(value ->> 'blob') ELSE CAST(value AS BLOB).
-  defp bytes(bytes) do
-    if String.valid?(bytes),
-      do: bytes,
-      else: %{"blob" => Base.encode16(bytes, case: :lower)}
-  end
+  # JSON has text alone; SQL reads both by CASE type WHEN 'object' THEN unhex(value ->> 'x') ELSE
+  # CAST(value AS BLOB) END.
+  defp bytes(bytes),
+    do: if(String.valid?(bytes), do: bytes, else: %{"x" => Base.encode16(bytes)})
 
   ## Loaders
 
@@ -156,7 +154,7 @@ defmodule Ecto.Adapters.LibSql.Types do
   defp load_binary_id(id), do: {:ok, if(UUID.bytes?(id), do: UUID.text(id), else: id)}
 
   # What is no text stands like that in arrays.
-  defp load_bytes(%{"blob" => digits}) when is_binary(digits),
+  defp load_bytes(%{"x" => digits}) when is_binary(digits),
     do: Base.decode16(digits, case: :mixed)
 
   defp load_bytes(other), do: {:ok, other}
@@ -168,7 +166,7 @@ defmodule Ecto.Adapters.LibSql.Types do
     {:ok, bits}
   end
 
-  defp load_bitstring(%{"blob" => _} = object) do
+  defp load_bitstring(%{"x" => _} = object) do
     with {:ok, bytes} when is_binary(bytes) <- load_bytes(object), do: load_bitstring(bytes)
   end
 

@@ -76,8 +76,10 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   def expr(%Tagged{value: value, type: :bitstring}, _env) when is_bitstring(value),
     do: value |> Types.pack_bits() |> Sql.quote_blob()
 
-  # The dumper has bound a blob already.
-  def expr(%Tagged{value: {:^, _, _} = value, type: :binary}, env), do: expr(value, env)
+  # The connection binds it as it is stored already.
+  def expr(%Tagged{value: {:^, _, _} = value, type: type}, env)
+      when type in [:binary, :decimal | @datetimes],
+      do: expr(value, env)
 
   def expr(%Tagged{value: value, type: type}, env) do
     case Type.cast(type) do
@@ -244,6 +246,7 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
   defp numerics(exprs, env), do: Sql.intersperse_map(exprs, ", ", &numeric(&1, env))
 
   defp numeric(expr, _env) when is_number(expr), do: to_string(expr)
+  defp numeric(%Tagged{value: {:^, _, _} = value, type: :decimal}, env), do: numeric(value, env)
   defp numeric(%Tagged{type: :decimal} = expr, env), do: expr(expr, env)
   defp numeric({aggregate, _, [_]} = expr, env) when aggregate in [:min, :max], do: expr(expr, env)
   defp numeric(expr, env), do: ["CAST(", expr(expr, env), " AS NUMERIC)"]

@@ -30,16 +30,22 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   end
 
   @doc "The elements of an array, as the right side of IN. `type`: what they are, nil: not known."
-  def elements(expr, type, env),
-    do: ["(SELECT ", element(type), " FROM json_each(", Expr.expr(expr, env), "))"]
+  def elements(expr, type, env) do
+    from = [" FROM json_each(", Expr.expr(expr, env), ?)]
+    ["(SELECT ", element(type), from, more(type, from), ?)]
+  end
 
-  # A column holds bytes, JSON the text of a UUID, or bytes that are UTF-8 (others: Types).
-  defp element(:uuid), do: "unhex(replace(value, '-', ''))"
+  # Columns and parameters hold ids as text or as bytes, JSON the text.
+  defp more(type, from) when type in [:uuid, :binary_id],
+    do: [" UNION ALL SELECT unhex(replace(value, '-', ''))", from]
 
+  defp more(_type, _from), do: []
+
+  # JSON holds bytes that are UTF-8 as text; others: Types.
   defp element(:decimal), do: "CAST(value AS NUMERIC)"
 
-  defp element(:binary),
-    do: "CASE type WHEN 'object' THEN unhex(value ->> 'blob') ELSE CAST(value AS BLOB) END"
+  defp element(type) when type in [:binary, :bitstring],
+    do: "CASE type WHEN 'object' THEN unhex(value ->> 'x') ELSE CAST(value AS BLOB) END"
 
   defp element(_type), do: "value"
 

@@ -37,7 +37,7 @@ defmodule Ecto.Adapters.LibSql.Query.Type do
   @doc "The database type of what `left in right` compares, where either says so; else nil."
   def element(left, right, env) do
     case of(right, env) do
-      {:array, type} -> Ecto.Type.type(type)
+      {:array, type} -> type
       _other -> of(left, env)
     end
   end
