@@ -209,6 +209,7 @@ defmodule Ecto.Adapters.LibSql.TypesCase do
   def random(:map), do: map(3)
   def random(:decimals), do: for(_ <- 1..small(3), into: %{}, do: {text(), decimal(30)})
   def random(:integers), do: some(:integer)
+
   # The engine reads very small and very large numbers of JSON not exactly: `in` would not find them.
   def random(:floats), do: for(_ <- 1..small(4), do: small() / 8)
   def random(:booleans), do: some(:boolean)

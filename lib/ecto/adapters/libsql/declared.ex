@@ -43,12 +43,15 @@ defmodule Ecto.Adapters.LibSql.Declared do
   defp bare(expr), do: expr
 
   defp reading({{:., _, [{:&, _, [index]}, name]}, _, []} = column, query, env) do
-    cond do
-      untyped?(elem(query.sources, index), name) -> :declared
-      Type.of(column, env) == :duration -> :duration
-      true -> nil
+    case known(elem(query.sources, index), name) do
+      :any -> :declared
+      :duration -> :duration
+      nil -> if Type.of(column, env) == :duration, do: :duration
+      _type -> nil
     end
   end
+
+  defp reading(%Ecto.SubQuery{}, _query, _env), do: :declared
 
   defp reading({:json_extract_path, _, [_expr, path]}, query, _env),
     do: if(json?(path, query), do: :json)
@@ -61,18 +64,21 @@ defmodule Ecto.Adapters.LibSql.Declared do
 
   defp reading(_expr, _query, _env), do: nil
 
-  # Whether Ecto takes the value as it comes.
-  defp untyped?({table, nil, _prefix}, _column) when is_binary(table), do: true
-  defp untyped?({:fragment, _, _}, _column), do: true
-  defp untyped?(%Ecto.SubQuery{select: select}, column), do: type(select, column) in [nil, :any]
-  defp untyped?(_source, _column), do: false
+  # The type by which Ecto loads a source's column; :any: it takes the value as it comes.
+  defp known({table, nil, _prefix}, _column) when is_binary(table), do: :any
+  defp known({:fragment, _, _}, _column), do: :any
+  defp known(%Ecto.SubQuery{select: select}, column), do: select |> selected(column) |> base()
+  defp known(_schema, _column), do: nil
 
-  defp type({:source, _source, _prefix, types}, column), do: types[column]
-  defp type({:map, types}, column), do: value_type(types[column])
-  defp type({:struct, _name, types}, column), do: value_type(types[column])
+  defp selected({:source, _source, _prefix, types}, column), do: types[column]
+  defp selected({:map, types}, column), do: value_type(types[column])
+  defp selected({:struct, _name, types}, column), do: value_type(types[column])
 
   defp value_type({:value, type}), do: type
   defp value_type(_other), do: nil
+
+  defp base(nil), do: :any
+  defp base(type), do: Ecto.Type.type(type)
 
   # Queries that are combined have to select the same.
   defp json?(path, query), do: query.combinations == [] and Enum.all?(path, &step?/1)

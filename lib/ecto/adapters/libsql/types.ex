@@ -11,6 +11,9 @@ defmodule Ecto.Adapters.LibSql.Types do
   alias Ecto.Adapters.LibSql.ISO8601
   alias EctoLibSql.{Encoder, JSONB, UUID}
 
+  # Characters of a decimal's text, which has 999 digits on a side of the point at most; and its exponent.
+  @max_decimal 2010
+
   ## Dumpers
 
   def dumpers(:boolean, type), do: [type, &dump_boolean/1]
@@ -138,18 +141,24 @@ defmodule Ecto.Adapters.LibSql.Types do
   defp load_decimal(value) when is_integer(value), do: {:ok, Decimal.new(value)}
   defp load_decimal(value) when is_float(value), do: {:ok, Decimal.from_float(value)}
 
-  defp load_decimal(value) when is_binary(value) do
-    case Decimal.parse(value) do
-      {decimal, ""} -> {:ok, decimal}
-      _other -> :error
+  defp load_decimal(value) when is_binary(value) and byte_size(value) <= @max_decimal do
+    case parse_decimal(value) do
+      {%Decimal{coef: coef, exp: exp} = decimal, ""}
+      when is_integer(coef) and abs(exp) <= @max_decimal ->
+        {:ok, decimal}
+
+      _nan_or_no_number ->
+        :error
     end
   end
 
+  defp load_decimal(value) when is_binary(value), do: :error
+
   defp load_decimal(other), do: {:ok, other}
 
-  defp load_uuid(uuid) do
-    with :error <- UUID.bytes(uuid), do: {:ok, uuid}
-  end
+  # Ecto.UUID raises for what is no UUID.
+  defp load_uuid(nil), do: {:ok, nil}
+  defp load_uuid(uuid), do: UUID.bytes(uuid)
 
   defp load_binary_id(id), do: {:ok, if(UUID.bytes?(id), do: UUID.text(id), else: id)}
 
@@ -158,6 +167,14 @@ defmodule Ecto.Adapters.LibSql.Types do
     do: Base.decode16(digits, case: :mixed)
 
   defp load_bytes(other), do: {:ok, other}
+
+  # From Decimal 2.4 on, what is parsed has 34 digits at most unless it is said otherwise.
+  if Code.ensure_loaded?(Decimal) and function_exported?(Decimal, :parse, 2) do
+    @any_decimal [max_digits: @max_decimal, max_exponent: @max_decimal]
+    defp parse_decimal(text), do: Decimal.parse(text, @any_decimal)
+  else
+    defp parse_decimal(text), do: Decimal.parse(text)
+  end
 
   defp load_bitstring(<<padding, bytes::binary>>)
        when padding < 8 and bit_size(bytes) >= padding do
