@@ -189,6 +189,7 @@ enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepar
     }
     prepared->len = *used;
     if (sqlite3_stmt_isexplain(prepared->stmt)) prepared->record = (struct lsqi_record){0};
+    lsqi_record_settle(&prepared->record, prepared->stmt);
     prepared->command = command_of(prepared);
     /* DROP ... IF EXISTS of what is absent does nothing today, nor REINDEX without an index; compiled
      * anew they may. */

@@ -376,6 +376,7 @@ static enum lsq_status run_plain(struct lsq_conn *conn, struct lsqi_prepared *pr
     conn->recording = &prepared->record;
     st = run_bound(conn, prepared, sink, ctx, reply, err);
     conn->recording = NULL;
+    lsqi_record_settle(&prepared->record, prepared->stmt);
     if (st == LSQ_WOULD_BLOCK) {
         if (conn->run.stop == LSQ_WOULD_BLOCK) {
             prepared->speed.slow = true;

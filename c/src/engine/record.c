@@ -105,3 +105,10 @@ void lsqi_record_note(struct lsqi_record *record, sqlite3 *db, int action, const
         return;
     }
 }
+
+void lsqi_record_settle(struct lsqi_record *record, sqlite3_stmt *stmt) {
+    if (!sqlite3_stmt_readonly(stmt)) return;
+    record->writes = 0;
+    record->dml = LSQ_COMMAND_OTHER;
+    record->actions &= ~(unsigned)LSQI_WRITES_TEMP;
+}

@@ -35,6 +35,11 @@ struct lsqi_record {
 void lsqi_record_note(struct lsqi_record *record, sqlite3 *db, int action, const char *arg1,
                       const char *arg2, const char *database, const char *trigger);
 
+/* Takes out what the statement itself does not do. Virtual tables compile statements of their own, when
+ * they are first used (R*Tree) or while another runs (FTS5 at a COMMIT), and the authorizer is told of
+ * them as it is of the user's. */
+void lsqi_record_settle(struct lsqi_record *record, sqlite3_stmt *stmt);
+
 /* Nothing outside the statement changes when it runs. */
 static inline bool lsqi_record_reads_only(const struct lsqi_record *record) {
     return record->writes == 0 && (record->actions & ~(unsigned)LSQI_LONG_FUNCTION) == 0;

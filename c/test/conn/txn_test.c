@@ -205,6 +205,27 @@ static void read_only_in_batches_and_savepoints(void **state) {
     assert_int_equal(commit(), LSQ_OK);
 }
 
+/* Virtual tables compile statements that write, when they are first used and at the commit of others. */
+static void read_only_with_virtual_tables(void **state) {
+    (void)state;
+    run(conn, "CREATE VIRTUAL TABLE box USING rtree (id, low, high)");
+    run(conn, "CREATE VIRTUAL TABLE text USING fts5 (body)");
+    begin(LSQ_TXN_IMMEDIATE);
+    run(conn, "INSERT INTO box VALUES (1, 2, 3)");
+    run(conn, "INSERT INTO text VALUES ('some words')");
+    assert_int_equal(commit(), LSQ_OK);
+    for (int i = 0; i < 2; i++) {
+        struct lsq_conn *reader = i == 0 ? conn : other;
+
+        assert_int_equal(lsq_begin(reader, LSQ_TXN_READ, NULL, &last_error), LSQ_OK);
+        assert_int_equal(ask(reader, "SELECT count(*) FROM box WHERE low < 3"), 1);
+        assert_int_equal(ask(reader, "SELECT count(*) FROM text WHERE text MATCH 'words'"), 1);
+        expect(LSQ_READONLY, reader, "DELETE FROM box");
+        expect(LSQ_READONLY, reader, "INSERT INTO text VALUES ('more')");
+        assert_int_equal(lsq_commit(reader, NULL, &last_error), LSQ_OK);
+    }
+}
+
 /* ---- Committing ---- */
 
 /* A reader in the way: the transaction stays, and may be committed when the reader is gone. */
@@ -468,6 +489,7 @@ int main(void) {
         TEST(read_only_ended_by_a_failure),
         TEST(read_only_ended_by_a_cursor),
         TEST(read_only_in_batches_and_savepoints),
+        TEST(read_only_with_virtual_tables),
         TEST(busy_commit_keeps_the_transaction),
         TEST(commit_that_breaks_a_foreign_key),
         TEST(names_are_only_names),
