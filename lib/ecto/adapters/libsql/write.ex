@@ -123,6 +123,13 @@ defmodule Ecto.Adapters.LibSql.Write do
 
   defp targets([]), do: []
   defp targets({:unsafe_fragment, sql}), do: [?\s, sql]
+
+  defp targets([{:constraint, name} | _]) do
+    raise ArgumentError,
+          "SQLite's ON CONFLICT names columns, not the constraint #{inspect(name)}: give the columns of its " <>
+            "index as :conflict_target, or {:unsafe_fragment, \"(lower(email))\"} for one of expressions"
+  end
+
   defp targets(columns), do: [?\s, columns(columns)]
 
   ## UPDATE, DELETE
