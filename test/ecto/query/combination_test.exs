@@ -18,8 +18,8 @@ defmodule Ecto.Adapters.LibSql.Query.CombinationTest do
       assert run(
                db,
                query,
-               ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (?1, ?2)) #{sql} } <>
-                 ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (?3, ?4))}
+               ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (SELECT value FROM json_each(?1))) #{sql} } <>
+                 ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (SELECT value FROM json_each(?2)))}
              )
              |> Enum.sort() == expected
     end
@@ -51,8 +51,8 @@ defmodule Ecto.Adapters.LibSql.Query.CombinationTest do
     assert run(
              db,
              query,
-             ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (?1, ?2)) UNION ALL } <>
-               ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (?3, ?4)) } <>
+             ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (SELECT value FROM json_each(?1))) UNION ALL } <>
+               ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (SELECT value FROM json_each(?2))) } <>
                ~s{ORDER BY p0."id" DESC LIMIT 2}
            ) == [[3], [2]]
 
@@ -62,7 +62,7 @@ defmodule Ecto.Adapters.LibSql.Query.CombinationTest do
     assert run(
              db,
              query,
-             ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (?1)) UNION ALL } <>
+             ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (SELECT value FROM json_each(?1))) UNION ALL } <>
                ~s{SELECT * FROM (SELECT p0."id" FROM "posts" AS p0 ORDER BY p0."id" DESC LIMIT 1) } <>
                ~s{ORDER BY 1}
            ) == [[1], [3]]

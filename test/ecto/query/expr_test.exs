@@ -49,16 +49,16 @@ defmodule Ecto.Adapters.LibSql.Query.ExprTest do
 
   test "in", %{db: db} do
     assert one(db, p, p.id in [1, 2]) ==
-             {~s{p0."id" IN (SELECT value FROM json_each('[1,2]'))}, 1}
+             {~s{p0."id" IN (1, 2)}, 1}
 
     assert one(db, p, p.id in [1, p.visits]) == {~s{p0."id" IN (1, p0."visits")}, 1}
     assert one(db, p, p.id in []) |> elem(1) == 0
     assert one(db, p, p.price in [1.25, 7.5]) |> elem(1) == 1
     assert one(db, p, p.score in [1.5]) |> elem(1) == 1
     ids = [2, 3]
-    assert one(db, p, p.id in ^ids) == {~s{p0."id" IN (?1, ?2)}, 0}
-    assert one(db, p, p.id in ^[]) == {"0", 0}
-    assert one(db, p, p.id not in ^[]) == {"NOT (0)", 1}
+    assert one(db, p, p.id in ^ids) == {~s{p0."id" IN (SELECT value FROM json_each(?1))}, 0}
+    assert one(db, p, p.id in ^[]) |> elem(1) == 0
+    assert one(db, p, p.id not in ^[]) |> elem(1) == 1
 
     assert one(db, p, "x" in p.tags) ==
              {~s{'x' IN (SELECT value FROM json_each(p0."tags"))}, 1}
@@ -89,7 +89,7 @@ defmodule Ecto.Adapters.LibSql.Query.ExprTest do
     assert rows(db, from(p in money, where: p.price in ^[10, 1], select: p.id)) == [[2], [3]]
 
     assert rows(db, from(p in money, select: {min(p.price), max(p.price), sum(p.price)})) == [
-             [1, 10, 20.5]
+             ["1", "10.0", "20.5"]
            ]
 
     assert rows(db, from(p in money, distinct: p.price, select: p.id)) == [[3], [1], [2]]
@@ -103,15 +103,15 @@ defmodule Ecto.Adapters.LibSql.Query.ExprTest do
   end
 
   test "type", %{db: db} do
-    assert one(db, p, type(^"7", :integer)) == {"CAST(?1 AS INTEGER)", 7}
+    assert one(db, p, type(^"7", :integer)) == {"?1", 7}
     assert one(db, p, type(p.visits, :float)) == {~s{CAST(p0."visits" AS REAL)}, 10.0}
     assert one(db, p, type(p.visits, :string)) == {~s{CAST(p0."visits" AS TEXT)}, "10"}
     assert one(db, p, type(^"1.5", :decimal)) == {"?1", "1.5"}
-    assert one(db, p, type(^true, :boolean)) == {"CAST(?1 AS INTEGER)", 1}
+    assert one(db, p, type(^true, :boolean)) == {"?1", 1}
     assert one(db, p, type(^<<1, 2>>, :binary)) == {"?1", <<1, 2>>}
-    assert one(db, p, type(^~D[2024-01-01], :date)) == {"CAST(?1 AS TEXT)", "2024-01-01"}
+    assert one(db, p, type(^~D[2024-01-01], :date)) == {"?1", "2024-01-01"}
     assert one(db, p, type(^%{a: 1}, :map)) == {"?1", ~s({"a":1})}
-    assert one(db, p, type(^1, p.visits)) == {"CAST(?1 AS INTEGER)", 1}
+    assert one(db, p, type(^1, p.visits)) == {"?1", 1}
   end
 
   test "aggregates, coalesce, filter", %{db: db} do

@@ -26,7 +26,9 @@ defmodule Ecto.Adapters.LibSql.Query.IntervalTest do
     assert run(
              db,
              query,
-             ~s{SELECT strftime('%Y-%m-%dT%H:%M:%S', substr(p0."naive", 1, 19), '+1 day') } <>
+             ~s{SELECT CASE typeof(p0."naive") WHEN 'integer' THEN } <>
+               ~s{unixepoch(p0."naive" / 1000000, 'unixepoch', '+1 day') * 1000000 ELSE } <>
+               ~s{strftime('%Y-%m-%dT%H:%M:%S', substr(p0."naive", 1, 19), '+1 day') END } <>
                ~s{FROM "posts" AS p0 WHERE (p0."id" = 1)}
            ) == [["2024-02-01T10:00:00"]]
 
@@ -104,8 +106,13 @@ defmodule Ecto.Adapters.LibSql.Query.IntervalTest do
     assert run(
              db,
              query,
-             ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."utc_at" > strftime('%Y-%m-%dT%H:%M:%SZ', } <>
-               ~s{substr(?1, 1, 19), '-1 day'))}
+             ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."utc_at" > (SELECT CASE typeof(?1) WHEN } <>
+               ~s{'integer' THEN t - 62167219200000000 ELSE strftime('%Y-%m-%dT%H:%M:%SZ', } <>
+               ~s{t / 1000000 - 62167219200, 'unixepoch') || CASE t % 1000000 WHEN 0 THEN '' ELSE } <>
+               ~s{printf('.%06d', t % 1000000) END END FROM (SELECT CASE typeof(?1) WHEN 'integer' } <>
+               ~s{THEN ?1 + 62167219200000000 ELSE (unixepoch(substr(?1, 1, 19)) + 62167219200) * } <>
+               ~s{1000000 + CAST(substr(rtrim(?1, 'Z') || '000000', 21, 6) AS INTEGER) END + } <>
+               ~s{-86400000000 AS t)))}
            ) == []
 
     assert rows(db, from(p in Post, where: p.utc < ago(1, "day"), select: p.id)) == [[1], [2]]
@@ -115,12 +122,24 @@ defmodule Ecto.Adapters.LibSql.Query.IntervalTest do
              [2]
            ]
 
-    moment = ~N[2024-01-30 10:00:00.700000]
+    # A column without microseconds holds none, but what it is compared with may.
+    for {moment, greater, equal, less} <- [
+          {~N[2024-01-30 10:00:00.000000], [], [[1]], [[2]]},
+          {~N[2024-01-30 10:00:00.700000], [], [], [[1], [2]]},
+          {~N[2024-01-30 09:59:59.999999], [[1]], [], [[2]]}
+        ] do
+      added = dynamic([p], datetime_add(^moment, 1, "day"))
+      assert found(db, dynamic([p], p.naive > ^added)) == greater
+      assert found(db, dynamic([p], p.naive == ^added)) == equal
+      assert found(db, dynamic([p], p.naive < ^added)) == less
+      assert found(db, dynamic([p], p.utc > ^added)) == greater
+      assert found(db, dynamic([p], p.utc == ^added)) == equal
+      assert found(db, dynamic([p], ^added > p.utc)) == less
+    end
+  end
 
-    assert rows(
-             db,
-             from(p in Post, where: p.naive == datetime_add(^moment, 1, "day"), select: p.id)
-           ) == [[1]]
+  defp found(db, condition) do
+    rows(db, from(p in Post, where: ^condition, order_by: p.id, select: p.id))
   end
 
   test "what is set takes the form of the column", %{db: db} do

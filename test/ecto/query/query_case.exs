@@ -7,14 +7,6 @@ defmodule Ecto.Adapters.LibSql.QueryCase do
 
   alias Ecto.Adapters.LibSql.Query
 
-  defmodule Adapter do
-    @moduledoc false
-    def loaders(_base, type), do: [type]
-    def dumpers({:array, _}, type), do: [type, &{:ok, Jason.encode!(&1)}]
-    def dumpers(:binary, type), do: [type, &{:ok, {:blob, &1}}]
-    def dumpers(_base, type), do: [type]
-  end
-
   defmodule Author do
     @moduledoc false
     use Ecto.Schema
@@ -94,7 +86,9 @@ defmodule Ecto.Adapters.LibSql.QueryCase do
     query =
       query |> Ecto.Queryable.to_query() |> Ecto.Query.Planner.ensure_select(operation == :all)
 
-    {query, _cast, params} = Ecto.Adapter.Queryable.plan_query(operation, Adapter, query)
+    {query, _cast, params} =
+      Ecto.Adapter.Queryable.plan_query(operation, Ecto.Adapters.LibSql, query)
+
     {query |> write(operation) |> IO.iodata_to_binary(), params}
   end
 

@@ -55,7 +55,7 @@ defmodule Ecto.Adapters.LibSql.SqlTest do
       from(p in Post, where: p.visits < 100, update: [inc: [visits: 1], set: [title: "again"]])
 
     {planned, _cast, []} =
-      Ecto.Adapter.Queryable.plan_query(:update_all, Ecto.Adapters.LibSql.QueryCase.Adapter, query)
+      Ecto.Adapter.Queryable.plan_query(:update_all, Ecto.Adapters.LibSql, query)
 
     update = planned |> Query.on_conflict() |> text()
     name = planned |> Query.source_name() |> text()

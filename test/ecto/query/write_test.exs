@@ -32,7 +32,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
                db,
                query,
                ~s{UPDATE "posts" AS p0 SET "utc_at" = NULL WHERE (p0."visits" = 20) } <>
-                 ~s{RETURNING "id", "visits" + 1},
+                 ~s{RETURNING "posts"."id", "posts"."visits" + 1},
                :update_all
              ) == [[2, 21], [3, 21]]
     end
@@ -41,7 +41,9 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
       run(
         db,
         from(p in Post, update: [push: [tags: "z"]]),
-        ~s{UPDATE "posts" AS p0 SET "tags" = json_insert(coalesce(p0."tags", '[]'), '$[#]', 'z')},
+        ~s{UPDATE "posts" AS p0 SET "tags" = CASE typeof(p0."tags") WHEN 'blob' THEN } <>
+          ~s{jsonb_insert(coalesce(p0."tags", '[]'), '$[#]', 'z') ELSE } <>
+          ~s{json_insert(coalesce(p0."tags", '[]'), '$[#]', 'z') END},
         :update_all
       )
 
@@ -110,7 +112,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
                ~s{UPDATE "posts" AS target SET "title" = coalesce(a1."name", p0."title"), } <>
                  ~s{"visits" = p0."visits" + 1 FROM "posts" AS p0 LEFT OUTER JOIN "authors" AS a1 } <>
                  ~s{ON (a1."id" = p0."author_id") AND (a1."name" = 'Bob') } <>
-                 ~s{WHERE target._rowid_ = p0._rowid_ AND ((a1."id" IS NULL) OR (p0."id" = 100)) RETURNING "id"},
+                 ~s{WHERE target._rowid_ = p0._rowid_ AND ((a1."id" IS NULL) OR (p0."id" = 100)) RETURNING "posts"."id"},
                :update_all
              ) == [[1], [2]]
 
@@ -147,9 +149,22 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
         from(p in Post, join: a in Author, on: true, select: a.name, update: [set: [title: "x"]])
 
       assert refused(query, :update_all) =~ "RETURNING"
+    end
+
+    test "a subquery in RETURNING sees the written table by its name", %{db: db} do
       sub = from(a in Author, where: a.id == parent_as(:p).author_id, select: a.name)
       query = from(p in Post, as: :p, select: subquery(sub), update: [set: [title: "x"]])
-      assert refused(query, :update_all) =~ "RETURNING"
+
+      assert run(
+               db,
+               query,
+               ~s{UPDATE "posts" AS p0 SET "title" = 'x' RETURNING (SELECT sa0."name" AS "name" } <>
+                 ~s{FROM "authors" AS sa0 WHERE (sa0."id" = "posts"."author_id"))},
+               :update_all
+             ) == [["Ann"], ["Ann"], ["Bob"]]
+
+      query = from(p in {"sa0", Post}, as: :p, select: subquery(sub), update: [set: [title: "x"]])
+      assert refused(query, :update_all) =~ "alias"
     end
   end
 
@@ -160,7 +175,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
       assert run(
                db,
                query,
-               ~s{DELETE FROM "posts" AS p0 WHERE (p0."visits" = 20) RETURNING "id"},
+               ~s{DELETE FROM "posts" AS p0 WHERE (p0."visits" = 20) RETURNING "posts"."id"},
                :delete_all
              ) == [[2], [3]]
 
@@ -182,7 +197,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
                query,
                ~s{DELETE FROM "posts" WHERE _rowid_ IN (SELECT p0._rowid_ FROM "posts" AS p0 } <>
                  ~s{INNER JOIN "authors" AS a1 ON a1."id" = p0."author_id" } <>
-                 ~s{WHERE (a1."name" = 'Ann')) RETURNING "id"},
+                 ~s{WHERE (a1."name" = 'Ann')) RETURNING "posts"."id"},
                :delete_all
              ) == [[1], [2]]
 
@@ -198,8 +213,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
     test "with order and limit, should Ecto let them through", %{db: db} do
       limited = from(p in Post, order_by: [desc: p.id], limit: 1)
 
-      {planned, _cast, []} =
-        Ecto.Adapter.Queryable.plan_query(:all, Ecto.Adapters.LibSql.QueryCase.Adapter, limited)
+      {planned, _cast, []} = Ecto.Adapter.Queryable.plan_query(:all, Ecto.Adapters.LibSql, limited)
 
       planned = %{planned | select: nil}
       sql = planned |> Ecto.Adapters.LibSql.Query.delete_all() |> IO.iodata_to_binary()

@@ -32,10 +32,10 @@ defmodule Ecto.Adapters.LibSql.Query do
   def source_name(query), do: query |> Env.new([]) |> Env.name(0)
 
   @doc "A query inside another."
-  def nested(query, env), do: query |> Env.new(Env.inner_prefix(env), env) |> select()
+  def nested(query, env), do: query |> Env.inner(env) |> select()
 
   @doc "A query beside another."
-  def combined(query, env), do: query |> Env.new(env.prefix, env.parent) |> select()
+  def combined(query, env), do: query |> Env.beside(env) |> select()
 
   defp select(env), do: [Cte.clause(env) | Select.text(env)]
 

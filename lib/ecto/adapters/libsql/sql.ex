@@ -23,6 +23,13 @@ defmodule Ecto.Adapters.LibSql.Sql do
     [?', escape_string(value), ?']
   end
 
+  @doc "Any binary as text. What the engine's text cannot hold goes in as bytes."
+  def quote_text(value) do
+    if String.valid?(value) and :binary.match(value, <<0>>) == :nomatch,
+      do: quote_string(value),
+      else: ["CAST(", quote_blob(value), " AS TEXT)"]
+  end
+
   @doc "What stands between the quotes of a string literal."
   def escape_string(value) when is_binary(value), do: double(value, "'")
 

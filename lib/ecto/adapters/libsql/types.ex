@@ -7,8 +7,7 @@ defmodule Ecto.Adapters.LibSql.Types do
   # decimals and durations as they are, UUIDs, ids and JSON marked as {{:form, kind}, value}. Loaders accept
   # every form that we, and EctoLibSql 0.9, ever stored.
 
-  alias Ecto.Adapters.LibSql.Durations
-  alias Ecto.Adapters.LibSql.ISO8601
+  alias Ecto.Adapters.LibSql.{Durations, ISO8601, Query}
   alias EctoLibSql.{Encoder, JSONB, UUID}
 
   # Characters of a decimal's text, which has 999 digits on a side of the point at most; and its exponent.
@@ -28,6 +27,11 @@ defmodule Ecto.Adapters.LibSql.Types do
   # the database would hold, so that `^element in field` finds them.
   def dumpers({:map, _}, type), do: [&Ecto.Type.embedded_dump(type, &1, :json), &dump_json/1]
   def dumpers({:array, of}, type), do: [type, &dump_array(&1, of)]
+
+  # One parameter, whatever the length of the list.
+  def dumpers({:in, _}, {:in, of}),
+    do: [{:array, of}, &Query.List.dump(&1, Query.Type.base(of))]
+
   def dumpers(_base, type), do: [type]
 
   defp dump_boolean(true), do: {:ok, 1}

@@ -4,7 +4,7 @@ defmodule Ecto.Adapters.LibSql.Query.Combination do
   # their parts; SQL has INTERSECT bind first. A part that needs parentheses is made a source.
 
   alias Ecto.Adapters.LibSql.Query
-  alias Ecto.Adapters.LibSql.Query.{Cte, Distinct, Env, Select}
+  alias Ecto.Adapters.LibSql.Query.{Distinct, Select}
   alias Ecto.Adapters.LibSql.Sql
 
   @intersects [:intersect, :intersect_all]
@@ -76,13 +76,13 @@ defmodule Ecto.Adapters.LibSql.Query.Combination do
 
   defp part(query, env) do
     sql = Query.combined(query, env)
-    if simple?(query, env), do: sql, else: source(sql)
+    if simple?(query), do: sql, else: source(sql)
   end
 
-  defp simple?(query, env) do
+  defp simple?(query) do
     query.order_bys == [] and query.limit == nil and query.offset == nil and
       query.combinations == [] and Distinct.terms(query) == [] and
-      Cte.clause(Env.new(query, env.prefix, env.parent)) == []
+      not match?(%{queries: [_ | _]}, query.with_ctes)
   end
 
   defp source(sql), do: ["SELECT * FROM (", sql, ")"]

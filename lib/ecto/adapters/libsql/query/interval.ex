@@ -1,57 +1,57 @@
 defmodule Ecto.Adapters.LibSql.Query.Interval do
   @moduledoc false
-  # datetime_add and date_add over the texts that dates and times are stored as:
-  # YYYY-MM-DDTHH:MM:SS[.ffffff][Z].
+  # datetime_add and date_add. The engine counts no finer than milliseconds and rounds to them, so it is
+  # given whole seconds, and a fraction is added as an integer. Months that are too short end on their
+  # last day.
+
+  import Ecto.Adapters.LibSql.Query.Type, only: [is_datetime: 1]
+  alias Ecto.Adapters.LibSql.Query.Moment
+
+  @month_units ["year", "month"]
+  @fine_units ["millisecond", "microsecond"]
+
+  # To the beginning of the year 0, as in Moment.
+  @seconds "62167219200"
 
   @doc "A date plus an interval, as a date. `count` is a number or SQL."
   def date(date, count, unit),
     do: ["strftime('%Y-%m-%d', ", date, ", ", modifier(count, unit), ?)]
 
   @doc """
-  A time plus an interval, written as its type is; nil: as its own text is.
-
-  Months that are too short end on their last day. The engine counts no finer than milliseconds and
-  rounds to them, so it is given whole seconds, and a fraction is added as an integer.
+  SQL of a form plus an interval, in a form (nil: as it is); see `Moment.convert/4`. The SQL is written
+  several times.
   """
-  def datetime(text, count, unit, type) when type in [:utc_datetime, :naive_datetime] do
-    if fine?(unit),
-      do: exact(text, count, unit, whole(type)),
-      else: ["strftime('", format(type), "', ", seconds(text), ", ", modifier(count, unit), ?)]
+  def datetime(sql, count, unit, form, form, purpose)
+      when form in [:naive_datetime, :utc_datetime] do
+    if whole?(count, unit, purpose),
+      do: seconds(sql, modifier(count, unit), form),
+      else: exact(sql, count, unit, form, purpose)
   end
 
-  def datetime(text, count, unit, type)
-      when type in [:utc_datetime_usec, :naive_datetime_usec] do
-    exact(text, count, unit, [whole(:naive_datetime), " || ", fraction() | zone(type)])
+  def datetime(sql, count, unit, _from, to, purpose), do: exact(sql, count, unit, to, purpose)
+
+  # To store, fractions of seconds are cut off; to compare, they count.
+  defp whole?(count, unit, purpose),
+    do: unit not in @fine_units and (purpose == :store or is_integer(count))
+
+  defp seconds(sql, modifier, form) do
+    ["CASE typeof(", sql, ") WHEN 'integer' THEN unixepoch(", sql, " / 1000000, 'unixepoch', "] ++
+      [modifier, ") * 1000000 ELSE strftime('", Moment.format(form), "', substr(", sql] ++
+      [", 1, 19), ", modifier, ") END"]
   end
 
-  def datetime(text, count, unit, _type) do
-    exact(text, count, unit, [
-      whole(:naive_datetime),
-      [" || CASE WHEN ", text, " LIKE '%.%' OR t % 1000000 <> 0 THEN ", fraction()],
-      [" ELSE '' END || CASE WHEN ", text, " LIKE '%Z' THEN 'Z' ELSE '' END"]
-    ])
+  defp exact(sql, count, unit, to, purpose),
+    do: Moment.counted(sql, sql |> Moment.shifted() |> plus(count, unit), to(to), purpose)
+
+  defp to(type) when is_datetime(type) or type == :date, do: type
+  defp to(_unknown), do: nil
+
+  defp plus(shifted, count, unit) when unit in @month_units do
+    ["(SELECT (unixepoch(t / 1000000 - ", @seconds, ", 'unixepoch', ", modifier(count, unit)] ++
+      [") + ", @seconds, ") * 1000000 + t % 1000000 FROM (SELECT ", shifted, " AS t))"]
   end
 
-  @month_units ["year", "month"]
-  @fine_units ["millisecond", "microsecond"]
-
-  defp fine?(unit), do: unit in @fine_units
-
-  # t: microseconds since the beginning of the year 0, for what % and / do to negative numbers.
-  defp exact(text, count, unit, result) do
-    ["(SELECT ", result, " FROM (SELECT ", microseconds(text, count, unit), " AS t))"]
-  end
-
-  defp microseconds(text, count, unit) when unit in @month_units,
-    do: base([seconds(text), ", ", modifier(count, unit)], text)
-
-  defp microseconds(text, count, unit),
-    do: [base(seconds(text), text), " + ", scaled(count, unit)]
-
-  defp base(args, text) do
-    ["(unixepoch(", args, ") + 62167219200) * 1000000 + "] ++
-      ["CAST(substr(rtrim(", text, ", 'Z') || '000000', 21, 6) AS INTEGER)"]
-  end
+  defp plus(shifted, count, unit), do: [shifted, " + " | scaled(count, unit)]
 
   defp scaled(count, unit) when is_integer(count),
     do: Integer.to_string(count * microseconds_in(unit))
@@ -60,16 +60,6 @@ defmodule Ecto.Adapters.LibSql.Query.Interval do
     ["CAST(round(", number(count), " * ", Integer.to_string(microseconds_in(unit))] ++
       [") AS INTEGER)"]
   end
-
-  defp whole(type), do: ["strftime('", format(type), "', t / 1000000 - 62167219200, 'unixepoch')"]
-  defp fraction, do: "printf('.%06d', t % 1000000)"
-  defp seconds(text), do: ["substr(", text, ", 1, 19)"]
-
-  defp format(:utc_datetime), do: "%Y-%m-%dT%H:%M:%SZ"
-  defp format(:naive_datetime), do: "%Y-%m-%dT%H:%M:%S"
-
-  defp zone(:utc_datetime_usec), do: " || 'Z'"
-  defp zone(:naive_datetime_usec), do: []
 
   defp microseconds_in("week"), do: 604_800_000_000
   defp microseconds_in("day"), do: 86_400_000_000

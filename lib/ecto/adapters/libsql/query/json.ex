@@ -1,8 +1,10 @@
 defmodule Ecto.Adapters.LibSql.Query.Json do
   @moduledoc false
-  # Paths into JSON, and arrays, which are stored as JSON.
+  # Paths into JSON, and arrays, which are stored as JSON, or as JSONB by the Repo's setting. The
+  # functions of JSON read both.
 
-  alias Ecto.Adapters.LibSql.Query.Expr
+  import Ecto.Adapters.LibSql.Query.Type, only: [is_datetime: 1, is_id: 1, is_json: 1]
+  alias Ecto.Adapters.LibSql.Query.{Expr, Ident, Moment}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The value at a path."
@@ -29,33 +31,13 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
       ["replace(replace(", value, ", '\\', '\\\\'), '\"', '\\\"') || '\"' END"]
   end
 
-  @doc "The elements of an array, as the right side of IN. `type`: what they are, nil: not known."
-  def elements(expr, type, env) do
-    from = [" FROM json_each(", Expr.expr(expr, env), ?)]
-    ["(SELECT ", element(type), from, more(type, from), ?)]
-  end
-
-  # Columns and parameters hold ids as text or as bytes, JSON the text.
-  defp more(type, from) when type in [:uuid, :binary_id],
-    do: [" UNION ALL SELECT unhex(replace(value, '-', ''))", from]
-
-  defp more(_type, _from), do: []
-
-  # JSON holds bytes that are UTF-8 as text; others: Types.
-  defp element(:decimal), do: "CAST(value AS NUMERIC)"
-
-  defp element(type) when type in [:binary, :bitstring],
-    do: "CASE type WHEN 'object' THEN unhex(value ->> 'x') ELSE CAST(value AS BLOB) END"
-
-  defp element(_type), do: "value"
-
-  @doc "A term as JSON text."
-  def literal(term), do: term |> EctoLibSql.Encoder.json() |> Sql.quote_string()
-
-  @doc "The same, in the form that `other` is stored in."
-  def literal(term, other) do
-    text = literal(term)
-    ["CASE typeof(", other, ") WHEN 'blob' THEN jsonb(", text, ") ELSE ", text, " END"]
+  @doc """
+  A text that JSON values have in common if they are equal, however they are stored, spelled and
+  whatever the order of their keys.
+  """
+  def canonical(json) do
+    ["(SELECT json_group_array(json_array(fullkey, type, atom) ORDER BY fullkey) FROM json_tree("] ++
+      [json, ") HAVING count(*) > 0)"]
   end
 
   @doc "An array of expressions."
@@ -68,38 +50,46 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
 
   @doc "A column's array with one more element at its end; `null` counts as an empty array."
   def push(column, value, type) do
-    ["json_insert(coalesce(", column, ", '[]'), '$[#]', ", inner(value, type), ?)]
+    inserted = ["_insert(coalesce(", column, ", '[]'), '$[#]', ", inner(value, type), ?)]
+    alike(column, ["jsonb" | inserted], ["json" | inserted])
   end
 
   @doc "A column's array without an element. The others are taken as JSON, so that they stay as they are."
   def pull(column, value, type) do
-    ["CASE WHEN ", column, " IS NOT NULL THEN (SELECT json_group_array(json(", column] ++
-      [" -> e.fullkey)) FROM json_each(", column, ") AS e WHERE e.value IS NOT "] ++
-      [compared(value, type), ") END"]
+    rest = [
+      ["_group_array(json(", column, " -> e.fullkey)) FROM json_each(", column, ") AS e WHERE "],
+      [differs(value, type), ?)]
+    ]
+
+    ["CASE WHEN ", column, " IS NOT NULL THEN "] ++
+      [alike(column, ["(SELECT jsonb" | rest], ["(SELECT json" | rest]), " END"]
   end
 
-  # Objects and arrays are bound as JSON text, booleans as 1 and 0.
-  defp inner(value, {:array, {tag, _}}) when tag in [:map, :array], do: ["json(", value, ?)]
-  defp inner(value, {:array, :map}), do: ["json(", value, ?)]
+  defp alike(column, jsonb, json),
+    do: ["CASE typeof(", column, ") WHEN 'blob' THEN ", jsonb, " ELSE ", json, " END"]
+
+  # As an element of JSON: objects and arrays are bound as JSON, booleans as 1 and 0, and ids and times
+  # in the form that columns have.
+  defp inner(value, {:array, of}) when is_json(of), do: ["json(", value, ?)]
 
   defp inner(value, {:array, :boolean}),
-    do: ["json(CASE ", value, " WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"]
+    do: ["json(CASE ", value, " WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END)"]
 
-  defp inner(value, {:array, :uuid}), do: uuid(value)
+  defp inner(value, {:array, of}), do: text(value, of)
   defp inner(value, _type), do: value
 
-  defp compared(value, {:array, {tag, _}}) when tag in [:map, :array], do: ["json(", value, ?)]
-  defp compared(value, {:array, :map}), do: ["json(", value, ?)]
-  defp compared(value, {:array, :uuid}), do: uuid(value)
-  defp compared(value, _type), do: value
+  defp differs(value, {:array, of}) when is_json(of),
+    do: [canonical("e.value"), " IS NOT " | canonical(value)]
 
-  defp uuid(value) do
-    parts =
-      Sql.intersperse_map([{1, 8}, {9, 4}, {13, 4}, {17, 4}, {21, 12}], " || '-' || ", fn part ->
-        {from, length} = part
-        ["substr(hex(", value, "), #{from}, #{length})"]
-      end)
+  defp differs(value, {:array, :decimal}),
+    do: ["decimal(e.value) COLLATE decimal IS NOT " | value]
 
-    ["lower(", parts, ?)]
-  end
+  defp differs(value, {:array, of}), do: ["e.value IS NOT " | text(value, of)]
+  defp differs(value, _type), do: ["e.value IS NOT " | value]
+
+  @doc "What is stored, as JSON has it."
+  def text(value, type) when is_id(type), do: Ident.text(value)
+
+  def text(value, type) when is_datetime(type), do: Moment.iso(value, type)
+  def text(value, _type), do: value
 end

@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.Query.Order do
   @moduledoc false
   # ORDER BY, LIMIT and OFFSET.
 
-  alias Ecto.Adapters.LibSql.Query.Expr
+  alias Ecto.Adapters.LibSql.Query.{Expr, Number}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The terms of a query's order_bys."
@@ -17,15 +17,15 @@ defmodule Ecto.Adapters.LibSql.Query.Order do
   end
 
   # By itself, a name in ORDER BY is first of all the name of a result.
-  defp outer({direction, {:selected_as, _, [name]}}, _env),
-    do: [Sql.quote_name(name) | direction(direction)]
+  defp outer({direction, {:selected_as, _, [name]} = selected}, env),
+    do: [Sql.quote_name(name), Number.collation(selected, env) | direction(direction)]
 
   defp outer(term, env), do: term(term, env)
 
   @doc "Terms with commas, where names of results cannot be used."
   def terms(terms, env), do: Sql.intersperse_map(terms, ", ", &term(&1, env))
 
-  defp term({direction, expr}, env), do: [Expr.sortable(expr, env) | direction(direction)]
+  defp term({direction, expr}, env), do: [Number.key(expr, env) | direction(direction)]
 
   @doc "What follows a term."
   def direction(:asc), do: []

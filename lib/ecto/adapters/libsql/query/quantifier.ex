@@ -3,25 +3,21 @@ defmodule Ecto.Adapters.LibSql.Query.Quantifier do
   # any() and all(), which SQLite lacks.
 
   alias Ecto.Adapters.LibSql.Query
-  alias Ecto.Adapters.LibSql.Query.Expr
+  alias Ecto.Adapters.LibSql.Query.{Compare, In, Type}
 
-  @symbols [==: " = ", !=: " != ", <=: " <= ", >=: " >= ", <: " < ", >: " > "]
-
-  def expr(:==, left, :any, subquery, env),
-    do: [Expr.operand(left, env), " IN " | Expr.expr(subquery, env)]
-
-  def expr(:!=, left, :all, subquery, env),
-    do: [Expr.operand(left, env), " NOT IN " | Expr.expr(subquery, env)]
+  def expr(:==, left, :any, subquery, env), do: In.expr(left, subquery, env)
+  def expr(:!=, left, :all, subquery, env), do: ["NOT (", In.expr(left, subquery, env), ?)]
 
   # Whether one, or each, of the comparisons is true, and NULL where those that are NULL decide.
   def expr(op, left, quantifier, subquery, env) do
     {aggregate, found} = decided(quantifier)
+    value = {:sql, Type.of(subquery, env), ~s("value")}
 
     [
       ["(SELECT CASE WHEN ", aggregate, "(b) = ", found, " THEN ", found],
       [" WHEN count(*) > count(b) THEN NULL ELSE ", other(found), " END"],
-      [" FROM (SELECT ", Expr.operand(left, env), @symbols[op], ~s("value" AS b FROM ()],
-      [Query.nested(named(subquery.query), env), ")))"]
+      [" FROM (SELECT ", Compare.expr(op, left, value, env), ~s( AS b FROM ()],
+      [Query.nested(In.named(subquery.query), env), ")))"]
     ]
   end
 
@@ -30,10 +26,4 @@ defmodule Ecto.Adapters.LibSql.Query.Quantifier do
 
   defp other("1"), do: "0"
   defp other("0"), do: "1"
-
-  defp named(%{select: %{fields: [field]} = select} = query),
-    do: %{query | select: %{select | fields: [{:value, plain(field)}]}}
-
-  defp plain({_name, expr}), do: expr
-  defp plain(expr), do: expr
 end

@@ -2,7 +2,8 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   @moduledoc false
   # SELECT, without WITH.
 
-  alias Ecto.Adapters.LibSql.Query.{Combination, Distinct, Env, Expr, Order, Source, Ties, Window}
+  alias Ecto.Adapters.LibSql.Query.{Combination, Distinct, Env, Expr, Number}
+  alias Ecto.Adapters.LibSql.Query.{Order, Source, Ties, Window}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The whole SELECT."
@@ -39,9 +40,16 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   def fields(%{query: %{select: %{fields: fields}}} = env),
     do: Sql.intersperse_map(fields, ", ", &field(&1, env))
 
-  defp field({name, expr}, env), do: [field(expr, env), " AS " | Sql.quote_name(name)]
-  defp field({:&, _, [index]}, env), do: Expr.expr({:&, [], [index]}, env)
-  defp field(expr, env), do: Expr.expr(expr, env)
+  defp field({name, expr}, env) when is_atom(name),
+    do: [field(expr, env), " AS " | Sql.quote_name(name)]
+
+  # Where rows are told apart, decimals are by their value.
+  defp field(expr, env),
+    do: if(distinct?(env), do: Number.key(expr, env), else: Expr.expr(expr, env))
+
+  defp distinct?(%{query: %{distinct: %{expr: true}}}), do: true
+  defp distinct?(%{query: %{combinations: [_ | _]}}), do: true
+  defp distinct?(%{beside: beside}), do: beside != nil
 
   defp distinct(%{query: %{distinct: %{expr: true}}}), do: "DISTINCT "
   defp distinct(_env), do: []
@@ -49,7 +57,7 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   defp group_by(%{query: query} = env) do
     case Enum.flat_map(query.group_bys, & &1.expr) do
       [] -> []
-      exprs -> [" GROUP BY " | Expr.list(exprs, env)]
+      exprs -> [" GROUP BY " | Number.keys(exprs, env)]
     end
   end
 

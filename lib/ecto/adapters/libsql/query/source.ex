@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.Query.Source do
   # FROM and JOIN.
 
   alias Ecto.Adapters.LibSql.Query
-  alias Ecto.Adapters.LibSql.Query.{Env, Expr, Type}
+  alias Ecto.Adapters.LibSql.Query.{Env, Expr}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "FROM with the query's first source."
@@ -46,11 +46,21 @@ defmodule Ecto.Adapters.LibSql.Query.Source do
   defp kind(%{qual: :cross}, _env), do: " CROSS JOIN "
 
   # A table-valued function sees the sources before it.
-  defp kind(%{qual: :inner_lateral, source: {:fragment, _, _}}, _env), do: " INNER JOIN "
-  defp kind(%{qual: :left_lateral, source: {:fragment, _, _}}, _env), do: " LEFT OUTER JOIN "
-  defp kind(%{qual: :cross_lateral, source: {:fragment, _, _}}, _env), do: " CROSS JOIN "
+  defp kind(%{qual: qual, source: source} = join, env)
+       when qual in [:inner_lateral, :left_lateral, :cross_lateral] do
+    if fragment?(source), do: kind(%{join | qual: not_lateral(qual)}, env), else: lateral(qual, env)
+  end
 
-  defp kind(%{qual: qual}, env) do
+  @doc "Whether a source is a fragment, which may see the sources before it."
+  def fragment?({:fragment, _, _}), do: true
+  def fragment?({{:fragment, _, _}, _schema}), do: true
+  def fragment?(_source), do: false
+
+  defp not_lateral(:inner_lateral), do: :inner
+  defp not_lateral(:left_lateral), do: :left
+  defp not_lateral(:cross_lateral), do: :cross
+
+  defp lateral(qual, env) do
     Env.error!(
       env,
       "SQLite has no LATERAL, so there is no #{qual} join with a subquery: put the subquery into " <>
@@ -66,7 +76,20 @@ defmodule Ecto.Adapters.LibSql.Query.Source do
     end
   end
 
-  defp derived({:fragment, _, _} = fragment, env), do: Expr.expr(fragment, env)
+  defp derived({{:fragment, _, _} = fragment, _schema}, env), do: derived(fragment, env)
+
+  # SQLite names columns in WITH alone.
+  defp derived({:fragment, meta, _} = fragment, env) do
+    sql = Expr.expr(fragment, env)
+
+    case meta[:column_names] do
+      nil ->
+        sql
+
+      names ->
+        ["(WITH c(", Sql.quote_names(names), ") AS (SELECT * FROM ", sql, ") SELECT * FROM c)"]
+    end
+  end
 
   defp derived(%Ecto.SubQuery{query: query}, env),
     do: [?(, Query.nested(query, Env.hide(env)), ?)]
@@ -94,11 +117,17 @@ defmodule Ecto.Adapters.LibSql.Query.Source do
   defp cell({type, index}) do
     parameter = [?? | Integer.to_string(index + 1)]
 
-    case type != :binary && Type.cast(type) do
-      none when none in [nil, false] -> parameter
+    case affinity(type) do
+      nil -> parameter
       name -> ["CAST(", parameter, " AS ", name, ?)]
     end
   end
+
+  # A value of a list has the affinity of a column, except where a cast could change it.
+  defp affinity(type) when type in [:id, :integer, :boolean], do: "INTEGER"
+  defp affinity(:float), do: "REAL"
+  defp affinity(type) when type in [:string, :decimal], do: "TEXT"
+  defp affinity(_type), do: nil
 
   defp hints(%{hints: hints, source: source}, env), do: Enum.map(hints, &hint(&1, source, env))
 

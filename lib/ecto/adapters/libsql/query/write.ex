@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
   @moduledoc false
   # UPDATE and DELETE of what a query finds.
 
-  alias Ecto.Adapters.LibSql.Query.{Distinct, Env, Expr, Json, Order, Select, Source, Type}
+  alias Ecto.Adapters.LibSql.Query.{Cast, Distinct, Env, Expr, Json, Order, Select, Source, Type}
   alias Ecto.Adapters.LibSql.Sql
 
   ## UPDATE
@@ -26,8 +26,8 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
     [update_table(env), sets(env), " FROM ", sources, where | returning(env)]
   end
 
-  defp inner?(%{source: {:fragment, _, _}}), do: false
-  defp inner?(%{qual: qual}), do: qual in [:inner, :cross]
+  defp inner?(%{source: source, qual: qual}),
+    do: qual in [:inner, :cross] and not Source.fragment?(source)
 
   defp ons(joins), do: for(join <- joins, expr = Source.condition(join), do: and_(expr))
 
@@ -66,8 +66,13 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
   end
 
   defp new(:set, _old, {{:form, :json}, value}, env), do: Expr.interpolate!(value, env)
-  defp new(:set, old, value, env), do: value |> Expr.typed(old, env) |> Expr.expr(env)
-  defp new(:inc, old, value, env), do: [Expr.expr(old, env), " + " | Expr.operand(value, env)]
+
+  defp new(:set, old, value, env) do
+    type = Type.of(old, env)
+    Cast.value(value, type, type, env)
+  end
+
+  defp new(:inc, old, value, env), do: Expr.expr({:+, [], [old, value]}, env)
 
   defp new(:push, old, value, env),
     do: Json.push(Expr.expr(old, env), Expr.expr(value, env), Type.of(old, env))
