@@ -8,6 +8,7 @@ defmodule Ecto.Adapters.LibSql.Declared do
   # The comment is between prepare/2 and the first execution, for Ecto keeps nothing else of a query; the
   # database and the logs do not see it. Durations are here too, for their columns cut them.
 
+  import Ecto.Adapters.LibSql.Query.Type, only: [is_json: 1]
   alias Ecto.Adapters.LibSql.{ColumnType, Durations, Sql, Types}
   alias Ecto.Adapters.LibSql.Query.{Env, Type}
 
@@ -17,7 +18,8 @@ defmodule Ecto.Adapters.LibSql.Declared do
   @readings [:declared, :json, :duration, :decimal, :boolean, :date, :time, :time_usec] ++
               [:naive_datetime, :naive_datetime_usec, :utc_datetime, :utc_datetime_usec]
 
-  @calculated [:+, :-, :*, :/, :coalesce, :filter, :over]
+  @calculated [:+, :-, :*, :/, :coalesce, :in, :exists]
+  @aggregates [:min, :max, :sum, :avg, :lag, :lead, :first_value, :last_value, :nth_value]
 
   ## In the query
 
@@ -42,43 +44,50 @@ defmodule Ecto.Adapters.LibSql.Declared do
   defp bare({name, expr}) when is_atom(name), do: expr
   defp bare(expr), do: expr
 
-  defp reading({{:., _, [{:&, _, [index]}, name]}, _, []} = column, query, env) do
-    case known(elem(query.sources, index), name) do
-      :any -> :declared
-      :duration -> :duration
-      nil -> if Type.of(column, env) == :duration, do: :duration
-      _type -> nil
+  defp reading({:json_extract_path, _, [_expr, path]} = expr, query, env),
+    do: if(json?(path, query), do: :json, else: implied(expr, env))
+
+  defp reading({{:., _, [{:&, _, [index]}, _name]}, _, []} = column, query, env) do
+    cond do
+      untyped_source?(elem(query.sources, index)) -> implied(column, env) || :declared
+      Type.of(column, env) == :duration -> :duration
+      true -> nil
     end
   end
 
-  defp reading(%Ecto.SubQuery{}, _query, _env), do: :declared
+  # An aggregate has the type of its field.
+  defp reading({aggregate, _, [{{:., _, [{:&, _, [index]}, _name]}, _, []} | _]} = expr, query, env)
+       when aggregate in @aggregates,
+       do: if(untyped_source?(elem(query.sources, index)), do: implied(expr, env))
 
-  defp reading({:json_extract_path, _, [_expr, path]}, query, _env),
-    do: if(json?(path, query), do: :json)
+  defp reading({wrap, _, [expr, _]}, query, env) when wrap in [:filter, :over],
+    do: reading(expr, query, env)
 
-  # Of what is calculated, Ecto knows no type.
-  defp reading({function, _, _} = expr, _query, env) when function in @calculated do
-    type = Type.of(expr, env)
-    if type in @readings, do: type
+  defp reading(%Ecto.SubQuery{} = subquery, _query, env),
+    do: implied(subquery, env) || :declared
+
+  defp reading(expr, _query, env), do: if(untyped?(expr), do: implied(expr, env))
+
+  # What the query itself says.
+  defp implied(expr, env) do
+    case Type.of(expr, env) do
+      type when type in @readings -> type
+      type when is_json(type) -> :json
+      _other -> nil
+    end
   end
 
-  defp reading(_expr, _query, _env), do: nil
+  # What is calculated; of others Ecto has the type.
+  defp untyped?({op, _, [_ | _]}), do: op in @calculated or op in @aggregates
+  defp untyped?(_literal), do: false
 
-  # The type by which Ecto loads a source's column; :any: it takes the value as it comes.
-  defp known({table, nil, _prefix}, _column) when is_binary(table), do: :any
-  defp known({:fragment, _, _}, _column), do: :any
-  defp known(%Ecto.SubQuery{select: select}, column), do: select |> selected(column) |> base()
-  defp known(_schema, _column), do: nil
-
-  defp selected({:source, _source, _prefix, types}, column), do: types[column]
-  defp selected({:map, types}, column), do: value_type(types[column])
-  defp selected({:struct, _name, types}, column), do: value_type(types[column])
-
-  defp value_type({:value, type}), do: type
-  defp value_type(_other), do: nil
-
-  defp base(nil), do: :any
-  defp base(type), do: Ecto.Type.type(type)
+  # Whether Ecto may take the value as it comes: of a subquery or a list of values it forgets the types
+  # where `map/2` picks fields.
+  defp untyped_source?({table, nil, _prefix}) when is_binary(table), do: true
+  defp untyped_source?({:fragment, _, _}), do: true
+  defp untyped_source?({:values, _, _}), do: true
+  defp untyped_source?(%Ecto.SubQuery{}), do: true
+  defp untyped_source?(_source), do: false
 
   # Queries that are combined have to select the same.
   defp json?(path, query), do: query.combinations == [] and Enum.all?(path, &step?/1)

@@ -4,7 +4,7 @@ defmodule Ecto.Adapters.LibSql.Query.Combination do
   # their parts; SQL has INTERSECT bind first. A part that needs parentheses is made a source.
 
   alias Ecto.Adapters.LibSql.Query
-  alias Ecto.Adapters.LibSql.Query.{Distinct, Select}
+  alias Ecto.Adapters.LibSql.Query.{Compare, Distinct, Env, Select, Type}
   alias Ecto.Adapters.LibSql.Sql
 
   @intersects [:intersect, :intersect_all]
@@ -13,10 +13,31 @@ defmodule Ecto.Adapters.LibSql.Query.Combination do
   def text(%{query: %{combinations: []}} = env), do: Select.core(env)
 
   def text(%{query: query} = env) do
+    for {_op, part} <- query.combinations, do: alike!(part, env)
     names = names(query.select.fields)
     {intersects, rest} = Enum.split_while(query.combinations, &intersect?/1)
     first = chain(Select.core(env), intersects, names, env)
     rest |> groups() |> Enum.reduce(first, &add(&1, &2, names, env))
+  end
+
+  # Values of two types that mean the same are not the same to SQLite, which tells rows apart by what is
+  # stored.
+  defp alike!(part, env) do
+    part_env = Env.beside(part, env)
+
+    for {left, right} <- Enum.zip(env.query.select.fields, part.select.fields) do
+      left = {:sql, Type.field(left, env), []}
+      right = {:sql, Type.field(right, part_env), []}
+      types = Enum.reject([elem(left, 1), elem(right, 1)], &is_nil/1)
+
+      if match?([_, _], Enum.uniq(types)) and Compare.kind(left, right, env) not in [:plain, :json],
+        do: Env.error!(env, mixed(types))
+    end
+  end
+
+  defp mixed([left, right]) do
+    "SQLite would not tell rows apart by their values, for one part of the combination selects " <>
+      "#{inspect(left)} where another selects #{inspect(right)}: bring them together with type/2"
   end
 
   defp intersect?({op, _query}), do: op in @intersects
