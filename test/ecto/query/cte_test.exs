@@ -73,8 +73,8 @@ defmodule Ecto.Adapters.LibSql.Query.CteTest do
     run(
       db,
       query,
-      ~s{WITH "c" AS (SELECT sp0."id" AS "id" FROM "posts" AS sp0 WHERE (sp0."visits" = 21)) } <>
-        ~s{DELETE FROM "posts" WHERE _rowid_ IN (SELECT p0._rowid_ FROM "posts" AS p0 } <>
+      ~s{/*rows "posts"*/ WITH "c" AS (SELECT sp0."id" AS "id" FROM "posts" AS sp0 } <>
+        ~s{WHERE (sp0."visits" = 21)) DELETE FROM "posts" WHERE _ROWID_ IN (SELECT p0._ROWID_ FROM "posts" AS p0 } <>
         ~s{INNER JOIN "c" AS c1 ON c1."id" = p0."id")},
       :delete_all
     )

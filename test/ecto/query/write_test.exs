@@ -109,10 +109,10 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
       assert run(
                db,
                query,
-               ~s{UPDATE "posts" AS target SET "title" = coalesce(a1."name", p0."title"), } <>
+               ~s{/*rows "posts"*/ UPDATE "posts" AS target SET "title" = coalesce(a1."name", p0."title"), } <>
                  ~s{"visits" = p0."visits" + 1 FROM "posts" AS p0 LEFT OUTER JOIN "authors" AS a1 } <>
                  ~s{ON (a1."id" = p0."author_id") AND (a1."name" = 'Bob') } <>
-                 ~s{WHERE target._rowid_ = p0._rowid_ AND ((a1."id" IS NULL) OR (p0."id" = 100)) RETURNING "posts"."id"},
+                 ~s{WHERE (target._ROWID_) = (p0._ROWID_) AND ((a1."id" IS NULL) OR (p0."id" = 100)) RETURNING "posts"."id"},
                :update_all
              ) == [[1], [2]]
 
@@ -195,7 +195,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
       assert run(
                db,
                query,
-               ~s{DELETE FROM "posts" WHERE _rowid_ IN (SELECT p0._rowid_ FROM "posts" AS p0 } <>
+               ~s{/*rows "posts"*/ DELETE FROM "posts" WHERE _ROWID_ IN (SELECT p0._ROWID_ FROM "posts" AS p0 } <>
                  ~s{INNER JOIN "authors" AS a1 ON a1."id" = p0."author_id" } <>
                  ~s{WHERE (a1."name" = 'Ann')) RETURNING "posts"."id"},
                :delete_all
@@ -219,7 +219,7 @@ defmodule Ecto.Adapters.LibSql.Query.WriteTest do
       sql = planned |> Ecto.Adapters.LibSql.Query.delete_all() |> IO.iodata_to_binary()
 
       assert sql ==
-               ~s{DELETE FROM "posts" WHERE _rowid_ IN (SELECT p0._rowid_ FROM "posts" AS p0 } <>
+               ~s{/*rows "posts"*/ DELETE FROM "posts" WHERE _ROWID_ IN (SELECT p0._ROWID_ FROM "posts" AS p0 } <>
                  ~s{ORDER BY p0."id" DESC LIMIT 1)}
 
       raw(db, sql)

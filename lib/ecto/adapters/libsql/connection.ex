@@ -5,7 +5,8 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   @behaviour Ecto.Adapters.SQL.Connection
 
-  alias Ecto.Adapters.LibSql.{Constraints, DDL, Declared, Explain, Lock, Params, QueryMany, Write}
+  alias Ecto.Adapters.LibSql.{Constraints, DDL, Declared, Explain, Lock, Params, QueryMany, RowKeys}
+  alias Ecto.Adapters.LibSql.Write
   alias Ecto.Adapters.LibSql.Query, as: Sql
   alias EctoLibSql.Query
 
@@ -20,12 +21,12 @@ defmodule Ecto.Adapters.LibSql.Connection do
   @impl true
   def prepare_execute(conn, name, sql, params, opts) do
     query = new(name, sql)
-    call(conn, query, opts, &DBConnection.prepare_execute(conn, query, mark(params, opts), &1))
+    call(conn, query, opts, &DBConnection.prepare_execute(conn, &1, mark(params, opts), &2))
   end
 
   @impl true
   def execute(conn, %Query{} = query, params, opts),
-    do: call(conn, query, opts, &DBConnection.execute(conn, query, mark(params, opts), &1))
+    do: call(conn, query, opts, &DBConnection.execute(conn, &1, mark(params, opts), &2))
 
   # What values are stored as is the connection's to say.
   defp new(name, sql),
@@ -37,11 +38,16 @@ defmodule Ecto.Adapters.LibSql.Connection do
   # columns are read comes with the options once, and is kept with the query that Ecto keeps.
   defp call(conn, query, opts, fun) do
     columns = query.prepared || Declared.columns(opts)
+    sql = RowKeys.statement(query.statement, &ask(conn, &1, &2, opts))
 
-    with :ok <- lock(conn, query.statement, opts),
-         {:ok, query, result} <- fun.(Declared.ask(opts, columns)) do
+    with :ok <- lock(conn, sql, opts),
+         {:ok, _query, result} <- fun.(%{query | statement: sql}, Declared.ask(opts, columns)) do
       {:ok, %{query | prepared: columns}, Declared.read(result, columns)}
     end
+  end
+
+  defp ask(conn, sql, params, opts) do
+    with {:ok, _query, result} <- silent(conn, sql, params, opts), do: {:ok, result.rows}
   end
 
   defp lock(conn, sql, opts) do
@@ -105,6 +111,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
   @impl true
   def explain_query(conn, sql, params, opts) do
     {prefix, format, opts} = Explain.options(opts)
+    sql = sql |> IO.iodata_to_binary() |> RowKeys.statement(&ask(conn, &1, &2, opts))
 
     with {:ok, result} <- query(conn, [prefix, sql], params, opts),
          do: {:ok, Explain.format(result, format)}

@@ -12,14 +12,14 @@ defmodule Ecto.Adapters.LibSql.Query do
   def update_all(query, as_prefix \\ []) do
     env = Env.new(query, as_prefix)
     only_table!(env)
-    [Cte.clause(env) | Write.update(env)]
+    Write.update(env)
   end
 
   @doc "DELETE of what a query finds."
   def delete_all(query) do
     env = Env.new(query, [])
     only_table!(env)
-    [Cte.clause(env) | Write.delete(env)]
+    Write.delete(env)
   end
 
   @doc "UPDATE SET and WHERE of an upsert, whose table goes by the name that `all/1` would give it."

@@ -2,28 +2,35 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
   @moduledoc false
   # UPDATE and DELETE of what a query finds.
 
-  alias Ecto.Adapters.LibSql.Query.{Cast, Distinct, Env, Expr, Json, Order, Select, Source, Type}
-  alias Ecto.Adapters.LibSql.Sql
+  alias Ecto.Adapters.LibSql.Query.{Cast, Cte, Distinct, Env, Expr, Json}
+  alias Ecto.Adapters.LibSql.Query.{Order, Select, Source, Type}
+  alias Ecto.Adapters.LibSql.{RowKeys, Sql}
 
   ## UPDATE
 
-  @doc "UPDATE, without WITH."
-  def update(%{query: %{joins: []} = query} = env) do
-    if plain?(query),
-      do: [update_table(env), sets(env), Select.where(env) | returning(env)],
-      else: [update_table(env), sets(env), " WHERE ", found(env) | returning(env)]
+  @doc "UPDATE."
+  def update(%{query: query} = env) do
+    cond do
+      query.joins == [] and plain?(query) -> update_table(env)
+      query.joins == [] -> update_found(env)
+      not plain?(query) -> Env.error!(env, "SQLite cannot limit or order an UPDATE with joins")
+      Enum.all?(query.joins, &inner?/1) -> update_from(env)
+      true -> update_copy(env)
+    end
   end
 
-  def update(%{query: query} = env) do
-    plain?(query) || Env.error!(env, "SQLite cannot limit or order an UPDATE with joins")
-    if Enum.all?(query.joins, &inner?/1), do: update_from(env), else: update_copy(env)
+  defp update_table(env),
+    do: [Cte.clause(env), updated(env), Select.where(env) | returning(env)]
+
+  defp update_found(env) do
+    [comment(env), Cte.clause(env), updated(env), " WHERE ", found(env) | returning(env)]
   end
 
   # The sources of UPDATE FROM stand beside the table; only WHERE sees all of them.
   defp update_from(%{query: query} = env) do
     sources = Sql.intersperse_map(query.joins, ", ", &Source.source(&1, env))
     where = Select.conditions(" WHERE ", ons(query.joins) ++ wheres(query), env)
-    [update_table(env), sets(env), " FROM ", sources, where | returning(env)]
+    [Cte.clause(env), updated(env), " FROM ", sources, where | returning(env)]
   end
 
   defp inner?(%{source: source, qual: qual}),
@@ -34,10 +41,12 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
   # Joins that begin with the table itself: it is read once more, and rows are found by their number.
   defp update_copy(%{query: query} = env) do
     where = Select.conditions(" AND ", wheres(query), env)
+    copy = RowKeys.number(Env.name(env, 0))
 
     [
-      ["UPDATE ", table(env), " AS target SET ", sets(env), Source.from(env), Source.joins(env)],
-      [" WHERE target._rowid_ = ", Env.name(env, 0), "._rowid_", where | returning(env)]
+      [comment(env), Cte.clause(env), "UPDATE ", table(env), " AS target SET ", sets(env)],
+      [Source.from(env), Source.joins(env), " WHERE (", RowKeys.number("target"), ") = ("],
+      [copy, ")", where | returning(env)]
     ]
   end
 
@@ -50,7 +59,7 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
 
   defp and_(expr), do: %{expr: expr, op: :and}
 
-  defp update_table(env), do: ["UPDATE ", Source.first(env, Env.name(env, 0)), " SET "]
+  defp updated(env), do: ["UPDATE ", Source.first(env, Env.name(env, 0)), " SET " | sets(env)]
 
   @doc "The columns and their new values, as after SET."
   def sets(%{query: %{updates: updates}} = env) do
@@ -84,15 +93,15 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
 
   ## DELETE
 
-  @doc "DELETE, without WITH."
+  @doc "DELETE."
   def delete(%{query: query} = env) do
-    if query.joins == [] and plain?(query) do
-      name = Env.name(env, 0)
-      ["DELETE FROM ", Source.first(env, name), Select.where(env) | returning(env)]
-    else
-      ["DELETE FROM ", table(env), " WHERE ", found(env) | returning(env)]
-    end
+    if query.joins == [] and plain?(query),
+      do: [Cte.clause(env), "DELETE FROM ", delete_table(env) | returning(env)],
+      else: [comment(env), Cte.clause(env), "DELETE FROM ", delete_found(env) | returning(env)]
   end
+
+  defp delete_table(env), do: [Source.first(env, Env.name(env, 0)) | Select.where(env)]
+  defp delete_found(env), do: [table(env), " WHERE " | found(env)]
 
   ## What both have
 
@@ -102,9 +111,9 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
          Distinct.terms(query) != [],
        do: Env.error!(env, "SQLite writes rows of a table, not groups or combinations of them")
 
-    rowid = [Env.name(env, 0), "._rowid_"]
+    number = RowKeys.number(Env.name(env, 0))
     order = [Order.clause(env) | Order.limit(env)]
-    ["_rowid_ IN (SELECT ", rowid, Select.body(env), order, ")"]
+    [RowKeys.number(), " IN (SELECT ", number, Select.body(env), order, ")"]
   end
 
   defp plain?(query) do
@@ -113,11 +122,15 @@ defmodule Ecto.Adapters.LibSql.Query.Write do
       query.distinct == nil and query.windows == []
   end
 
-  defp table(%{query: query} = env) do
-    case elem(query.sources, 0) do
-      {table, _schema, prefix} when is_binary(table) -> Sql.quote_table(prefix, table)
-      _other -> Env.error!(env, "only rows of a table can be written")
-    end
+  # The table is one, or Query has refused it.
+  defp table(%{query: query}) do
+    {table, _schema, prefix} = elem(query.sources, 0)
+    Sql.quote_table(prefix, table)
+  end
+
+  defp comment(%{query: query} = env) do
+    {table, _schema, prefix} = elem(query.sources, 0)
+    RowKeys.comment(prefix, table, env)
   end
 
   defp returning(%{query: %{select: nil}}), do: []
