@@ -3,7 +3,8 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
   # insert_all in as many INSERTs as it takes: rows that leave out other columns stand in another one
   # (VALUES knows no DEFAULT), and one INSERT has no more parameters than the engine allows.
 
-  alias Ecto.Adapters.LibSql.{ForeignKeys, Params, Write}
+  alias Ecto.Adapters.LibSql.{ForeignKeys, Params, Query, Write}
+  alias Ecto.Adapters.LibSql.Query.Type
 
   # SQLITE_MAX_VARIABLE_NUMBER of the engine.
   @max_params 32_766
@@ -11,11 +12,12 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
   @doc "`c:Ecto.Adapter.Schema.insert_all/8`."
   def run(meta, schema, header, rows, on_conflict, returning, placeholders, opts) do
     opts = [source: schema.source] ++ opts
+    plan = plan(header, rows, on_conflict, length(placeholders), schema.schema)
 
     %{source: source, prefix: prefix} = schema
 
     statements =
-      for {rows, params, on_conflict} <- plan(header, rows, on_conflict, length(placeholders)) do
+      for {rows, params, on_conflict} <- plan do
         sql = Write.insert(prefix, source, header, rows, on_conflict, returning, placeholders)
         {sql, placeholders ++ params ++ elem(on_conflict, 1)}
       end
@@ -53,14 +55,22 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
 
   defp join(rows), do: if(Enum.any?(rows), do: Enum.concat(rows))
 
+  # What queries select is stored as the columns have it.
+  defp into(query, _columns, nil), do: query
+
+  defp into(query, columns, schema),
+    do: Query.into(query, Enum.map(columns, &Type.column(schema, &1)))
+
   ## Which rows go together
 
   @doc "`[{rows of cells, their parameters, on_conflict}]`: the INSERTs that it takes, in order."
-  def plan(_header, {%Ecto.Query{} = query, params}, on_conflict, _placeholders),
-    do: [{query, params, on_conflict}]
+  def plan(header, rows_or_query, on_conflict, placeholders, schema \\ nil)
 
-  def plan(header, rows, on_conflict, placeholders) do
-    rows = Enum.map(rows, &row(&1, header))
+  def plan(header, {%Ecto.Query{} = query, params}, on_conflict, _placeholders, schema),
+    do: [{into(query, header, schema), params, on_conflict}]
+
+  def plan(header, rows, on_conflict, placeholders, schema) do
+    rows = Enum.map(rows, &row(&1, header, schema))
     {_action, conflict_params, _targets} = on_conflict
     room = @max_params - placeholders - length(conflict_params)
     total = rows |> Enum.map(& &1.count) |> Enum.sum()
@@ -71,15 +81,16 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
     groups
   end
 
-  defp row(fields, header) do
-    {cells, params} = Enum.map_reduce(header, [], &cell(&1, &2, fields))
+  defp row(fields, header, schema) do
+    {cells, params} = Enum.map_reduce(header, [], &cell(&1, &2, fields, schema))
     missing = for {nil, place} <- Enum.with_index(cells), do: place
     %{cells: cells, params: Enum.reverse(params), count: length(params), missing: missing}
   end
 
-  defp cell(column, params, fields) do
+  defp cell(column, params, fields, schema) do
     case List.keyfind(fields, column, 0) do
       {_, {%Ecto.Query{} = query, query_params}} ->
+        query = into(query, [column], schema)
         {{query, length(query_params)}, Enum.reverse(query_params, params)}
 
       {_, {:placeholder, number}} ->

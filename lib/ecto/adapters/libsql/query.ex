@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.Query do
   # Ecto's queries as SQL. Each clause has a module in query/; what SQLite cannot express raises
   # Ecto.QueryError here, when the query is planned, and is never left out.
 
-  alias Ecto.Adapters.LibSql.Query.{Cte, Env, Select, Write}
+  alias Ecto.Adapters.LibSql.Query.{Cast, Cte, Env, Select, Write}
 
   @doc "SELECT. `as_prefix` goes before the names of the query's sources."
   def all(query, as_prefix \\ []), do: query |> Env.new(as_prefix) |> select()
@@ -27,6 +27,23 @@ defmodule Ecto.Adapters.LibSql.Query do
     env = Env.new(query, [])
     ["UPDATE SET ", Write.sets(env) | Select.where(env)]
   end
+
+  @doc "The query with its fields as columns of these types hold them; nil: as they are."
+  def into(query, types), do: query |> Env.new([]) |> into_types(types)
+
+  defp into_types(%{query: query} = env, types) do
+    fields = query.select.fields |> Enum.zip(types) |> Enum.map(&field_into(&1, env))
+
+    combinations =
+      for {op, part} <- query.combinations, do: {op, part |> Env.beside(env) |> into_types(types)}
+
+    %{query | select: %{query.select | fields: fields}, combinations: combinations}
+  end
+
+  defp field_into({{name, expr}, type}, env) when is_atom(name),
+    do: {name, field_into({expr, type}, env)}
+
+  defp field_into({expr, type}, env), do: {:sql, type, Cast.value(expr, type, nil, env)}
 
   @doc "The name of a query's first source."
   def source_name(query), do: query |> Env.new([]) |> Env.name(0)

@@ -99,6 +99,10 @@ defmodule Ecto.Adapters.LibSql.Query.Cast do
   def value({:^, _, _} = parameter, type, type, env), do: Expr.expr(parameter, env)
   def value({:^, _, _} = parameter, :decimal, _given, env), do: Number.cast(parameter, env)
 
+  def value({:^, _, _}, type, _given, env) when is_id(type) or (is_json(type) and type != :map) do
+    Env.error!(env, "a parameter does not say that it is #{inspect(type)} here: write it in type/2")
+  end
+
   def value({:^, _, _} = parameter, type, given, env) when is_datetime(type),
     do: moment(parameter, given, type, :store, env)
 

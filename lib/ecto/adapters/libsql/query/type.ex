@@ -174,7 +174,7 @@ defmodule Ecto.Adapters.LibSql.Query.Type do
       {_source, nil, _prefix} -> nil
       {:values, _, [types | _]} -> base(types[column])
       {:fragment, _, _} -> nil
-      {_source, schema, _prefix} -> schema_field(schema, column)
+      {_source, schema, _prefix} -> column(schema, column)
       %Ecto.SubQuery{query: query} -> query |> Env.inner(Env.hide(env)) |> selected_in(column)
     end
   end
@@ -185,8 +185,8 @@ defmodule Ecto.Adapters.LibSql.Query.Type do
     with {_name, _expr} = field <- named(fields, column), do: field(field, env)
   end
 
-  # The planner has put the column's name where the field's was.
-  defp schema_field(schema, column) do
+  @doc "The type of a schema's column, which the planner has put where the field's name was; else nil."
+  def column(schema, column) do
     field = Enum.find(schema.__schema__(:fields), &(schema.__schema__(:field_source, &1) == column))
 
     if field, do: base(schema.__schema__(:type, field))
