@@ -135,7 +135,7 @@ defmodule EctoLibSql.Encoder do
   defp form(:uuid, uuid, %{uuid: :blob}), do: {:blob, uuid!(uuid)}
   defp form(:uuid, uuid, %{uuid: :text}), do: uuid |> uuid!() |> UUID.text()
   defp form(:binary_id, id, %{binary_id: :text}), do: id!(id)
-  defp form(:binary_id, id, %{binary_id: :blob}), do: {:blob, uuid!(id)}
+  defp form(:binary_id, id, %{binary_id: :blob}), do: {:blob, id |> id!() |> id_bytes!()}
   defp form(:json, term, forms), do: form(:json_text, json(term), forms)
   defp form(:json_text, text, %{json: :text}), do: text
   defp form(:json_text, text, %{json: :jsonb}), do: {:blob, JSONB.from_json!(text)}
@@ -158,6 +158,10 @@ defmodule EctoLibSql.Encoder do
   end
 
   defp id!(id), do: raise(ArgumentError, "a :binary_id is text or 16 bytes, not #{inspect(id)}")
+
+  # Any 16 bytes are read as a UUID where ids are bytes: 16 characters are none.
+  defp id_bytes!(<<id::36-binary>>), do: uuid!(id)
+  defp id_bytes!(id), do: raise(ArgumentError, "this is no UUID: #{inspect(id)}")
 
   ## Dates and times
 

@@ -133,6 +133,7 @@ defmodule Ecto.Adapters.LibSql do
   def execute(meta, query_meta, query, params, opts) do
     {query, opts} = Declared.take(query, opts)
     {bare, marked_opts} = Params.unmark(params, opts)
+    Types.loading(meta)
     began = ForeignKeys.now()
 
     try do
@@ -151,7 +152,12 @@ defmodule Ecto.Adapters.LibSql do
   def stream(meta, query_meta, query, params, opts) do
     {query, opts} = Declared.take_stream(query, opts)
     {params, opts} = Params.unmark(params, opts)
-    super(meta, query_meta, query, params, opts)
+    stream = super(meta, query_meta, query, params, opts)
+
+    Stream.map(stream, fn rows ->
+      Types.loading(meta)
+      rows
+    end)
   end
 
   # What update_all and delete_all write.
@@ -169,18 +175,11 @@ defmodule Ecto.Adapters.LibSql do
   ## Writes
 
   @impl true
-  def insert_all(meta, schema, header, rows, on_conflict, returning, placeholders, opts),
-    do:
-      InsertAll.run(
-        meta,
-        schema,
-        header,
-        Types.mark_ids(rows, schema),
-        on_conflict,
-        returning,
-        placeholders,
-        opts
-      )
+  def insert_all(meta, schema, header, rows, on_conflict, returning, placeholders, opts) do
+    rows = Types.mark_ids(rows, schema)
+    Types.loading(meta)
+    InsertAll.run(meta, schema, header, rows, on_conflict, returning, placeholders, opts)
+  end
 
   @impl true
   def insert(meta, schema, params, on_conflict, returning, opts) do
@@ -208,6 +207,7 @@ defmodule Ecto.Adapters.LibSql do
 
   defp write(meta, operation, schema, filters, sql, params, on_conflict, returning, opts) do
     {bare, marked_opts} = Params.unmark(params, opts)
+    Types.loading(meta)
 
     answer =
       Ecto.Adapters.SQL.struct(

@@ -228,8 +228,36 @@ defmodule Ecto.Adapters.LibSql.Types.IdsTest do
       Repo.insert!(%Named{id: id})
       assert Repo.get!(Named, String.upcase(id)).id == id
 
+      # Printable bytes, and two Repos in one process.
+      digits = "33333333-3333-3333-3333-333333333333"
+      Repo.insert!(%Named{id: digits})
+      bytes = Repo.get_dynamic_repo()
+      start_repo([])
+      texts = Repo.get_dynamic_repo()
+      Repo.query!("CREATE TABLE named (id TEXT PRIMARY KEY)")
+      Repo.insert!(%Named{id: "3333333333333333"})
+
+      for _ <- 1..2 do
+        Repo.put_dynamic_repo(bytes)
+        assert Repo.get!(Named, digits).id == digits
+
+        assert {:ok, [^digits]} =
+                 Repo.transaction(fn ->
+                   from(n in Named, where: n.id == ^digits, select: n.id)
+                   |> Repo.stream()
+                   |> Enum.to_list()
+                 end)
+
+        Repo.put_dynamic_repo(texts)
+        assert [%{id: "3333333333333333"}] = Repo.all(Named)
+      end
+
+      Repo.put_dynamic_repo(bytes)
+
       for call <- [
             fn -> Repo.get(Named, "no-uuid") end,
+            fn -> Repo.get(Named, "sixteen-letters!") end,
+            fn -> Repo.get(Named, String.duplicate("0", 32)) end,
             fn -> Repo.insert!(%Named{id: "no-uuid"}) end
           ] do
         assert %EctoLibSql.Error{code: :parameters, message: message} = catch_error(call.())
@@ -239,7 +267,7 @@ defmodule Ecto.Adapters.LibSql.Types.IdsTest do
       assert {:error, %EctoLibSql.Error{}} =
                Repo.transaction(fn -> Repo.rollback(catch_error(Repo.get(Named, "x"))) end)
 
-      assert [_] = Repo.all(Named)
+      assert [_, _] = Repo.all(Named)
     end
   end
 end

@@ -13,6 +13,9 @@ defmodule Ecto.Adapters.LibSql.Types do
   # Characters of a decimal's text, which has 999 digits on a side of the point at most; and its exponent.
   @max_decimal 2010
 
+  # A key of the process dictionary.
+  @ids_are_bytes :ecto_libsql_ids_are_bytes
+
   ## Dumpers
 
   def dumpers(:boolean, type), do: [type, &dump_boolean/1]
@@ -164,7 +167,25 @@ defmodule Ecto.Adapters.LibSql.Types do
   defp load_uuid(nil), do: {:ok, nil}
   defp load_uuid(uuid), do: UUID.bytes(uuid)
 
-  defp load_binary_id(id), do: {:ok, if(UUID.bytes?(id), do: UUID.text(id), else: id)}
+  # Sixteen characters may be an id of the application's own, or the bytes of a UUID that happen to be
+  # printable (22222222-2222-2222-2222-222222222222). Which, the Repo says that was asked last: a row is
+  # loaded by the process that asked, right after the answer.
+  defp load_binary_id(<<id::16-binary>>) do
+    if UUID.bytes?(id) or Process.get(@ids_are_bytes) == true,
+      do: {:ok, UUID.text(id)},
+      else: {:ok, id}
+  end
+
+  defp load_binary_id(other), do: {:ok, other}
+
+  @doc "To be called before rows of a Repo are loaded; `meta` is the adapter's."
+  def loading(%{settings: settings}) do
+    cond do
+      settings[:binary_id_type] == :blob -> Process.put(@ids_are_bytes, true)
+      Process.get(@ids_are_bytes) -> Process.delete(@ids_are_bytes)
+      true -> nil
+    end
+  end
 
   # What is no text stands like that in arrays.
   defp load_bytes(%{"x" => digits}) when is_binary(digits),
