@@ -8,6 +8,11 @@ defmodule Ecto.Adapters.LibSql.RepoConfigTest do
     use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
   end
 
+  # Of which nobody has said yet that it is in memory.
+  defmodule Memory do
+    use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
+  end
+
   defp refused(opts) do
     Process.flag(:trap_exit, true)
     assert {:error, {%ArgumentError{message: message}, _stack}} = Repo.start_link(opts)
@@ -66,20 +71,20 @@ defmodule Ecto.Adapters.LibSql.RepoConfigTest do
           for _ <- 1..2 do
             pid =
               start_supervised!(
-                {Repo, database: ":memory:", pool_size: 5, pool_count: 2, log: false}
+                {Memory, database: ":memory:", pool_size: 5, pool_count: 2, log: false}
               )
 
-            Repo.query!("CREATE TABLE t (a)")
+            Memory.query!("CREATE TABLE t (a)")
 
             1..20
             |> Enum.map(fn n ->
-              Task.async(fn -> Repo.query!("INSERT INTO t VALUES (?1)", [n]) end)
+              Task.async(fn -> Memory.query!("INSERT INTO t VALUES (?1)", [n]) end)
             end)
             |> Task.await_many()
 
-            assert Repo.query!("SELECT count(*) FROM t").rows == [[20]]
+            assert Memory.query!("SELECT count(*) FROM t").rows == [[20]]
             assert Process.alive?(pid)
-            stop_supervised!(Repo)
+            stop_supervised!(Memory)
           end
         end)
 

@@ -17,29 +17,23 @@ defmodule EctoLibSql.SuiteConfig do
      ] ++ full("pool", folder)}
   end
 
-  defp full(name, folder) do
+  @prefixes [:ecto_prefix_test, :bad_schema_migrations]
+
+  defp full(db, folder) do
     [
       # A file for each repo: some tests write by both at once, and one of them in a transaction.
-      database: Path.join(folder, "#{name}.db"),
-      # A prefix is an attached database, and belongs to a connection: so each connection attaches them.
-      after_connect: {__MODULE__, :attach, [name, folder]},
-      # "does not commit migration if insert into schema migration fails": a date-time has to be refused by
-      # an INTEGER column, which only those of STRICT tables do.
-      strict_tables: ["bad_schema_migrations"],
+      database: Path.join(folder, "#{db}.db"),
+      # A prefix is an attached database.
+      attach: for(name <- @prefixes, do: {name, Path.join(folder, "#{name}-#{db}.db")}),
       # "raises when connection pool is too small": the lock that needs no second connection never does.
       migration_lock: :lease,
+      # "does not commit migration if insert into schema migration fails": for an INTEGER column to refuse
+      # a text, its table has to be strict.
+      strict_tables: ["bad_schema_migrations"],
+      # "values list update_all" compares a column of :binary_id with a value of Ecto.UUID.
+      binary_id_type: :blob,
       log: false
     ]
-  end
-
-  @prefixes ["ecto_prefix_test", "bad_schema_migrations"]
-
-  @doc false
-  def attach(conn, name, folder) do
-    for prefix <- @prefixes do
-      query = %EctoLibSql.Query{statement: "ATTACH ?1 AS #{prefix}"}
-      DBConnection.execute!(conn, query, [Path.join(folder, "#{prefix}-#{name}.db")], [])
-    end
   end
 
   @doc "Settings of the suites themselves."
