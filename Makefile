@@ -14,7 +14,7 @@ O := build/$(if $(filter system,$(ENGINE)),system-)$(BUILD)
 .PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench bench-ecto \
 	install clean \
 	test test-c test-mix test-suites test-nif-asan ecto-test \
-	check check-format check-warnings check-lint check-rules check-dependent check-figures format
+	check check-format check-warnings check-lint check-rules check-guide check-dependent check-figures format
 
 all: setup
 	@$(MAKE) --no-print-directory lib elixir
@@ -177,6 +177,9 @@ check-lint:
 check-rules:
 	@$(NATIVE) lib nif
 	@tools/rules $(O)
+
+check-guide: $(DEPS)
+	@elixir tools/guide.exs
 
 check-dependent: $(DEPS)
 	@tools/dependent

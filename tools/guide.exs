@@ -1,5 +1,7 @@
-#!/usr/bin/env elixir
-# guide [FILE]: follows docs/ecto.md word for word, in an empty folder outside the repository.
+# Follows docs/ecto.md word for word, in an empty folder outside the repository.
+#
+#     elixir tools/guide.exs
+#     GUIDE_KEEP=1 elixir tools/guide.exs     the folder stays
 #
 #   * a block whose first line is `# PATH` is that file; `# PATH, at the end`, `# mix.exs, in deps` and
 #     `# mix.exs, in project` say where in the file it goes
@@ -12,15 +14,17 @@
 defmodule Guide do
   @here Path.expand("..", __DIR__)
 
-  def main(args) do
-    if System.get_env("ECTO_LIBSQL_DEPS") == "none" do
+  def main do
+    {packages, 0} = System.cmd(Path.join(@here, "tools/packages"), [], cd: @here)
+
+    if String.trim(packages) == "none" do
       IO.puts("guide: skipped, Ecto is not here")
     else
       folder = Path.join(System.tmp_dir!(), "ecto_libsql_guide_#{System.pid()}")
       File.mkdir_p!(folder)
 
       try do
-        args |> List.first(Path.join(@here, "docs/ecto.md")) |> blocks() |> follow(folder)
+        @here |> Path.join("docs/ecto.md") |> blocks() |> follow(folder)
       after
         unless System.get_env("GUIDE_KEEP"), do: File.rm_rf!(folder)
       end
@@ -154,9 +158,9 @@ defmodule Guide do
   defp run_session(project, session) do
     for {line, _code} <- session, do: IO.puts("#{line}: session")
     File.write!(Path.join(project, ".session"), :erlang.term_to_binary(session))
-    runner = Path.join(@here, "tools/guide-session.exs")
+    runner = Path.join(@here, "tools/guide_session.exs")
     sh("mix run #{runner} .session", project)
   end
 end
 
-Guide.main(System.argv())
+Guide.main()

@@ -1,4 +1,4 @@
-# Runs the blocks of Elixir that tools/guide took from the text, one after another, as one types them into
+# Runs the blocks of Elixir that tools/guide.exs took from the text, one after another, as one types them into
 # iex, and compares what they give with what the text says.
 
 defmodule Guide.Session do
@@ -20,7 +20,9 @@ defmodule Guide.Session do
   end
 
   defp block({line, code}, {binding, env}) do
-    {:ok, ast, comments} = Code.string_to_quoted_with_comments(code, line: line, file: "docs/ecto.md")
+    {:ok, ast, comments} =
+      Code.string_to_quoted_with_comments(code, line: line, file: "docs/ecto.md")
+
     expressions = expressions(ast)
     ends = Enum.map(tl(expressions), &line/1) ++ [:infinity]
 
@@ -35,10 +37,14 @@ defmodule Guide.Session do
   defp expressions(expression), do: [expression]
 
   defp line(ast) do
-    {_ast, lines} = Macro.prewalk(ast, [], fn
-      {_, meta, _} = node, lines -> {node, if(meta[:line], do: [meta[:line] | lines], else: lines)}
-      node, lines -> {node, lines}
-    end)
+    {_ast, lines} =
+      Macro.prewalk(ast, [], fn
+        {_, meta, _} = node, lines ->
+          {node, if(meta[:line], do: [meta[:line] | lines], else: lines)}
+
+        node, lines ->
+          {node, lines}
+      end)
 
     Enum.min(lines)
   end
@@ -46,7 +52,8 @@ defmodule Guide.Session do
   # The comment that follows an expression, and comes before the next.
   defp expected(comments, from, to) do
     Enum.find_value(comments, fn %{line: line, text: text} ->
-      if line >= from and line < to, do: with("#=> " <> value <- text, do: {line, value}, else: (_ -> nil))
+      if line >= from and line < to,
+        do: with("#=> " <> value <- text, do: {line, value}, else: (_ -> nil))
     end)
   end
 
@@ -67,7 +74,10 @@ defmodule Guide.Session do
 
   defp evaluate(expression, {line, text}, state) do
     {got, {binding, env}} = value(expression, state)
-    if same?(got, Code.string_to_quoted!(text), binding, env), do: {binding, env}, else: wrong(line, got, text)
+
+    if same?(got, Code.string_to_quoted!(text), binding, env),
+      do: {binding, env},
+      else: wrong(line, got, text)
   end
 
   # As a pattern, where the text is one, so that it may leave out what does not matter.
