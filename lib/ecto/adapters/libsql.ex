@@ -22,6 +22,12 @@ defmodule Ecto.Adapters.LibSql do
   system on a file beside the database; `:lease` is a row in the database, for machines that share one,
   and needs a `:pool_size` of 2; `false` is no lock.
 
+  With `strict_tables: true` migrations create STRICT tables, which refuse values of other storage classes;
+  with a list, those of the databases named there, `"main"` or attached ones.
+
+  `:dump_path` is the file of `mix ecto.dump`. `:dump_prefixes` (`--prefix`) are the databases that are
+  dumped, `"main"` or attached ones; without it, that of `:database`.
+
   ## Types
 
     * booleans are 1 and 0; integers and floats are themselves
@@ -42,6 +48,36 @@ defmodule Ecto.Adapters.LibSql do
 
   Any number of rows: those beyond the engine's 32,766 parameters, and those that leave out other columns
   than the rows before them, go into further INSERTs of the same transaction.
+
+  ## Migrations
+
+  All of `Ecto.Migration`. `Ecto.Adapters.LibSql.Migration` adds full-text, spatial and vector indexes, views
+  and triggers.
+
+  ALTER TABLE can add, rename and drop columns, and libSQL's changes what a column declares. For the rest
+  **the table is built anew**, in the migration's transaction: for another primary key, foreign keys of several
+  columns, generated columns, `create constraint` and `drop constraint`, columns that a key or another's CHECK
+  names, and new columns whose default is computed, where there are rows. Rows keep their rowids; indexes,
+  triggers, views and the foreign keys of other tables stay, no trigger fires and no ON DELETE acts. A foreign
+  key that finds no parent afterwards fails the migration, if it found one before. It costs the time and the
+  space of a copy: all changes of one `alter` are made by one.
+
+    * `options:` of a table are `strict: true`, `without_rowid: true`, `random_rowid: true` (libSQL's), or
+      text that goes behind it as it is
+    * columns also take `collation:`, `check:` (an expression, or `%{name: name, expr: expression}`),
+      `generated:` and `autoincrement: true`
+    * `remove` takes with it the indexes and constraints that speak of the column. One that a view, a
+      trigger, a generated column or another table's key reads is an error
+    * a table with a primary key gets another only where the same `alter` says what becomes of the old one:
+      `modify :id, :integer, primary_key: false`, or `true` for a key of several columns. Their columns are
+      NOT NULL, but for those of a serial type
+    * `on_delete: {:nilify, columns}` and `{:default, columns}` are triggers, and go with their table
+    * foreign keys stay within a database, and match as `:simple`; `validate: false` lets old rows be
+    * comments stand in the text of CREATE TABLE and CREATE INDEX, and cannot be changed later
+    * `concurrently: true` is passed over: SQLite has one writer at a time in any case. `:using`, `:include`,
+      `:only`, `nulls_distinct: false`, `mode: :cascade`, exclusion constraints and NULLs against their order
+      raise, with what to write instead
+    * in a migration with a prefix, that of an index goes before its own name, and foreign keys carry none
 
   ## Constraints
 
