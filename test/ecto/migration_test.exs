@@ -582,6 +582,50 @@ defmodule Ecto.Adapters.LibSql.MigrationTest do
     end
   end
 
+  test "a foreign key changed as PostgreSQL's migrations do it" do
+    defmodule Keys do
+      use Ecto.Migration
+
+      def change do
+        create(table(:posts))
+
+        create table(:comments) do
+          add(:post_id, references(:posts))
+        end
+      end
+    end
+
+    defmodule OtherAction do
+      use Ecto.Migration
+
+      def up do
+        drop(constraint(:comments, "comments_post_id_fkey"))
+
+        alter table(:comments) do
+          modify(:post_id, references(:posts, on_delete: :delete_all))
+        end
+      end
+
+      def down do
+        drop(constraint(:comments, "comments_post_id_fkey"))
+
+        alter table(:comments) do
+          modify(:post_id, references(:posts))
+        end
+      end
+    end
+
+    :ok = up(Keys)
+    text = text("comments")
+    Repo.query!("INSERT INTO posts VALUES (1)")
+    Repo.query!("INSERT INTO comments (post_id) VALUES (1)")
+    :ok = up(OtherAction, 2)
+    assert text("comments") == String.replace(text, ~s|("id"))|, ~s|("id") ON DELETE CASCADE)|)
+    :ok = down(OtherAction, 2)
+    assert text("comments") == text
+    assert rows("SELECT post_id FROM comments") == [[1]]
+  end
+
   describe "outside of a transaction" do
     test "a table is built anew in one, and VACUUM runs in none" do
       defmodule NoTransaction do

@@ -71,6 +71,7 @@ defmodule Ecto.Adapters.LibSql do
     * a table with a primary key gets another only where the same `alter` says what becomes of the old one:
       `modify :id, :integer, primary_key: false`, or `true` for a key of several columns. Their columns are
       NOT NULL, but for those of a serial type
+    * `drop` of a table is an error where other tables' rows would go with it, or lose their reference
     * `on_delete: {:nilify, columns}` and `{:default, columns}` are triggers, and go with their table
     * foreign keys stay within a database, and match as `:simple`; `validate: false` lets old rows be
     * comments stand in the text of CREATE TABLE and CREATE INDEX, and cannot be changed later

@@ -302,6 +302,36 @@ defmodule Ecto.Adapters.LibSql.DDL.AlterTableTest do
                ~s|DROP TABLE "u"|
     end
 
+    test "a table whose rows other tables' keys act for stays", %{db: db} do
+      for action <- ["CASCADE", "SET NULL", "SET DEFAULT"] do
+        q(db, "CREATE TABLE c (x, p_id REFERENCES p ON DELETE #{action})")
+        run(db, {:drop, table(:p), :restrict})
+        q(db, "CREATE TABLE p (id INTEGER PRIMARY KEY)")
+        q(db, "INSERT INTO p VALUES (1)")
+        q(db, "INSERT INTO c VALUES (1, 1), (2, NULL)")
+
+        message =
+          ~r/"p" cannot be dropped: rows of "c" refer to it by "p_id", and ON DELETE #{action}/
+
+        assert_raise ArgumentError, message, fn ->
+          run(db, {:drop_if_exists, table(:p), :restrict})
+        end
+
+        assert all(db, "SELECT count(*), count(p_id) FROM c") == [[2, 1]]
+
+        q(db, "PRAGMA foreign_keys = OFF")
+        run(db, {:drop, table(:p), :restrict})
+        q(db, "PRAGMA foreign_keys = ON")
+        q(db, "DROP TABLE c")
+        q(db, "CREATE TABLE p (id INTEGER PRIMARY KEY)")
+      end
+
+      # Its own keys go with it.
+      q(db, "CREATE TABLE s (id INTEGER PRIMARY KEY, up REFERENCES s ON DELETE CASCADE)")
+      q(db, "INSERT INTO s VALUES (1, 1)")
+      assert run(db, {:drop, table(:s), :restrict}) == [~s|DROP TABLE "s"|]
+    end
+
     test "in another database", %{db: db} do
       q(db, "ATTACH ':memory:' AS other")
       q(db, "CREATE TABLE other.o (a)")

@@ -79,6 +79,45 @@ defmodule Ecto.Adapters.LibSql.DDL.CreateTableTest do
       assert_refused(~r/autoincrement/, [{:add, :id, :uuid, primary_key: true, autoincrement: true}])
     end
 
+    test "a serial column of a key of several columns may be left out: nothing makes a value for it" do
+      db = open()
+      q(db, "CREATE TABLE p (id INTEGER PRIMARY KEY)")
+
+      columns = [
+        {:add, :id, :bigserial, primary_key: true},
+        {:add, :p_id, references(:p, type: :bigserial), primary_key: true},
+        {:add, :n, :id, primary_key: true}
+      ]
+
+      assert create(columns, db: db) ==
+               ~s|CREATE TABLE "t" ("id" INTEGER, "p_id" INTEGER REFERENCES "p"("id") NOT NULL, | <>
+                 ~s|"n" INTEGER NOT NULL, PRIMARY KEY ("id", "p_id", "n"))|
+
+      q(db, "INSERT INTO p VALUES (1)")
+      q(db, "INSERT INTO t (p_id, n) VALUES (1, 1)")
+      assert err(db, "INSERT INTO t (id, p_id) VALUES (1, 1)").constraint.kind == :not_null
+    end
+
+    test "what only other databases have is refused" do
+      assert_refused(~r/:start_value/, [{:add, :id, :identity, primary_key: true, start_value: 100}])
+
+      assert_refused(~r/:increment/, [{:add, :id, :identity, primary_key: true, increment: 2}])
+    end
+
+    # Of ecto_sql from 3.14 on.
+    if Map.has_key?(%Ecto.Migration.Table{}, :modifiers) do
+      test "modifiers" do
+        db = open()
+        column = [{:add, :a, :integer, []}]
+
+        assert create(column, db: db, table: [modifiers: "TEMPORARY"]) ==
+                 ~s|CREATE TEMPORARY TABLE "t" ("a" INTEGER)|
+
+        assert one(db, "SELECT count(*) FROM sqlite_schema") == 0
+        assert_refused(~r/TEMPORARY tables/, column, table: [modifiers: "UNLOGGED"])
+      end
+    end
+
     test "generated, in Ecto's words and as an expression" do
       a = {:add, :a, :integer, []}
 
@@ -94,6 +133,15 @@ defmodule Ecto.Adapters.LibSql.DDL.CreateTableTest do
       assert_refused(~r/cannot have a default/, [{:add, :b, :integer, generated: "1", default: 1}])
       assert_refused(~r/primary key/, [{:add, :b, :integer, generated: "1", primary_key: true}])
       assert_refused(~r/SQL expression/, [{:add, :b, :integer, generated: 1}])
+    end
+
+    test "a collation by Ecto's own option" do
+      assert create([{:add, :a, :string, collation: "NOCASE"}]) ==
+               ~s|CREATE TABLE "t" ("a" TEXT COLLATE NOCASE)|
+
+      assert_raise ExUnit.AssertionError, ~r/no such collation/, fn ->
+        create([{:add, :a, :string, collation: "de-DE", primary_key: true}])
+      end
     end
 
     test "check and collate" do

@@ -8,7 +8,7 @@ defmodule Ecto.Adapters.LibSql.DDL do
   # by itself. The adapter runs commands with run/3; execute_ddl/2 is the answer to
   # Ecto.Adapters.SQL.Connection.
 
-  alias Ecto.Adapters.LibSql.DDL.{Alter, FTS5, Index, TableOptions, Trigger, Virtual}
+  alias Ecto.Adapters.LibSql.DDL.{Alter, FTS5, Index, TableOptions, Virtual}
   alias Ecto.Adapters.LibSql.DDL.Constraint, as: ConstraintDDL
   alias Ecto.Adapters.LibSql.DDL.Table, as: TableDDL
   alias Ecto.Adapters.LibSql.Sql
@@ -90,8 +90,7 @@ defmodule Ecto.Adapters.LibSql.DDL do
 
   def steps({drop, %Table{} = table, mode}, _settings) when drop in [:drop, :drop_if_exists] do
     refuse_cascade(mode, "DROP TABLE")
-    sql = ["DROP TABLE ", if_exists(drop), Sql.quote_table(table.prefix, table.name)]
-    [Trigger.drop_of_table(table), sql]
+    TableDDL.drop(table, drop == :drop_if_exists)
   end
 
   def steps({create, %Ecto.Migration.Index{} = index}, _settings)
