@@ -60,11 +60,21 @@ defmodule Ecto.Adapters.LibSql.ColumnTypeTest do
     test "#{inspect(type)} #{inspect(opts)} in a STRICT table" do
       sql = ColumnType.declare_strict(unquote(Macro.escape(type)), unquote(opts))
 
-      unless String.starts_with?(sql, "F32_BLOB") do
-        assert ColumnType.strict?(sql)
-        assert %{rows: nil} = q(open(), "CREATE TABLE t (c #{sql}) STRICT")
-      end
+      assert %{rows: nil} = q(open(), "CREATE TABLE t (c #{sql}) STRICT")
     end
+  end
+
+  test "other names have the storage class of their affinity in a STRICT table" do
+    for {type, class} <- [
+          {:"VARCHAR(20)", "TEXT"},
+          {:"unsigned bigint", "INTEGER"},
+          {:"double precision", "REAL"},
+          {:bit, "ANY"},
+          {:"F32_BLOB(3)", "BLOB"},
+          {:any, "ANY"},
+          {"", "BLOB"}
+        ],
+        do: assert(ColumnType.declare_strict(type, []) == class)
   end
 
   test "settings choose the form" do

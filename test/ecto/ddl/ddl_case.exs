@@ -68,4 +68,51 @@ defmodule Ecto.Adapters.LibSql.DDLCase do
   @doc "The statements of a command, without a database."
   def offline(command, settings \\ []),
     do: for(sql <- DDL.execute_ddl(command, settings), do: IO.iodata_to_binary(sql))
+
+  @doc "The text of some table `t`, whose keys are of a table `p`. From ExUnit's seed."
+  def random_table do
+    names =
+      Enum.take_random(
+        ["a", "\"b c\"", "[d,e]", "`f)`", "\"check\"", "g", "\"x\"\"y\""],
+        Enum.random(2..6)
+      )
+
+    columns =
+      for name <- names,
+          do: Enum.join([name | random_column()], Enum.random([" ", "  ", " /* , ( */ ", "\n"]))
+
+    constraints =
+      Enum.take_random(
+        [
+          "UNIQUE (#{hd(names)})",
+          "CONSTRAINT \"k,\" CHECK (#{hd(names)} <> 'x,)')",
+          "FOREIGN KEY (#{hd(names)}) REFERENCES p (id) ON DELETE SET NULL",
+          "PRIMARY KEY (#{Enum.join(Enum.take(names, 2), ", ")})"
+        ],
+        Enum.random(0..4)
+      )
+
+    "CREATE TABLE t (" <>
+      Enum.join(columns ++ constraints, Enum.random([", ", ",", ", -- note, (\n "])) <> ")"
+  end
+
+  defp random_column do
+    type = Enum.random([[], ["TEXT"], ["NUMERIC(5,2)"], ["unsigned big int"]])
+
+    type ++
+      Enum.take_random(
+        [
+          "NOT NULL",
+          "CONSTRAINT nn NOT NULL ON CONFLICT ABORT",
+          "DEFAULT 'a,b'",
+          "DEFAULT -1",
+          "DEFAULT (1 + (2))",
+          "COLLATE NOCASE",
+          "CHECK (1 NOT NULL)",
+          "REFERENCES p(id) ON DELETE SET DEFAULT NOT DEFERRABLE",
+          "UNIQUE"
+        ],
+        Enum.random(0..4)
+      )
+  end
 end

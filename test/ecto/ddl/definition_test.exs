@@ -1,6 +1,9 @@
+Code.require_file("ddl_case.exs", __DIR__)
+
 defmodule Ecto.Adapters.LibSql.DDL.DefinitionTest do
   use EctoLibSql.Case, async: true
   import EctoLibSql.DriverHelpers
+  import Ecto.Adapters.LibSql.DDLCase, only: [random_table: 0]
 
   alias Ecto.Adapters.LibSql.DDL.{Catalog, Definition, Tokens}
 
@@ -215,51 +218,5 @@ defmodule Ecto.Adapters.LibSql.DDL.DefinitionTest do
       assert Definition.primary_key(definition) == Enum.concat(key), sql
       EctoLibSql.close(db)
     end
-  end
-
-  defp random_table do
-    names =
-      Enum.take_random(
-        ["a", "\"b c\"", "[d,e]", "`f)`", "\"check\"", "g", "\"x\"\"y\""],
-        Enum.random(2..6)
-      )
-
-    columns =
-      for name <- names,
-          do: Enum.join([name | random_column()], Enum.random([" ", "  ", " /* , ( */ ", "\n"]))
-
-    constraints =
-      Enum.take_random(
-        [
-          "UNIQUE (#{hd(names)})",
-          "CONSTRAINT \"k,\" CHECK (#{hd(names)} <> 'x,)')",
-          "FOREIGN KEY (#{hd(names)}) REFERENCES p (id) ON DELETE SET NULL",
-          "PRIMARY KEY (#{Enum.join(Enum.take(names, 2), ", ")})"
-        ],
-        Enum.random(0..4)
-      )
-
-    "CREATE TABLE t (" <>
-      Enum.join(columns ++ constraints, Enum.random([", ", ",", ", -- note, (\n "])) <> ")"
-  end
-
-  defp random_column do
-    type = Enum.random([[], ["TEXT"], ["NUMERIC(5,2)"], ["unsigned big int"]])
-
-    type ++
-      Enum.take_random(
-        [
-          "NOT NULL",
-          "CONSTRAINT nn NOT NULL ON CONFLICT ABORT",
-          "DEFAULT 'a,b'",
-          "DEFAULT -1",
-          "DEFAULT (1 + (2))",
-          "COLLATE NOCASE",
-          "CHECK (1 NOT NULL)",
-          "REFERENCES p(id) ON DELETE SET DEFAULT NOT DEFERRABLE",
-          "UNIQUE"
-        ],
-        Enum.random(0..4)
-      )
   end
 end

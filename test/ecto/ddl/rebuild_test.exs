@@ -691,6 +691,24 @@ defmodule Ecto.Adapters.LibSql.DDL.RebuildTest do
       assert text(db) == "CREATE TABLE t (mine)"
     end
 
+    test "a temporary table, and temporary triggers", %{db: db} do
+      script(db, """
+      CREATE TEMP TABLE t (a UNIQUE, b); CREATE TEMP TRIGGER tr AFTER INSERT ON t BEGIN SELECT 1; END;
+      CREATE TABLE u (a UNIQUE, b); CREATE TEMP TRIGGER ur AFTER INSERT ON u BEGIN SELECT 2; END;
+      INSERT INTO t VALUES (1, 2); INSERT INTO u VALUES (3, 4)
+      """)
+
+      triggers =
+        all(db, "SELECT name, sql FROM sqlite_temp_schema WHERE type = 'trigger' ORDER BY 1")
+
+      alter(db, [{:remove, :a}], prefix: "temp")
+      run(db, {:alter, table(:u), [{:remove, :a}]})
+      assert all(db, "SELECT * FROM t") ++ all(db, "SELECT * FROM u") == [[2], [4]]
+
+      assert all(db, "SELECT name, sql FROM sqlite_temp_schema WHERE type = 'trigger' ORDER BY 1") ==
+               triggers
+    end
+
     test "a CHECK that names its table", %{db: db} do
       script(db, """
       CREATE TABLE t (id INTEGER PRIMARY KEY, a TEXT CHECK ("t".a <> 'x'), b BLOB, up REFERENCES t ON DELETE CASCADE);
@@ -786,6 +804,45 @@ defmodule Ecto.Adapters.LibSql.DDL.RebuildTest do
       assert_raise ArgumentError, ~r/virtual table "t" cannot be altered/, fn ->
         alter(db, [{:add, :id, :serial, primary_key: true}])
       end
+    end
+  end
+
+  test "any table is what it was, once its new CHECK has gone again" do
+    for _ <- 1..150 do
+      db = open()
+
+      script(
+        db,
+        "CREATE TABLE p (id INTEGER PRIMARY KEY); INSERT INTO p VALUES (1), (2); PRAGMA foreign_keys = OFF"
+      )
+
+      sql = random_table()
+      q(db, sql)
+
+      names =
+        for [name] <- all(db, "SELECT name FROM pragma_table_info('t')"),
+            do: ~s|"#{String.replace(name, ~s|"|, ~s|""|)}"|
+
+      q(db, "CREATE INDEX i ON t (#{Enum.join(Enum.take_random(names, 2), ", ")})")
+
+      for _ <- 1..8 do
+        values =
+          for _ <- names, do: Enum.random(["NULL", "1", "2", "3.5", "'a'", "'9'", "x'00'", "-7"])
+
+        EctoLibSql.query(db, "INSERT OR IGNORE INTO t VALUES (#{Enum.join(values, ", ")})")
+      end
+
+      before = {schema(db), all(db, "SELECT rowid, * FROM t"), all(db, "PRAGMA foreign_key_check")}
+      run(db, {:create, constraint(:t, :"a new one", check: "1")})
+      assert text(db) =~ ~s|CONSTRAINT "a new one" CHECK (1)|, sql
+      run(db, {:drop, constraint(:t, :"a new one"), :restrict})
+
+      assert {schema(db), all(db, "SELECT rowid, * FROM t"), all(db, "PRAGMA foreign_key_check")} ==
+               before,
+             sql
+
+      assert all(db, "PRAGMA integrity_check") == [["ok"]], sql
+      EctoLibSql.close(db)
     end
   end
 

@@ -29,6 +29,7 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
            |> Map.merge(%{"DATETIME" => :naive_datetime, "UTC_DATETIME" => :utc_datetime})
 
   @strict ~w(INT INTEGER REAL TEXT BLOB ANY)
+  @classes %{integer: "INTEGER", text: "TEXT", blob: "BLOB", real: "REAL", numeric: "ANY"}
 
   @doc "The declared type for a type of a migration, with the column's options."
   def declare(type, opts \\ [], settings \\ [])
@@ -38,7 +39,10 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
     [name(type, opts, settings), arguments(type, opts)]
   end
 
-  @doc "The same for a STRICT table: the storage class. A name that is none stays, and SQLite refuses it."
+  @doc """
+  The same for a STRICT table: the storage class. For names that begin with none it is the one of their
+  affinity, and ANY for numbers of both kinds, which changes no value.
+  """
   def declare_strict(type, opts, settings \\ []) do
     settings = Keyword.merge(@defaults, settings)
     type |> name(opts, settings) |> IO.iodata_to_binary() |> storage()
@@ -68,8 +72,8 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
 
   defp storage(name) do
     case String.split(name, "_", parts: 2) do
-      [class, _what] when class in @strict -> class
-      _other -> name
+      [class | _what] when class in @strict -> class
+      _other -> @classes[affinity(name)]
     end
   end
 

@@ -40,14 +40,21 @@ defmodule Ecto.Adapters.LibSql.DDL.Catalog do
         schema: schema(table),
         definition: Definition.parse(sql),
         indexes: Map.get(objects, "index", []),
-        triggers: triggers(objects["trigger"], schema(table)) ++ triggers(objects["temp"], "temp"),
+        triggers: triggers(objects, schema(table)),
         on_delete: for({name, _sql} <- Map.get(objects, "on_delete", []), do: name),
         references: for([_type, child, from, to] <- references, do: {child, from, to})
       }
     end
   end
 
-  defp triggers(objects, schema), do: for({name, sql} <- objects || [], do: {schema, name, sql})
+  # Those of a temporary table are found twice.
+  defp triggers(objects, schema) do
+    Enum.uniq(
+      for {type, in_schema} <- [{"trigger", schema}, {"temp", "temp"}],
+          {name, sql} <- Map.get(objects, type, []),
+          do: {in_schema, name, sql}
+    )
+  end
 
   @doc "Whether an UPDATE of the table fires a trigger."
   def update_trigger?(catalog) do

@@ -46,27 +46,14 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
       if keeps_key?(constraints, opts, settings), do: Keyword.delete(opts, :primary_key), else: opts
 
     new = type |> Column.declare(opts, settings) |> IO.iodata_to_binary()
-    old = Definition.declared_type(column)
-    key? = key?(catalog.definition, name)
-
-    definition = [
-      define(catalog.table, {:modify, name, type, opts}, settings),
-      for({kind, sql} <- constraints, keep?(kind, type, opts, settings), do: [?\s, sql]),
-      if(
-        key? and rowid?(old) and not rowid?(new) and
-          not not_null?(constraints, type, opts, settings),
-        do: " NOT NULL",
-        else: []
-      )
-    ]
-
-    converted? = ColumnType.affinity(new) != ColumnType.affinity(old)
-    reordered? = converted? or collates?(opts)
-    rewritten? = converted? or constrained?(type, opts)
+    types = {Definition.declared_type(column), new}
+    definition = definition(catalog, {:modify, name, type, opts}, constraints, types, settings)
+    reordered? = converted?(types) or collates?(opts)
+    rewritten? = converted?(types) or constrained?(type, opts)
 
     rebuild? =
       not Definition.alterable?(catalog.definition, column) or
-        (key? and (reordered? or rowid?(new) != rowid?(old))) or
+        (key?(catalog.definition, name) and (reordered? or rowid_changes?(types))) or
         constraints[:generated] != nil or opts[:generated] != nil or
         (rewritten? and Catalog.update_trigger?(catalog))
 
@@ -77,6 +64,22 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
 
     {definition, statements, if(rebuild?, do: :rebuild, else: :plain)}
   end
+
+  # What the migration says, and what the table says of which it does not speak.
+  defp definition(catalog, {:modify, name, type, opts} = modify, constraints, {old, new}, settings) do
+    not_null? = not_null?(constraints, type, opts, settings)
+    # NULL made a number of a rowid; elsewhere it would stay.
+    needs_not_null? = key?(catalog.definition, name) and rowid?(old) and not rowid?(new)
+
+    [
+      define(catalog.table, modify, settings),
+      for({kind, sql} <- constraints, keep?(kind, type, opts, settings), do: [?\s, sql]),
+      if(needs_not_null? and not not_null?, do: " NOT NULL", else: [])
+    ]
+  end
+
+  defp converted?({old, new}), do: ColumnType.affinity(new) != ColumnType.affinity(old)
+  defp rowid_changes?({old, new}), do: rowid?(new) != rowid?(old)
 
   defp key?(definition, name),
     do: definition |> Definition.primary_key() |> Enum.any?(&Tokens.same?(&1, name))

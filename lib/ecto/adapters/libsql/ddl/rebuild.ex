@@ -14,7 +14,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
   #   * A CHECK may qualify columns by the table's name (`t.a > 0`), and then the table cannot have
   #     another: its rows are put aside in a copy.
 
-  alias Ecto.Adapters.LibSql.DDL.{Catalog, Definition, Orphans, Tokens}
+  alias Ecto.Adapters.LibSql.DDL.{Catalog, Definition, Orphans, Rowid, Tokens}
   alias Ecto.Adapters.LibSql.Sql
 
   @aside "ecto_libsql_rebuild"
@@ -60,7 +60,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
       without_foreign_keys(query, catalog, fn ->
         orphans = Orphans.list(query, catalog)
         analyzed? = analyzed?(query, catalog)
-        plan = Map.put(plan, :rowids_kept?, rowids_kept?(query, catalog, definition))
+        plan = Map.put(plan, :rowids_kept?, Rowid.kept?(query, catalog, definition))
 
         build(query, catalog, definition, plan)
         Orphans.refuse_new(query, catalog, orphans, plan)
@@ -109,94 +109,11 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
           column.source != nil and not Definition.has?(column, :generated),
           do: {Sql.quote_name(column.name), Sql.quote_name(column.source)}
 
-    case rowid(query, catalog, definition) ++ pairs do
+    case Rowid.copied(query, catalog, definition) ++ pairs do
       [] -> raise ArgumentError, "no column of table #{inspect(catalog.table.name)} would be left"
       pairs -> pairs
     end
   end
-
-  # Full-text indexes of the table, and whoever has noted it, know a row by its rowid.
-  defp rowid(query, catalog, definition) do
-    old = catalog.definition
-    own_key = rowid_key(definition)
-
-    cond do
-      without_rowid?(old) or without_rowid?(definition) -> []
-      own_key != nil and own_key.source != nil -> []
-      true -> rowid_pair(rowid_of(query, catalog), own_key, definition)
-    end
-  end
-
-  defp rowids_kept?(query, catalog, definition) do
-    case {rowid(query, catalog, definition), rowid_key(definition)} do
-      {[_pair], _own_key} ->
-        true
-
-      {[], %{source: source}} when source != nil ->
-        match?(%{name: ^source}, old_key(query, catalog))
-
-      _other ->
-        false
-    end
-  end
-
-  defp rowid_pair(nil, _own_key, _definition), do: []
-
-  defp rowid_pair(old, nil, definition) do
-    case rowid_name(definition) do
-      nil -> []
-      name -> [{name, old}]
-    end
-  end
-
-  defp rowid_pair(old, own_key, _definition), do: [{Sql.quote_name(own_key.name), old}]
-
-  defp without_rowid?(definition), do: Definition.option?(definition, "WITHOUT ROWID")
-
-  # The old table can be asked. DESC makes PRIMARY KEY no rowid, if it stands in the column's definition.
-  defp rowid_of(query, catalog) do
-    case rowid_name(catalog.definition) do
-      nil -> with %{name: name} <- old_key(query, catalog), do: Sql.quote_name(name)
-      name -> name
-    end
-  end
-
-  defp old_key(query, catalog) do
-    sql = [
-      "SELECT 1 FROM pragma_index_list(",
-      [Sql.quote_string(catalog.table.name), ", ", Sql.quote_string(catalog.schema)],
-      ") WHERE origin = 'pk'"
-    ]
-
-    with [name] <- Definition.primary_key(catalog.definition),
-         [] <- query.(sql) do
-      Definition.column(catalog.definition, name)
-    else
-      _none -> nil
-    end
-  end
-
-  defp rowid_key(definition) do
-    with [name] <- Definition.primary_key(definition),
-         column = Definition.column(definition, name),
-         true <- String.upcase(Definition.declared_type(column)) == "INTEGER",
-         false <- descending?(column) do
-      column
-    else
-      _other -> nil
-    end
-  end
-
-  defp descending?(column) do
-    case Definition.column_constraints(column)[:primary_key] do
-      nil -> false
-      sql -> sql =~ ~r/\bKEY\s+DESC\b/i
-    end
-  end
-
-  # Any of the three, unless a column has that name.
-  defp rowid_name(definition),
-    do: Enum.find(~w(rowid _rowid_ oid), &(Definition.column(definition, &1) == nil))
 
   defp put_aside(query, catalog, values) do
     aside = [Sql.quote_name(catalog.schema), ?., Sql.quote_name(@aside)]
