@@ -30,19 +30,30 @@ defmodule Ecto.Adapters.LibSql do
 
   ## Types
 
-    * booleans are 1 and 0; integers and floats are themselves
+    * booleans are 1 and 0; integers (of 64 bits) and floats are themselves
     * dates and times are ISO 8601 text, `2024-05-06T07:08:09`: with six digits of a second for the
-      types `*_usec`, with none for the others, and with `Z` for the `utc_*` types
-    * decimals are their exact digits as text
+      types `*_usec`, with none for the others, and with `Z` for the `utc_*` types; years 0 to 9999
+    * decimals are their exact digits as text, up to 999 on a side of the point
     * `:binary` is a BLOB, `Ecto.UUID` the BLOB of its 16 bytes, `:binary_id` text
-    * maps, embedded schemas and arrays are JSON text
+    * maps, embedded schemas and arrays are JSON text; an element of an array is what a column of its type
+      would hold, bytes that are no UTF-8 `{"x": "hexadecimal"}`
+    * durations are ISO 8601 text; they are cut to the fields and the precision of their column when they
+      are read. Bitstrings are BLOBs. Neither sorts in SQL as in Elixir.
 
-  What other programs wrote is read too: a space for the `T`, a missing `Z`, UUIDs as text, decimals as
-  numbers.
+  Four of these are the Repo's to choose, best before its first migration: `uuid_type: :text`,
+  `binary_id_type: :blob`, `json_type: :jsonb`, and `datetime_type: :integer` for date-times as microseconds
+  since 1970 (those within JSON stay text). Fields of `Ecto.UUID` and of `:binary_id` that refer to one
+  another need the same form: set both alike. Such a value cannot stand in the text of a query, since that
+  is the same for all Repos: interpolate it with `^`.
+
+  All forms are read, whichever the Repo writes, and what other programs wrote: a space for the `T`, a
+  missing `Z`, decimals as numbers. A value that is not of its field's type is an error that names the field.
+  `EctoLibSql.Upgrade` mends what EctoLibSql 0.9 stored in a way that queries cannot bridge.
 
   Queries of tables without a schema read decimals, dates and times, JSON and arrays by the type that the
-  table declares for the column, as our migrations write it (`TEXT_DECIMAL`, `TEXT_JSON`, …). Columns of
-  subqueries and CTEs, and `Repo.query`, give what is stored.
+  table declares for the column, as our migrations write it (`TEXT_DECIMAL`, `TEXT_JSON`, …), also through
+  subqueries, CTEs, views and RETURNING. UUIDs are then what is stored, columns of STRICT tables give their
+  storage class, and `Repo.query` always does.
 
   ## insert_all
 

@@ -95,7 +95,7 @@ defmodule Ecto.Adapters.LibSql.RowKeysTest do
     query = from(m in Member, join: t in "teams", on: t.id == m.team)
 
     assert {:ok, {2, nil}} = Repo.transaction(fn -> Repo.delete_all(query, prefix: "main") end)
-    assert [_ | _] = Repo.explain(:delete_all, query)
+    assert Repo.explain(:delete_all, query) =~ "SEARCH members USING PRIMARY KEY (b=? AND a=?)"
   end
 
   test "a table of the session comes first" do

@@ -70,6 +70,18 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
     end
   end
 
+  @doc """
+  The SQL for a value of a column that was declared `old` and is to be `new`: what the new affinity would
+  make of a number is 15 of its digits, a decimal has all of them.
+  """
+  def converted(sql, old, new) do
+    decimal? = new |> IO.iodata_to_binary() |> String.starts_with?("TEXT_DECIMAL")
+
+    if decimal? and affinity(old) in [:numeric, :real, :integer],
+      do: ["coalesce(decimal(", sql, "), ", sql, ")"],
+      else: sql
+  end
+
   defp storage(name) do
     case String.split(name, "_", parts: 2) do
       [class | _what] when class in @strict -> class

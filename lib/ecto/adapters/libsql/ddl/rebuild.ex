@@ -14,8 +14,8 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
   #   * A CHECK may qualify columns by the table's name (`t.a > 0`), and then the table cannot have
   #     another: its rows are put aside in a copy.
 
+  alias Ecto.Adapters.LibSql.{ColumnType, Sql}
   alias Ecto.Adapters.LibSql.DDL.{Catalog, Definition, Orphans, Rowid, Tokens}
-  alias Ecto.Adapters.LibSql.Sql
 
   @aside "ecto_libsql_rebuild"
   @savepoint "ecto_libsql_rebuild"
@@ -107,12 +107,17 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
     pairs =
       for column <- Definition.columns(definition),
           column.source != nil and not Definition.has?(column, :generated),
-          do: {Sql.quote_name(column.name), Sql.quote_name(column.source)}
+          do: {Sql.quote_name(column.name), value(catalog.definition, column)}
 
     case Rowid.copied(query, catalog, definition) ++ pairs do
       [] -> raise ArgumentError, "no column of table #{inspect(catalog.table.name)} would be left"
       pairs -> pairs
     end
+  end
+
+  defp value(old, column) do
+    declared = old |> Definition.column(column.source) |> Definition.declared_type()
+    ColumnType.converted(Sql.quote_name(column.source), declared, Definition.declared_type(column))
   end
 
   defp put_aside(query, catalog, values) do
