@@ -70,16 +70,20 @@ defmodule Ecto.Adapters.LibSql.Types.OrderTest do
 
     assert Repo.all(from(t in Thing, order_by: t.id, select: t.decimal)) == values
 
-    ordered =
-      Repo.all(
-        from(t in Thing,
-          order_by: [fragment("? COLLATE decimal", t.decimal), t.id],
-          select: t.decimal
-        )
-      )
-
     # Equal ones (1.5 and 1.50) in the order in which they came.
-    assert ordered == Enum.sort(values, &(compare(:decimal, &1, &2) != :gt))
+    ordered = Repo.all(from(t in Thing, order_by: [t.decimal, t.id], select: t.decimal))
+    sorted = Enum.sort(values, &(compare(:decimal, &1, &2) != :gt))
+    assert ordered == sorted
+
+    pivot = Enum.random(values)
+    less = Enum.count(values, &(compare(:decimal, &1, pivot) == :lt))
+    assert count(where(Thing, [t], t.decimal < ^pivot)) == less
+    {least, most} = Repo.one(from(t in Thing, select: {min(t.decimal), max(t.decimal)}))
+    assert Decimal.equal?(least, hd(sorted)) and Decimal.equal?(most, List.last(sorted))
+
+    exact = %{Decimal.Context.get() | precision: 300}
+    sum = Decimal.Context.with(exact, fn -> Enum.reduce(values, Decimal.new(0), &Decimal.add/2) end)
+    assert Decimal.equal?(Repo.aggregate(Thing, :sum, :decimal), sum)
   end
 
   test "a moment without a fraction is before one with it, in fields of both kinds" do
