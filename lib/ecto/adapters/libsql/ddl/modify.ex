@@ -60,7 +60,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
     statements =
       [alter(catalog.table, name, definition)] ++
         if(reordered?, do: [reindex(catalog.table)], else: []) ++
-        if(rewritten?, do: [rewrite(catalog.table, name, old, new)], else: [])
+        if(rewritten?, do: [rewrite(catalog.table, name, types)], else: [])
 
     {definition, statements, if(rebuild?, do: :rebuild, else: :plain)}
   end
@@ -109,7 +109,10 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
 
   defp reindex(table), do: ["REINDEX ", Sql.quote_table(table.prefix, table.name)]
 
-  defp rewrite(table, name, old \\ "", new \\ "") do
+  # A value that is written again takes the column's affinity.
+  defp rewrite(table, name, types \\ {"", ""})
+
+  defp rewrite(table, name, {old, new}) do
     column = Sql.quote_name(name)
     value = ColumnType.converted(column, old, new)
     ["UPDATE ", Sql.quote_table(table.prefix, table.name), " SET ", column, " = ", value]
