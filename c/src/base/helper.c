@@ -16,7 +16,10 @@ enum {
     /* A job may run for hours: another must not wait for it. So there are as many workers as there have
      * ever been jobs at once, far more than processors; the system shares those out. */
     MAX_WORKERS = 256,
-    WORKER_NICE = 10,
+    /* A job that has used more processor time than this lets others go first: opening and compiling are short, and
+     * somebody waits for them. A thread cannot get its priority back, so it ends with that job. */
+    SHORT_MS = 20,
+    LONG_NICE = 10,
     /* Reserved, not used: a page costs memory when it is first touched. What is deeply nested in the
      * schema is compiled on these threads. */
     STACK_BYTES = 16 * 1024 * 1024
@@ -27,6 +30,18 @@ struct job {
     void (*fn)(void *arg);
     void *arg;
 };
+
+struct worker {
+    pthread_t thread;
+    id_t tid;
+    int64_t used; /* processor time that it had used when its job began, ns */
+    bool busy;    /* it has a job ... */
+    bool nice;    /* ... a long one */
+    bool started; /* it is to be joined */
+    bool ended;   /* it returns, or has */
+};
+
+static int look_for_long_jobs(struct lsqi_task *task);
 
 /* process-wide: threads belong to the process, and so does the work that outlives a handle. */
 static struct helper {
@@ -45,12 +60,15 @@ static struct helper {
     struct job **last_job;
     unsigned waiting; /* jobs that nobody has taken */
     unsigned jobs;    /* these and the running ones */
-    unsigned workers;
+    unsigned workers; /* that have not ended */
     unsigned idle_workers;
-    pthread_t worker[MAX_WORKERS];
+    struct worker worker[MAX_WORKERS];
+    struct lsqi_task look; /* for long jobs */
 } helper = {.lock = PTHREAD_MUTEX_INITIALIZER,
             .changed = PTHREAD_COND_INITIALIZER,
-            .job = PTHREAD_COND_INITIALIZER};
+            .job = PTHREAD_COND_INITIALIZER,
+            .last_job = &helper.first_job,
+            .look = {.run = look_for_long_jobs}};
 
 static void wait_until_locked(int64_t ns) {
     struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
@@ -111,7 +129,8 @@ static void *helper_main(void *arg) {
 /* ---- Threads ---- */
 
 /* A thread that no signal of the program reaches. */
-static bool start_thread(pthread_t *thread, void *(*entry)(void *arg), const char *name) {
+static bool start_thread(pthread_t *thread, void *(*entry)(void *arg), void *arg,
+                         const char *name) {
     sigset_t all;
     sigset_t before;
     pthread_attr_t attr;
@@ -121,7 +140,7 @@ static bool start_thread(pthread_t *thread, void *(*entry)(void *arg), const cha
     (void)pthread_attr_setstacksize(&attr, STACK_BYTES);
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(thread, &attr, entry, NULL);
+    rc = pthread_create(thread, &attr, entry, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     pthread_attr_destroy(&attr);
     if (rc == 0) pthread_setname_np(*thread, name);
@@ -138,10 +157,9 @@ static bool start_locked(void) {
         helper.has_clock = pthread_cond_init(&helper.changed, &attr) == 0;
         pthread_condattr_destroy(&attr);
         if (!helper.has_clock) return false;
-        helper.last_job = &helper.first_job;
     }
     if (!helper.helper_runs)
-        helper.helper_runs = start_thread(&helper.helper, helper_main, "lsq-helper");
+        helper.helper_runs = start_thread(&helper.helper, helper_main, NULL, "lsq-helper");
     return helper.helper_runs;
 }
 
@@ -171,39 +189,114 @@ void lsqi_helper_schedule(struct lsqi_task *task, int delay_ms) {
 
 /* ---- Jobs ---- */
 
-static void *worker_main(void *arg) {
-    (void)arg;
-    /* On Linux a priority belongs to the thread; elsewhere this does no harm. */
-    (void)setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), WORKER_NICE);
-    pthread_mutex_lock(&helper.lock);
-    for (;;) {
-        struct job *job = helper.first_job;
+/* On Linux a priority belongs to a thread, and any other may lower it; elsewhere this does no harm. */
+static void lower_locked(struct worker *worker) {
+    int nice = getpriority(PRIO_PROCESS, worker->tid) + LONG_NICE;
 
-        if (job == NULL && helper.stopping) break;
-        if (job == NULL) {
+    (void)setpriority(PRIO_PROCESS, worker->tid, nice > 19 ? 19 : nice);
+    worker->nice = true;
+}
+
+static int64_t clock_ns(clockid_t clock) {
+    struct timespec ts;
+
+    return clock_gettime(clock, &ts) == 0 ? ts.tv_sec * INT64_C(1000000000) + ts.tv_nsec : 0;
+}
+
+static bool long_locked(struct worker *worker) {
+    clockid_t clock;
+
+    return pthread_getcpuclockid(worker->thread, &clock) == 0 &&
+           clock_ns(clock) - worker->used >= (int64_t)SHORT_MS * 1000000;
+}
+
+/* Lowers the workers whose jobs have become long. Answers ms until the next one may, or -1. */
+static int look_for_long_jobs(struct lsqi_task *task) {
+    int next = -1;
+
+    (void)task;
+    pthread_mutex_lock(&helper.lock);
+    for (unsigned i = 0; i < MAX_WORKERS; i++) {
+        struct worker *worker = &helper.worker[i];
+
+        if (!worker->busy || worker->nice) continue;
+        if (long_locked(worker))
+            lower_locked(worker);
+        else
+            next = SHORT_MS;
+    }
+    /* lsq_shutdown() waits until no task is left. */
+    if (helper.shutting) next = -1;
+    pthread_mutex_unlock(&helper.lock);
+    return next;
+}
+
+static void run_job_locked(struct worker *worker) {
+    struct job *job = helper.first_job;
+
+    helper.first_job = job->next;
+    if (helper.first_job == NULL) helper.last_job = &helper.first_job;
+    helper.waiting--;
+    worker->used = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+    worker->busy = true;
+    if (!helper.look.scheduled && !helper.shutting) {
+        insert_locked(&helper.look, lsqi_now_ns() + (int64_t)SHORT_MS * 1000000);
+        pthread_cond_broadcast(&helper.changed);
+    }
+    pthread_mutex_unlock(&helper.lock);
+    job->fn(job->arg);
+    lsqi_free(job);
+    pthread_mutex_lock(&helper.lock);
+    worker->busy = false;
+    helper.jobs--;
+    pthread_cond_broadcast(&helper.changed);
+}
+
+static void *worker_main(void *arg) {
+    struct worker *worker = arg;
+
+    pthread_mutex_lock(&helper.lock);
+    worker->tid = (id_t)syscall(SYS_gettid);
+    for (;;) {
+        /* The others are enough for all jobs. It starts none itself: that would inherit its priority. */
+        if (worker->nice && helper.workers > helper.jobs) break;
+        if (helper.first_job != NULL) {
+            run_job_locked(worker);
+        } else if (helper.stopping) {
+            break;
+        } else {
             helper.idle_workers++;
             pthread_cond_wait(&helper.job, &helper.lock);
             helper.idle_workers--;
-            continue;
         }
-        helper.first_job = job->next;
-        if (helper.first_job == NULL) helper.last_job = &helper.first_job;
-        helper.waiting--;
-        pthread_mutex_unlock(&helper.lock);
-        job->fn(job->arg);
-        lsqi_free(job);
-        pthread_mutex_lock(&helper.lock);
-        helper.jobs--;
-        pthread_cond_broadcast(&helper.changed);
     }
+    worker->ended = true;
+    helper.workers--;
     pthread_mutex_unlock(&helper.lock);
     return NULL;
 }
 
-static void add_worker_locked(void) {
-    if (helper.workers < MAX_WORKERS &&
-        start_thread(&helper.worker[helper.workers], worker_main, "lsq-worker"))
-        helper.workers++;
+/* A place for a worker, or NULL. */
+static struct worker *place_locked(void) {
+    for (unsigned i = 0; i < MAX_WORKERS; i++) {
+        struct worker *worker = &helper.worker[i];
+
+        if (worker->started && !worker->ended) continue;
+        /* It needs the lock no more. */
+        if (worker->started) pthread_join(worker->thread, NULL);
+        *worker = (struct worker){.started = false};
+        return worker;
+    }
+    return NULL;
+}
+
+static bool add_worker_locked(void) {
+    struct worker *worker = place_locked();
+
+    if (worker == NULL) return false;
+    worker->started = start_thread(&worker->thread, worker_main, worker, "lsq-worker");
+    if (worker->started) helper.workers++;
+    return worker->started;
 }
 
 enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_error *err) {
@@ -213,9 +306,10 @@ enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_
     if (job == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a job");
     *job = (struct job){.fn = fn, .arg = arg};
     pthread_mutex_lock(&helper.lock);
-    ok = start_locked();
     /* While threads leave, lsq_shutdown() sees to what comes now. */
-    if (ok && !helper.stopping && helper.idle_workers < helper.waiting + 1) add_worker_locked();
+    ok = helper.stopping || start_locked();
+    if (ok && !helper.stopping && helper.idle_workers < helper.waiting + 1)
+        (void)add_worker_locked();
     ok = ok && (helper.workers > 0 || helper.stopping);
     if (ok) {
         *helper.last_job = job;
@@ -246,7 +340,6 @@ static void finish_work_locked(void) {
 }
 
 static void join_threads_locked(void) {
-    unsigned workers = helper.workers;
     bool helper_runs = helper.helper_runs;
 
     helper.stopping = true;
@@ -254,10 +347,14 @@ static void join_threads_locked(void) {
     pthread_cond_broadcast(&helper.job);
     pthread_mutex_unlock(&helper.lock);
     if (helper_runs) pthread_join(helper.helper, NULL);
-    for (unsigned i = 0; i < workers; i++) pthread_join(helper.worker[i], NULL);
+    /* No worker is started meanwhile. */
+    for (unsigned i = 0; i < MAX_WORKERS; i++) {
+        if (!helper.worker[i].started) continue;
+        pthread_join(helper.worker[i].thread, NULL);
+        helper.worker[i] = (struct worker){.started = false};
+    }
     pthread_mutex_lock(&helper.lock);
     helper.helper_runs = false;
-    helper.workers = 0;
     helper.stopping = false;
 }
 
@@ -271,7 +368,7 @@ void lsqi_helper_shutdown(void) {
         if (helper.jobs == 0) break;
         /* Handed over while the threads left. */
         (void)start_locked();
-        add_worker_locked();
+        (void)add_worker_locked();
         if (helper.workers == 0) break; /* no thread is to be had: it waits for the next job's */
     }
     if (helper.tasks != NULL) (void)start_locked();

@@ -2,7 +2,10 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "../support/db.h"
 #include "base/helper.h"
@@ -353,8 +356,67 @@ static void long_calls_hold_up_no_other(void **state) {
     lsq_shutdown();
 }
 
+/* ---- Priorities ---- */
+
+static int own_nice(void) { return getpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid)); }
+
+struct noted {
+    int nice;
+    sem_t done;
+};
+
+static void note_nice(void *arg) {
+    struct noted *noted = arg;
+
+    noted->nice = own_nice();
+    sem_post(&noted->done);
+}
+
+/* Runs until it has another priority, or ten seconds. */
+static void run_long(void *arg) {
+    struct noted *noted = arg;
+    int before = own_nice();
+    int64_t start = now_ns();
+
+    while (own_nice() == before && now_ns() - start < 10000000000) continue;
+    note_nice(noted);
+}
+
+static int nice_of(void (*fn)(void *arg)) {
+    struct noted noted;
+    struct lsq_error err;
+
+    sem_init(&noted.done, 0, 0);
+    assert_int_equal(lsq_defer(fn, &noted, &err), LSQ_OK);
+    wait_for(&noted.done);
+    return noted.nice;
+}
+
+/* A long job lets others go first; the job after it has the usual priority again. */
+static void only_long_jobs_are_nice(void **state) {
+    int usual = own_nice();
+    int lowered = usual + 10 > 19 ? 19 : usual + 10;
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(nice_of(note_nice), usual);
+        assert_int_equal(nice_of(run_long), lowered);
+    }
+    assert_int_equal(nice_of(note_nice), usual);
+    lsq_shutdown();
+}
+
+/* Each long job ends its worker: more of them than there are places. */
+static void places_of_ended_workers_are_used_again(void **state) {
+    (void)state;
+    for (int i = 0; i < 260; i++) (void)nice_of(run_long);
+    lsq_shutdown();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(only_long_jobs_are_nice),
+        cmocka_unit_test(places_of_ended_workers_are_used_again),
         cmocka_unit_test(calls_handed_over_beside_the_end_all_run),
         cmocka_unit_test(long_calls_hold_up_no_other),
         cmocka_unit_test(task_runs_once),
