@@ -46,6 +46,42 @@ defmodule Ecto.Adapters.LibSql.ConstraintsTest do
     assert constraints(db, "(2,'b','a',NULL,NULL,NULL)") == [unique: "by_lower"]
   end
 
+  test "a partial index, and one of another database, by their names", %{db: db} do
+    for sql <- [
+          "CREATE UNIQUE INDEX one_first_edition ON book (title) WHERE edition = 1",
+          "ATTACH ':memory:' AS other",
+          "CREATE TABLE other.shelf (label TEXT, place TEXT)",
+          "CREATE UNIQUE INDEX other.by_label ON shelf (label)",
+          "CREATE UNIQUE INDEX other.by_place ON shelf (lower(place)) WHERE place <> ''",
+          "INSERT INTO book (isbn, title, edition) VALUES ('p', 'P', 1)",
+          "INSERT INTO shelf VALUES ('a', 'hall')"
+        ],
+        do: {:ok, _db} = EctoLibSql.run(db, sql)
+
+    for {sql, name} <- [
+          {"INSERT INTO shelf VALUES ('a', '')", "by_label"},
+          {"INSERT INTO shelf VALUES ('b', 'HALL')", "by_place"}
+        ] do
+      {:error, error} = EctoLibSql.run(db, sql)
+      assert Connection.to_constraints(error, []) == [unique: name]
+    end
+
+    {:ok, _db} = EctoLibSql.run(db, "DROP INDEX by_lower")
+    assert constraints(db, "(9,'b','P',1,NULL,NULL)") == [unique: "one_first_edition"]
+  end
+
+  test "a key of several columns, and one without a rowid", %{db: db} do
+    for {table, definition} <- [
+          {"pairs", "(a, b, CONSTRAINT named PRIMARY KEY (a, b))"},
+          {"bare", "(a PRIMARY KEY, b) WITHOUT ROWID"}
+        ] do
+      {:ok, _db} = EctoLibSql.run(db, "CREATE TABLE #{table} #{definition}")
+      {:ok, _db} = EctoLibSql.run(db, "INSERT INTO #{table} VALUES (1, 1)")
+      {:error, error} = EctoLibSql.run(db, "INSERT INTO #{table} VALUES (1, 1)")
+      assert Connection.to_constraints(error, []) == [unique: table <> "_pkey"]
+    end
+  end
+
   test "a UNIQUE without a name as Ecto would name it", %{db: db} do
     assert constraints(db, "(2,'b',NULL,NULL,'s',NULL)") == [unique: "book_slug_index"]
   end

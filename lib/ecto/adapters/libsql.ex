@@ -81,7 +81,8 @@ defmodule Ecto.Adapters.LibSql do
       trigger, a generated column or another table's key reads is an error
     * a table with a primary key gets another only where the same `alter` says what becomes of the old one:
       `modify :id, :integer, primary_key: false`, or `true` for a key of several columns. Their columns are
-      NOT NULL, but for those of a serial type
+      NOT NULL, but for those of a serial type, for which nothing makes a value (STRICT tables and those
+      WITHOUT ROWID make no exception)
     * `drop` of a table is an error where other tables' rows would go with it, or lose their reference
     * `on_delete: {:nilify, columns}` and `{:default, columns}` are triggers, and go with their table
     * foreign keys stay within a database, and match as `:simple`; `validate: false` lets old rows be
