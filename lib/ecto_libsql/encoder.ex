@@ -20,6 +20,10 @@ defmodule EctoLibSql.Encoder do
 
   defguardp is_integer_64(value) when is_integer(value) and value >= @min and value <= @max
 
+  defguardp is_ready(value)
+            when is_binary(value) or is_integer_64(value) or is_float(value) or
+                   value in [nil, true, false]
+
   ## Parameters
 
   @doc """
@@ -30,27 +34,33 @@ defmodule EctoLibSql.Encoder do
   two a binary is. Raises `ArgumentError` for what cannot be stored.
   """
   def params(params, forms \\ %Forms{}) do
-    case kind(params) do
-      :list -> list(params, forms)
-      {:named, params} -> named(params, &value(&1, forms))
+    cond do
+      plain?(params) -> params
+      pairs = pairs(params) -> named(pairs, &value(&1, forms))
+      true -> list(params, forms)
     end
   end
 
   @doc "The first step, for values whose connection is not known."
   def client(params) do
-    case kind(params) do
-      :list -> ready_list(params)
-      {:named, params} -> named(params, &ready/1)
+    cond do
+      ready?(params) -> params
+      pairs = pairs(params) -> named(pairs, &ready/1)
+      true -> ready_list(params)
     end
   end
 
-  defp kind(params) when is_list(params),
-    do: if(named?(params), do: {:named, params}, else: :list)
+  # What most calls have is passed on as it is.
+  defp plain?([head | tail]) when is_plain(head), do: plain?(tail)
+  defp plain?(rest), do: rest == []
 
-  defp kind(params) when is_map(params) and not is_struct(params),
-    do: {:named, Map.to_list(params)}
+  defp ready?([head | tail]) when is_ready(head), do: ready?(tail)
+  defp ready?(rest), do: rest == []
 
-  defp kind(params) do
+  defp pairs(params) when is_list(params), do: if(named?(params), do: params)
+  defp pairs(params) when is_map(params) and not is_struct(params), do: Map.to_list(params)
+
+  defp pairs(params) do
     raise ArgumentError,
           "parameters are a list, a keyword list or a map, but this was given: #{inspect(params)}"
   end
@@ -87,8 +97,8 @@ defmodule EctoLibSql.Encoder do
 
   ## One value
 
-  defp ready(value) when is_binary(value) or is_integer_64(value) or is_float(value), do: value
-  defp ready(value) when value in [nil, true, false, :null, :infinity, :neg_infinity], do: value
+  defp ready(value) when is_ready(value), do: value
+  defp ready(value) when value in [:null, :infinity, :neg_infinity], do: value
   defp ready({tag, _} = value) when tag in [:blob, :text], do: value
   defp ready({{:form, :json}, term}), do: {{:form, :json_text}, json(term)}
   defp ready({{:form, :uuid}, uuid}), do: {{:form, :uuid}, uuid!(uuid)}

@@ -98,6 +98,26 @@ defmodule Ecto.Adapters.LibSql.TypesTest do
     assert load(:map, "no JSON") == :error
   end
 
+  test "what is in a map is what JSON shows of it" do
+    map = %{
+      :at => ~U[2024-05-06 07:08:09Z],
+      "day" => ~D[2024-05-06],
+      1 => Decimal.new("1.10"),
+      "deep" => %{list: [%{a: nil}, true, 2.0, "é\0"]},
+      "big" => 123_456_789_012_345_678_901_234_567_890
+    }
+
+    assert {read, "text", _json} = through(:map, map)
+
+    assert read == %{
+             "at" => "2024-05-06T07:08:09Z",
+             "day" => "2024-05-06",
+             "1" => "1.10",
+             "deep" => %{"list" => [%{"a" => nil}, true, 2.0, "é\0"]},
+             "big" => 123_456_789_012_345_678_901_234_567_890
+           }
+  end
+
   test "bitstrings keep their length" do
     for bits <- [<<>>, <<1::1>>, <<42::6>>, <<5::8>>, <<1::9>>, <<0::17>>] do
       assert {^bits, "blob", _bytes} = through(:bitstring, bits)

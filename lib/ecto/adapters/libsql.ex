@@ -130,7 +130,8 @@ defmodule Ecto.Adapters.LibSql do
   def init(config) do
     config = RepoConfig.check!(config)
     {:ok, child, meta} = super(config)
-    {:ok, child, Map.put(meta, :settings, Keyword.take(config, @settings))}
+    ids = %{ids_are_bytes: config[:binary_id_type] == :blob}
+    {:ok, child, meta |> Map.merge(ids) |> Map.put(:settings, Keyword.take(config, @settings))}
   end
 
   # :transaction and :savepoint are DBConnection's own words.

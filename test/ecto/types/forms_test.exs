@@ -217,6 +217,25 @@ defmodule Ecto.Adapters.LibSql.Types.FormsTest do
     end
   end
 
+  test "push and pull keep the form, and what it equals" do
+    for {forms, class} <- [{[], "text"}, {@other, "blob"}] do
+      start_repo(forms)
+      %{id: id} = Repo.insert!(%Thing{integers: [1], uuids: [], binaries: ["a"], prices: nil})
+      Repo.update_all(Thing, push: [integers: 2, uuids: @uuid])
+      Repo.update_all(Thing, pull: [integers: 1])
+
+      assert [^id] =
+               Repo.all(
+                 from(t in Thing, where: t.integers == ^[2] and t.uuids == ^[@uuid], select: t.id)
+               )
+
+      assert [^id] = Repo.all(from(t in Thing, where: ^@uuid in t.uuids, select: t.id))
+      assert {classes(:integers), classes(:uuids)} == {[class], [class]}
+      Repo.update_all(Thing, pull: [uuids: @uuid])
+      assert Repo.one(from(t in Thing, select: t.uuids)) == []
+    end
+  end
+
   test "settings that are not there are refused" do
     for option <- [
           uuid_type: :binary,

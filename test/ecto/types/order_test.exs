@@ -61,6 +61,7 @@ defmodule Ecto.Adapters.LibSql.Types.OrderTest do
 
   defp count(query), do: Repo.aggregate(query, :count)
 
+  @tag timeout: 300_000
   test "100,000 decimals of up to 38 digits come back as they were, and in their order" do
     start_repo([])
     values = for _ <- 1..100_000, do: decimal(38)

@@ -16,17 +16,17 @@ defmodule Ecto.Adapters.LibSql.Types.RoundTripTest do
     test "#{inspect(forms)}#{if strict?, do: ", STRICT"}" do
       forms = unquote(forms)
       start_repo(forms, strict: unquote(strict?))
-      things = for _ <- 1..40, do: Repo.insert!(random_thing())
-      assert {40, nil} = Repo.insert_all(Thing, Enum.map(things, &Map.take(&1, @fields)))
+      things = for _ <- 1..20, do: Repo.insert!(random_thing())
+      assert {20, nil} = Repo.insert_all(Thing, Enum.map(things, &Map.take(&1, @fields)))
 
-      copies = for thing <- things, do: %{thing | id: thing.id + 40}
+      copies = for thing <- things, do: %{thing | id: thing.id + 20}
       assert values(Repo.all(Thing)) == values(things ++ copies)
 
       for {column, declared} <- columns(forms), class = storage(declared) do
         assert {column, classes(column)} == {column, [class]}
       end
 
-      for thing <- Enum.take(things, 12),
+      for thing <- Enum.take(things, 4),
           field <- @fields -- @embeds,
           do: assert_found(thing, field)
 

@@ -179,13 +179,10 @@ defmodule Ecto.Adapters.LibSql.Types do
   defp load_binary_id(other), do: {:ok, other}
 
   @doc "To be called before rows of a Repo are loaded; `meta` is the adapter's."
-  def loading(%{settings: settings}) do
-    cond do
-      settings[:binary_id_type] == :blob -> Process.put(@ids_are_bytes, true)
-      Process.get(@ids_are_bytes) -> Process.delete(@ids_are_bytes)
-      true -> nil
-    end
-  end
+  def loading(%{ids_are_bytes: true}), do: Process.put(@ids_are_bytes, true)
+
+  def loading(_meta),
+    do: if(Process.get(@ids_are_bytes), do: Process.delete(@ids_are_bytes))
 
   # What is no text stands like that in arrays.
   defp load_bytes(%{"x" => digits}) when is_binary(digits),
