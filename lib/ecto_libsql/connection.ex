@@ -4,7 +4,7 @@ defmodule EctoLibSql.Connection do
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
   alias EctoLibSql.{Call, Encoder, Error, Forms, Hook, IdleWriter, NIF, Options, Query, Result}
-  alias EctoLibSql.{State, Telemetry}
+  alias EctoLibSql.{Owner, State, Telemetry}
 
   # DBConnection's own default; inside the sandbox's proxy no time-out is given.
   @default_timeout 15_000
@@ -23,6 +23,7 @@ defmodule EctoLibSql.Connection do
     answer =
       with {:ok, checked} <- check(opts, strict?),
            {:ok, conn} <- open(checked) do
+        unless strict?, do: Owner.closes(conn)
         conn |> state(opts, checked) |> prepare(checked)
       end
 

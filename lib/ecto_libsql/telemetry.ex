@@ -1,6 +1,6 @@
 defmodule EctoLibSql.Telemetry do
   @moduledoc """
-  The driver's events, given to `:telemetry` where that application is there.
+  The driver's events, given to `:telemetry` where that application runs.
 
     * `[:ecto_libsql, :connect]`: `%{duration: native}` with `%{mode: mode, database: text, result: :ok |
       code}`
@@ -25,10 +25,13 @@ defmodule EctoLibSql.Telemetry do
         fun.([:ecto_libsql, name], measurements, metadata)
 
       :telemetry ->
-        if :erlang.function_exported(:telemetry, :execute, 3),
+        if running?(),
           do: apply(:telemetry, :execute, [[:ecto_libsql, name], measurements, metadata])
     end
 
     :ok
   end
+
+  # Where it is not started, as in mix ecto.create, it would say so in the log each time.
+  defp running?, do: Process.whereis(:telemetry_handler_table) != nil
 end

@@ -26,6 +26,30 @@ defmodule EctoLibSql.PoolTest do
     result
   end
 
+  test "a pool that stops closes its files, whoever still holds a connection" do
+    path = tmp_path()
+    {:ok, pool} = DBConnection.start_link(EctoLibSql, database: path, pool_size: 2)
+    Process.unlink(pool)
+    run!(pool, "CREATE TABLE t (a)")
+    # As a client's heap has it, until it is collected.
+    held = DBConnection.run(pool, fn _conn -> :ets.all() |> Enum.flat_map(&states/1) end)
+    assert [%EctoLibSql.State{} | _] = held
+    assert File.exists?(path <> "-wal")
+
+    Supervisor.stop(pool)
+    eventually(fn -> File.ls!(Path.dirname(path)) == [Path.basename(path)] end)
+    assert length(held) > 0
+  end
+
+  defp states(table) do
+    for tuple <- :ets.tab2list(table),
+        is_tuple(tuple),
+        %EctoLibSql.State{} = state <- Tuple.to_list(tuple),
+        do: state
+  rescue
+    _not_ours in ArgumentError -> []
+  end
+
   test "queries, named parameters, errors" do
     pool = pool()
     run!(pool, "CREATE TABLE t (a INTEGER PRIMARY KEY, b TEXT UNIQUE)")
