@@ -23,6 +23,12 @@ defmodule Ecto.Adapters.LibSql.RepoConfigTest do
     assert refused([]) =~ ~r/RepoConfigTest.Repo: option :database is missing/
     assert refused(database: "x.db", journal_mode: :wall) =~ ":journal_mode must be"
     assert refused(database: 7) =~ ":database is missing"
+
+    folder = Path.dirname(tmp_path()) <> "/none"
+    message = refused(database: folder <> "/x.db")
+    assert message =~ "the folder #{folder} of its database does not exist"
+    assert message =~ "mix ecto.create"
+    refute File.exists?(folder)
   end
 
   test "Ecto's url: is answered with the line to write" do

@@ -11,8 +11,23 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
   def check!(config) do
     with {:error, message} <- DatabaseFile.locate(config), do: refuse(config, message)
     with {:error, message} <- EctoLibSql.Options.validate(config), do: refuse(config, message)
+    check_folder(config, DatabaseFile.locate(config))
     if DatabaseFile.private?(config), do: one_connection(config), else: config
   end
+
+  # Not made here: a disk that is not mounted would get an empty database in its place.
+  defp check_folder(config, {:file, path}) do
+    folder = Path.dirname(path)
+
+    if not File.dir?(folder) do
+      refuse(config, """
+      the folder #{folder} of its database does not exist. mix ecto.create makes it; where there is no mix, \
+      so does Ecto.Adapters.LibSql.storage_up(#{inspect(config[:repo])}.config())
+      """)
+    end
+  end
+
+  defp check_folder(_config, _no_file), do: :ok
 
   defp refuse(config, message),
     do: raise(ArgumentError, "configuration of #{inspect(config[:repo])}: #{message}")
