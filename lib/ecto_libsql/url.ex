@@ -4,8 +4,6 @@ defmodule EctoLibSql.URL do
 
   @servers ~w(libsql https http wss ws)
 
-  @line ~s|config :my_app, MyApp.Repo, EctoLibSql.config!(System.fetch_env!("DATABASE_URL"))|
-
   @doc "See `EctoLibSql.config!/1`."
   def options!(url) when is_binary(url) and url != "" do
     case scheme(url) do
@@ -59,21 +57,6 @@ defmodule EctoLibSql.URL do
   defp token(nil), do: []
   defp token(""), do: refuse("authToken is empty")
   defp token(token), do: [auth_token: token]
-
-  @doc """
-  Refuses what Ecto makes of a Repo's `url:`, for it has room for a host and a name alone: in what would
-  be left, the token and the path are lost.
-  """
-  def refuse_parts!(options) do
-    if key = Enum.find([:hostname, :scheme], &Keyword.get(options, &1)) do
-      raise ArgumentError, """
-      #{inspect(key)} is none of the options of Ecto.Adapters.LibSql. If it comes from the Repo's url:, \
-      write in config/runtime.exs instead:
-
-          #{@line}
-      """
-    end
-  end
 
   defp refuse(why), do: raise(ArgumentError, "EctoLibSql.config!/1: " <> why)
 end

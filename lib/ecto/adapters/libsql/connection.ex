@@ -13,10 +13,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
   ## Calls
 
   @impl true
-  def child_spec(opts) do
-    EctoLibSql.URL.refuse_parts!(opts)
-    DBConnection.child_spec(EctoLibSql, opts)
-  end
+  def child_spec(opts), do: DBConnection.child_spec(EctoLibSql, opts)
 
   @impl true
   def prepare_execute(conn, name, sql, params, opts) do
