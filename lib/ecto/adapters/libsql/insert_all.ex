@@ -70,9 +70,63 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
     do: [{into(query, header, schema), params, on_conflict}]
 
   def plan(header, rows, on_conflict, placeholders, schema) do
-    rows = Enum.map(rows, &row(&1, header, schema))
     {_action, conflict_params, _targets} = on_conflict
     room = @max_params - placeholders - length(conflict_params)
+
+    case plain(header, rows) do
+      nil -> plan_each(header, rows, on_conflict, room, schema)
+      rows -> plan_alike(header, rows, on_conflict, room)
+    end
+  end
+
+  # Rows that have all the columns, in one order, and nothing but values: most are, and there may be
+  # thousands of them. Answers the values of each as the header has them; else nil.
+  defp plain([_ | _] = header, [first | _] = rows) when length(first) == length(header) do
+    names = for {name, _value} <- first, do: name
+    places = for column <- header, do: Enum.find_index(names, &(&1 == column))
+
+    cond do
+      nil in places -> nil
+      names == header -> values_of_all(rows, names, & &1)
+      true -> values_of_all(rows, names, &in_order(List.to_tuple(&1), places))
+    end
+  end
+
+  defp plain(_header, _rows), do: nil
+
+  defp in_order(values, places), do: for(place <- places, do: elem(values, place))
+
+  defp values_of_all([row | rows], names, order) do
+    with [_ | _] = values <- values(row, names),
+         rest when is_list(rest) <- values_of_all(rows, names, order),
+         do: [order.(values) | rest]
+  end
+
+  defp values_of_all([], _names, _order), do: []
+
+  defp values([{_name, {%Ecto.Query{}, _params}} | _row], _names), do: nil
+  defp values([{_name, {:placeholder, _number}} | _row], _names), do: nil
+
+  defp values([{name, value} | row], [name | names]) do
+    with values when is_list(values) <- values(row, names), do: [value | values]
+  end
+
+  defp values([], []), do: []
+  defp values(_other_names, _names), do: nil
+
+  defp plan_alike(header, rows, {action, conflict_params, targets}, room) do
+    width = length(header)
+    total = width * length(rows)
+
+    for rows <- Enum.chunk_every(rows, max(div(room, width), 1)) do
+      count = length(rows)
+      on_conflict = {shift(action, count * width - total), conflict_params, targets}
+      {List.duplicate(header, count), Enum.concat(rows), on_conflict}
+    end
+  end
+
+  defp plan_each(header, rows, on_conflict, room, schema) do
+    rows = Enum.map(rows, &row(&1, header, schema))
     total = rows |> Enum.map(& &1.count) |> Enum.sum()
 
     {groups, _offset} =

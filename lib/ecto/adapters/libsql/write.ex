@@ -47,8 +47,11 @@ defmodule Ecto.Adapters.LibSql.Write do
 
   # The columns that the rows have.
   defp present(header, rows) do
+    if Enum.all?(rows, &(&1 == header)), do: header, else: present_in_each(header, rows)
+  end
+
+  defp present_in_each(header, rows) do
     case rows |> Enum.map(&present_cells(header, &1)) |> Enum.uniq() do
-      [] -> header
       [columns] -> columns
       _several -> raise ArgumentError, "rows of one INSERT must leave out the same columns"
     end
