@@ -125,4 +125,22 @@ defmodule Ecto.Adapters.LibSql.UsageQueryTest do
     assert Repo.all(Post |> order_by(:id) |> reverse_order() |> select([p], p.id)) == [3, 2, 1]
     assert Repo.exists?(Post) and not Repo.exists?(where(Post, votes: 9))
   end
+
+  test "fragments: sources, columns, lists, identifiers" do
+    people()
+    query = from(p in Post, join: u in assoc(p, :user), order_by: p.id, limit: 1)
+    assert Repo.all(select(query, [p, u], fragment("?.name || ?", u, p.title))) == ["Annp1"]
+    column = "title"
+    query = from(p in Post, where: fragment("? IN (?)", p.votes, splice(^[1, 3])), order_by: p.id)
+    assert Repo.all(select(query, [p], fragment("?", identifier(^column)))) == ["p1", "p3"]
+
+    each = from(e in fragment("json_each(?)", ^"[5, 6]"), select: e.value, where: e.key > 0)
+    assert Repo.all(each) == [6]
+
+    voted = from(p in Post, join: u in assoc(p, :user), where: p.votes == 1)
+    own = select(voted, [p], fragment("?.title", p))
+    assert Repo.update_all(own, set: [title: "t"]) == {1, ["t"]}
+    joined = select(voted, [_, u], fragment("?.name", u))
+    assert_raise Ecto.QueryError, fn -> Repo.update_all(joined, inc: [votes: 1]) end
+  end
 end

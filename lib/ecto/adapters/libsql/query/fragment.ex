@@ -14,6 +14,15 @@ defmodule Ecto.Adapters.LibSql.Query.Fragment do
   end
 
   defp part({:raw, sql}, _env), do: sql
+
+  # A source is its name in the query: fragment("?.rank", words).
+  defp part({:expr, {:&, _, [index]} = source}, env) do
+    case Env.name(env, index) do
+      name when is_atom(name) -> Expr.expr(source, env)
+      name -> name
+    end
+  end
+
   defp part({:expr, expr}, env), do: Expr.expr(expr, env)
 
   # A query inside an expression or among the sources stands in parentheses.
