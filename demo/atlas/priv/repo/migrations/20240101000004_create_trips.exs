@@ -23,7 +23,7 @@ defmodule Atlas.Repo.Migrations.CreateTrips do
         null: false,
         check: %{name: "trips_end_after_start", expr: "ends_on >= starts_on"}
 
-      add :budget, :decimal, null: false
+      add :budget, :decimal, null: false, collate: :decimal
       add :traveller_id, references(:travellers, type: :uuid), null: false
       timestamps(type: :utc_datetime_usec)
     end
