@@ -89,6 +89,15 @@ defmodule Ecto.Adapters.LibSql.Query.CombinationTest do
            ]
   end
 
+  # The engine took it for one without aggregates where ORDER BY has a collation.
+  test "HAVING without GROUP BY, in each part", %{db: db} do
+    counted = from(p in Post, having: count() > 1, select: count())
+
+    for query <- [do_union(ids([1]), counted), do_union(counted, ids([1]))] do
+      assert rows(db, order_by(query, fragment("1 COLLATE NOCASE"))) == [[1], [3]]
+    end
+  end
+
   test "distinct on expressions cannot be combined, but be a part", %{db: db} do
     first = from(p in Post, distinct: p.visits, order_by: p.id, select: p.id)
     assert refused(do_union_all(first, ids([3]))) =~ "subquery"

@@ -197,6 +197,25 @@ defmodule Ecto.Adapters.LibSql.Query.ListTest do
     assert refused(from(t in Thing, where: t.array > ^["a"])) =~ "order"
   end
 
+  # A list of texts is a blob to the driver, and ["[1]"] one that reads as JSON.
+  test "a list that nobody says is an array is refused" do
+    query =
+      "t"
+      |> with_cte("t", as: ^from(t in Thing, select: %{array: t.array}))
+      |> where([t], t.array == ^["[1]"])
+      |> select([t], 1)
+
+    assert refused(query) =~ "type/2"
+    typed = from(t in query, where: t.array == type(^["[1]"], {:array, :string}))
+    assert refused(typed) =~ "type/2"
+
+    assert {_sql, _params} =
+             typed
+             |> exclude(:where)
+             |> where([t], t.array == type(^["a"], {:array, :string}))
+             |> sql()
+  end
+
   test "maps are equal whatever the order of their keys and their spelling", %{db: db} do
     raw(db, ~s|INSERT INTO things (id, map) VALUES (1, '{"b": 1, "a": "\\u00fc"}'), (2, '{"a":1}')|)
     raw(db, ~s|INSERT INTO things (id, map) VALUES (3, jsonb('{"a":"ü","b":1}'))|)

@@ -312,6 +312,20 @@ defmodule Ecto.Adapters.LibSql.Query.NumberTest do
     end)
   end
 
+  # Numbers of 0.9's columns and texts are never equal.
+  test "a column of numbers beside what is calculated, in a combination", %{db: db} do
+    both(db, fn db, items ->
+      query = from(i in items, where: i.id in [2, 5], select: i.price)
+      calculated = from(i in items, where: i.id in [2, 5], select: i.price * 1)
+      assert rows(db, except(query, ^calculated)) == []
+      assert db |> rows(union(query, ^calculated)) |> length() == 2
+
+      ordered = union_all(query, ^calculated)
+      ordered = order_by(ordered, fragment("1 COLLATE decimal"))
+      assert db |> rows(ordered) |> Enum.map(&dec/1) == ["0.1", "0.1", "10", "10"]
+    end)
+  end
+
   test "writes", %{db: db} do
     run(db, from(i in Item, where: i.id == 1, update: [inc: [price: 0.1]]), nil, :update_all)
     run(db, from(i in Item, where: i.id == 2, update: [inc: [price: ^"0.01"]]), nil, :update_all)

@@ -115,6 +115,29 @@ defmodule Ecto.Adapters.LibSql.Query.SelectTest do
              [[3]]
   end
 
+  # SQLite's ORDER BY does not see the query around.
+  test "an order by what is outside", %{db: db} do
+    nearest =
+      from(a in Author,
+        order_by: [desc: fragment("abs(? - ?)", a.id, parent_as(:p).author_id), asc: a.id],
+        limit: 1,
+        select: a.name
+      )
+
+    query = from(p in Post, as: :p, order_by: p.id, select: subquery(nearest))
+    assert rows(db, query) == [["Cid"], ["Cid"], ["Ann"]]
+
+    counts = from(a in Author, group_by: a.id > parent_as(:p).author_id, limit: 1, select: count())
+    assert refused(from(p in Post, as: :p, select: subquery(counts))) =~ "GROUP BY"
+
+    order =
+      exclude(nearest, :order_by)
+      |> order_by(fragment("?", exists(from(b in Author, where: b.id == parent_as(:p).id))))
+
+    assert refused(from(p in Post, as: :p, select: subquery(order))) =~ "ORDER BY"
+    assert refused(from(p in Post, as: :p, select: subquery(distinct(nearest, true)))) =~ "ORDER BY"
+  end
+
   test "limit with ties", %{db: db} do
     query = from(p in Post, order_by: [desc: p.visits], limit: ^1, with_ties: true, select: p.id)
 

@@ -99,9 +99,8 @@ defmodule Ecto.Adapters.LibSql.Query.Cast do
   def value({:^, _, _} = parameter, type, type, env), do: Expr.expr(parameter, env)
   def value({:^, _, _} = parameter, :decimal, _given, env), do: Number.cast(parameter, env)
 
-  def value({:^, _, _}, type, _given, env) when is_id(type) or (is_json(type) and type != :map) do
-    Env.error!(env, "a parameter does not say that it is #{inspect(type)} here: write it in type/2")
-  end
+  def value({:^, _, _}, type, _given, env) when is_id(type) or (is_json(type) and type != :map),
+    do: untyped!(type, env)
 
   def value({:^, _, _} = parameter, type, given, env) when is_datetime(type),
     do: moment(parameter, given, type, :store, env)
@@ -120,6 +119,11 @@ defmodule Ecto.Adapters.LibSql.Query.Cast do
       alike?(from, type) -> Expr.operand(expr, env)
       true -> Env.error!(env, mixed(from, type))
     end
+  end
+
+  @doc "Refuses a parameter that Ecto has no type for, and that says nothing of its own."
+  def untyped!(type, env) do
+    Env.error!(env, "a parameter does not say that it is #{inspect(type)} here: write it in type/2")
   end
 
   # The planner has dumped it as what stands beside it.

@@ -16,7 +16,7 @@ defmodule Ecto.Adapters.LibSql.Query.Combination do
     for {_op, part} <- query.combinations, do: alike!(part, env)
     names = names(query.select.fields)
     {intersects, rest} = Enum.split_while(query.combinations, &intersect?/1)
-    first = chain(Select.core(env), intersects, names, env)
+    first = env |> Select.core() |> wrapped(having_alone?(query)) |> chain(intersects, names, env)
     rest |> groups() |> Enum.reduce(first, &add(&1, &2, names, env))
   end
 
@@ -96,15 +96,20 @@ defmodule Ecto.Adapters.LibSql.Query.Combination do
   end
 
   defp part(query, env) do
-    sql = Query.combined(query, env)
-    if simple?(query), do: sql, else: source(sql)
+    query |> Query.combined(env) |> wrapped(not simple?(query))
   end
 
   defp simple?(query) do
     query.order_bys == [] and query.limit == nil and query.offset == nil and
-      query.combinations == [] and Distinct.terms(query) == [] and
+      query.combinations == [] and Distinct.terms(query) == [] and not having_alone?(query) and
       not match?(%{queries: [_ | _]}, query.with_ctes)
   end
+
+  # With an ORDER BY that collates, the engine takes HAVING of such a part for one without aggregates.
+  defp having_alone?(query), do: query.havings != [] and query.group_bys == []
+
+  defp wrapped(sql, true), do: source(sql)
+  defp wrapped(sql, false), do: sql
 
   defp source(sql), do: ["SELECT * FROM (", sql, ")"]
 end

@@ -78,7 +78,7 @@ defmodule Ecto.Adapters.LibSql.Query.Compare do
   def sides(:ids, left, right, env),
     do: {Expr.once(left, env, &Ident.bytes/1), Expr.once(right, env, &Ident.bytes/1)}
 
-  def sides(:json, left, right, env), do: {json(left, env), json(right, env)}
+  def sides(:json, left, right, env), do: {json(left, right, env), json(right, left, env)}
 
   def sides({:moment, form}, left, right, env),
     do: {moment(left, right, form, env), moment(right, left, form, env)}
@@ -86,7 +86,14 @@ defmodule Ecto.Adapters.LibSql.Query.Compare do
   def sides({:time, form}, left, right, env),
     do: {time(left, right, form, env), time(right, left, form, env)}
 
-  defp json(expr, env), do: expr |> Expr.expr(env) |> Json.canonical()
+  # A list that nobody says is an array would be taken for bytes.
+  defp json({:^, _, _} = parameter, other, env) do
+    type = Type.of(other, env)
+    if type != :map and Type.given(other, env) == nil, do: Cast.untyped!(type, env)
+    parameter |> Expr.expr(env) |> Json.canonical()
+  end
+
+  defp json(expr, _other, env), do: expr |> Expr.expr(env) |> Json.canonical()
 
   defp moment({:datetime_add, _, _} = expr, _other, form, env),
     do: Cast.moment(expr, form, :compare, env)

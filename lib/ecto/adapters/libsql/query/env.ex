@@ -5,7 +5,7 @@ defmodule Ecto.Adapters.LibSql.Query.Env do
   alias Ecto.Adapters.LibSql.Sql
 
   @enforce_keys [:query, :sources, :prefix]
-  defstruct [:query, :sources, :prefix, :parent, :beside, hidden: false, depth: 0]
+  defstruct [:query, :sources, :prefix, :parent, :beside, hidden: false, blind: false, depth: 0]
 
   @doc "The environment of a query. `prefix` goes before the names of its sources, as iodata."
   def new(query, prefix, parent \\ nil) do
@@ -70,6 +70,14 @@ defmodule Ecto.Adapters.LibSql.Query.Env do
     error!(env, "there is no binding parent_as(#{inspect(as)}) that SQL can see from here")
   end
 
+  def parent(%{blind: true} = env, as) do
+    error!(
+      env,
+      "SQLite's ORDER BY and GROUP BY see their own query alone, and not parent_as(#{inspect(as)}): " <>
+        "select the expression in a subquery, and order or group that"
+    )
+  end
+
   def parent(%{parent: parent} = env, as) do
     case parent.query.aliases do
       %{^as => _index} when parent.hidden -> error!(env, lateral(as))
@@ -77,6 +85,9 @@ defmodule Ecto.Adapters.LibSql.Query.Env do
       _none -> parent(parent, as)
     end
   end
+
+  @doc "This environment, for what stands in ORDER BY or GROUP BY: it does not see the queries around."
+  def blind(env), do: %{env | blind: true}
 
   @doc "This environment, for what stands in FROM or WITH: it sees the queries around, not this one."
   def hide(env), do: %{env | hidden: true}

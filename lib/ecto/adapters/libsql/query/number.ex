@@ -23,6 +23,13 @@ defmodule Ecto.Adapters.LibSql.Query.Number do
       else: Expr.expr(expr, env)
   end
 
+  @doc "A decimal among those of the queries that this one is combined with, where none is a number."
+  def part(expr, env) do
+    if decimal?(expr, env),
+      do: [element(expr, nil, env), " COLLATE decimal"],
+      else: Expr.expr(expr, env)
+  end
+
   @doc "Expressions with commas, as `key/2` has them."
   def keys(exprs, env), do: Sql.intersperse_map(exprs, ", ", &key(&1, env))
 
@@ -56,7 +63,8 @@ defmodule Ecto.Adapters.LibSql.Query.Number do
   def sides(left, right, env), do: {side(left, right, env), side(right, left, env)}
 
   @doc "An element of a list after IN, where affinities of columns do not count."
-  def element({:^, _, _} = parameter, other, env), do: side(parameter, other, env)
+  def element({:^, _, _} = parameter, other, env) when other != nil,
+    do: side(parameter, other, env)
 
   def element(expr, _other, env) do
     if is_number(expr) or text?(expr, env),

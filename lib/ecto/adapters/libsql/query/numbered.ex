@@ -1,7 +1,7 @@
 defmodule Ecto.Adapters.LibSql.Query.Numbered do
   @moduledoc false
   # A query whose rows are numbered by a window function in an inner query and picked by that number in
-  # an outer one, which is how SQLite can do what it has no clause for.
+  # an outer one, or ordered in an outer one, which is how SQLite can do what it has no clause for.
 
   alias Ecto.Adapters.LibSql.Query.{Expr, Number, Order, Select}
   alias Ecto.Adapters.LibSql.Sql
@@ -17,6 +17,16 @@ defmodule Ecto.Adapters.LibSql.Query.Numbered do
       ["SELECT ", outer(fields), " FROM (SELECT ", inner(fields, env), sort_columns(terms, env)],
       [", ", number, " AS \"nr\"", Select.body(env), ") WHERE \"nr\"", condition],
       [" ORDER BY ", sorted(terms) | limit]
+    ]
+  end
+
+  @doc "All rows in the order of `terms`, which the inner query gives, for it sees the queries around."
+  def ordered(env, terms, limit) do
+    fields = env.query.select.fields
+
+    [
+      ["SELECT ", outer(fields), " FROM (SELECT ", inner(fields, env), sort_columns(terms, env)],
+      [Select.body(env), ") ORDER BY ", sorted(terms) | limit]
     ]
   end
 

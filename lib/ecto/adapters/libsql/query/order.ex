@@ -2,17 +2,26 @@ defmodule Ecto.Adapters.LibSql.Query.Order do
   @moduledoc false
   # ORDER BY, LIMIT and OFFSET.
 
-  alias Ecto.Adapters.LibSql.Query.{Expr, Number}
+  alias Ecto.Adapters.LibSql.Query.{Env, Expr, Number}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The terms of a query's order_bys."
   def all(query), do: Enum.flat_map(query.order_bys, & &1.expr)
 
+  @doc "Whether a term has a column of a query around, which ORDER BY does not see."
+  def sees_out?(query), do: query |> all() |> parent?()
+
+  defp parent?({:parent_as, _, [_as]}), do: true
+  defp parent?(struct) when is_struct(struct, Ecto.Query.Tagged), do: parent?(struct.value)
+  defp parent?(tuple) when is_tuple(tuple), do: tuple |> Tuple.to_list() |> parent?()
+  defp parent?([head | tail]), do: parent?(head) or parent?(tail)
+  defp parent?(_leaf), do: false
+
   @doc "ORDER BY, for a query that is not in need of a wrap."
   def clause(%{query: query} = env) do
     case all(query) do
       [] -> []
-      terms -> [" ORDER BY " | Sql.intersperse_map(terms, ", ", &outer(&1, env))]
+      terms -> [" ORDER BY " | Sql.intersperse_map(terms, ", ", &outer(&1, Env.blind(env)))]
     end
   end
 

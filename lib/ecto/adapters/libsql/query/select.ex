@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   # SELECT, without WITH.
 
   alias Ecto.Adapters.LibSql.Query.{Combination, Distinct, Env, Expr, Number}
-  alias Ecto.Adapters.LibSql.Query.{Order, Source, Ties, Window}
+  alias Ecto.Adapters.LibSql.Query.{Numbered, Order, Source, Ties, Window}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The whole SELECT."
@@ -13,8 +13,14 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
     cond do
       match?(%{with_ties: true}, query.limit) -> Ties.text(env)
       Distinct.terms(query) != [] -> Distinct.text(env)
+      ordered_outside?(query) -> Numbered.ordered(env, Order.all(query), Order.limit(env))
       true -> [Combination.text(env), Order.clause(env) | Order.limit(env)]
     end
+  end
+
+  defp ordered_outside?(query) do
+    query.combinations == [] and not match?(%{expr: true}, query.distinct) and
+      Order.sees_out?(query)
   end
 
   @doc "From SELECT to WINDOW."
@@ -44,12 +50,16 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
     do: [field(expr, env), " AS " | Sql.quote_name(name)]
 
   # Where rows are told apart, decimals are by their value.
-  defp field(expr, env),
-    do: if(distinct?(env), do: Number.key(expr, env), else: Expr.expr(expr, env))
+  defp field(expr, env) do
+    cond do
+      combined?(env) -> Number.part(expr, env)
+      match?(%{expr: true}, env.query.distinct) -> Number.key(expr, env)
+      true -> Expr.expr(expr, env)
+    end
+  end
 
-  defp distinct?(%{query: %{distinct: %{expr: true}}}), do: true
-  defp distinct?(%{query: %{combinations: [_ | _]}}), do: true
-  defp distinct?(%{beside: beside}), do: beside != nil
+  defp combined?(%{query: %{combinations: [_ | _]}}), do: true
+  defp combined?(%{beside: beside}), do: beside != nil
 
   defp distinct(%{query: %{distinct: %{expr: true}}}), do: "DISTINCT "
   defp distinct(_env), do: []
@@ -57,7 +67,7 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   defp group_by(%{query: query} = env) do
     case Enum.flat_map(query.group_bys, & &1.expr) do
       [] -> []
-      exprs -> [" GROUP BY " | Number.keys(exprs, env)]
+      exprs -> [" GROUP BY " | Number.keys(exprs, Env.blind(env))]
     end
   end
 
