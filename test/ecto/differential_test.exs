@@ -69,7 +69,7 @@ defmodule EctoLibSql.DifferentialTest do
       if only in [nil, index] do
         :rand.seed(:exsss, {seed, index, 1})
         Generator.reset()
-        query = Generator.query()
+        query = if :rand.uniform(10) == 1, do: Generator.write(), else: Generator.query()
 
         if wrong?(query, tables), do: report(query, tables, {seed, index, settings})
       end

@@ -209,7 +209,7 @@ defmodule EctoLibSql.Differential.Builder do
   def expr({:arith, :*, _type, left, right}), do: dynamic(^expr(left) * ^expr(right))
   def expr({:arith, :/, _type, left, right}), do: dynamic(^expr(left) / ^expr(right))
   def expr({:neg, _type, expr}), do: dynamic(-(^expr(expr)))
-  def expr({:coalesce, left, right}), do: dynamic(coalesce(^expr(left), ^expr(right)))
+  def expr({:coalesce, _type, left, right}), do: dynamic(coalesce(^expr(left), ^expr(right)))
   def expr({:cast, expr, to}), do: dynamic(type(^expr(expr), ^Tables.ecto(to)))
 
   def expr({:add, :date, expr, count, unit}), do: dynamic(date_add(^expr(expr), ^count, ^unit))

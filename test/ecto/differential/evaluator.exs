@@ -245,14 +245,28 @@ defmodule EctoLibSql.Differential.Evaluator do
   ## Combinations, as bags of rows
 
   defp combine(op, left, right, query, env) do
-    left = rows(left, env.tables, env.outer)
-    right = rows(right, env.tables, env.outer)
+    [{:first, rows} | rest] = chain(op, left, right, env)
 
-    op
-    |> bag(left, right)
+    rest
+    |> Enum.reduce(rows, fn {op, right}, left -> bag(op, left, right) end)
     |> Enum.map(&{&1, &1})
     |> sort_by_place(query.order)
     |> limit(query)
+  end
+
+  # What is combined from left to right, where INTERSECT binds first.
+  defp chain(op, left, right, env) do
+    terms =
+      case left do
+        %{op: op, left: left, right: right} -> chain(op, left, right, env)
+        select -> [{:first, rows(select, env.tables, env.outer)}]
+      end
+
+    right = rows(right, env.tables, env.outer)
+
+    if op in [:intersect, :intersect_all],
+      do: List.update_at(terms, -1, fn {before, left} -> {before, bag(op, left, right)} end),
+      else: terms ++ [{op, right}]
   end
 
   defp bag(:union_all, left, right), do: left ++ right
@@ -390,11 +404,9 @@ defmodule EctoLibSql.Differential.Evaluator do
   def value({:neg, type, expr}, scope, env),
     do: calculate(:-, type, zero(type), value(expr, scope, env))
 
-  def value({:coalesce, left, right}, scope, env) do
-    case value(left, scope, env) do
-      nil -> value(right, scope, env)
-      value -> value
-    end
+  def value({:coalesce, type, left, right}, scope, env) do
+    value = with nil <- value(left, scope, env), do: value(right, scope, env)
+    if type == :dec, do: cast(value, :dec), else: value
   end
 
   def value({:cast, expr, to}, scope, env), do: cast(value(expr, scope, env), to)

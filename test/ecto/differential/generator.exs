@@ -39,13 +39,20 @@ defmodule EctoLibSql.Differential.Generator do
 
     %{
       op: Enum.random([:union, :union_all, :except, :except_all, :intersect, :intersect_all]),
-      left: %{part(types, ctx) | limit: nil, offset: nil, order: []},
+      left: left(types, depth, ctx),
       right: if(depth > 0 and chance(4), do: combination(types, depth - 1), else: part(types, ctx)),
       order: nil,
       limit: nil,
       offset: nil
     }
     |> ordered(types)
+  end
+
+  # Its order and limit would be those of the whole.
+  defp left(types, depth, ctx) do
+    if depth > 0 and chance(3),
+      do: %{combination(types, depth - 1) | order: nil, limit: nil, offset: nil},
+      else: %{part(types, ctx) | limit: nil, offset: nil, order: []}
   end
 
   defp part(types, ctx), do: %{whole(types, ctx) | distinct: nil}
@@ -310,17 +317,22 @@ defmodule EctoLibSql.Differential.Generator do
     for {column, type} <- columns, do: {column, type, set(type, ctx)}
   end
 
-  defp set(:int, ctx), do: if(chance(3), do: {:inc, param(:int)}, else: expr(:int, ctx))
+  # Ecto knows no subqueries there.
+  defp set(:int, ctx),
+    do: if(chance(3), do: {:inc, param(:int)}, else: expr(:int, ctx, no_queries: true))
 
-  defp set(:dec, ctx),
-    do: if(chance(3), do: {:inc, param(:dec)}, else: expr(Enum.random([:int, :dec]), ctx))
-
-  defp set(:list, _ctx) do
-    {Enum.random([:push, :pull]), param(:str)}
+  defp set(:dec, ctx) do
+    if chance(3),
+      do: {:inc, param(:dec)},
+      else: expr(Enum.random([:int, :dec]), ctx, no_queries: true)
   end
 
-  defp set(type, ctx) when type in @datetimes, do: expr(Enum.random(@datetimes), ctx)
-  defp set(type, ctx), do: expr(type, ctx)
+  defp set(:list, _ctx), do: {Enum.random([:push, :pull]), param(:str)}
+
+  defp set(type, ctx) when type in @datetimes,
+    do: expr(Enum.random(@datetimes), ctx, no_queries: true)
+
+  defp set(type, ctx), do: expr(type, ctx, no_queries: true)
 
   ## Sources
 
@@ -454,12 +466,24 @@ defmodule EctoLibSql.Differential.Generator do
     queries? = ctx.depth > 1 and opts == []
 
     case :rand.uniform(10) do
-      1 when type != :list -> {:coalesce, expr(type, deeper, opts), expr(type, deeper, opts)}
-      2 when queries? -> {:scalar, scalar(type, ctx)}
-      n when n in 3..6 -> calculated(type, deeper, opts) || leaf(type, ctx)
-      _n -> leaf(type, ctx)
+      1 when type != :list ->
+        {:coalesce, type, expr(type, deeper, opts), expr(other(type), deeper, opts)}
+
+      2 when queries? ->
+        {:scalar, scalar(type, ctx)}
+
+      n when n in 3..6 ->
+        calculated(type, deeper, opts) || leaf(type, ctx)
+
+      _n ->
+        leaf(type, ctx)
     end
   end
+
+  # What a value of the type may stand in for.
+  defp other(:dec), do: Enum.random([:int, :float, :dec])
+  defp other(type) when type in [:naive_usec, :utc_usec], do: Enum.random(@datetimes)
+  defp other(type), do: type
 
   defp leaf(type, ctx), do: if(chance(8), do: param(type), else: column(type, ctx) || param(type))
   defp param(type), do: {:param, type, Tables.value(type)}

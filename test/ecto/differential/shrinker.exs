@@ -60,9 +60,10 @@ defmodule EctoLibSql.Differential.Shrinker do
 
   defp smaller(map) when is_map(map) and not is_struct(map), do: within(map, Map.keys(map))
 
-  defp smaller({op, left, right}) when op in [:and, :or, :coalesce],
+  defp smaller({op, left, right}) when op in [:and, :or],
     do: [left, right] ++ inside({op, left, right})
 
+  defp smaller({:coalesce, _type, left, _right} = term), do: [left | inside(term)]
   defp smaller({:not, expr}), do: [expr | inside({:not, expr})]
   defp smaller({:neg, _type, expr} = term), do: [expr | inside(term)]
   defp smaller({:arith, _op, _type, left, _right} = term), do: [left | inside(term)]
