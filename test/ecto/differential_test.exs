@@ -40,6 +40,23 @@ defmodule EctoLibSql.DifferentialTest do
     |> Enum.each(fn {:ok, failure} -> if failure, do: flunk(failure) end)
   end
 
+  # Or a failure would be a page long.
+  test "a query that fails is shrunk to what makes it fail" do
+    like? = &(inspect(&1, limit: :infinity) =~ "{:like, ")
+
+    for seed <- 1..300 do
+      :rand.seed(:exsss, {seed, 0, 0})
+      Generator.reset()
+      query = Generator.query()
+
+      if like?.(query) do
+        small = Shrinker.shrink(query, like?)
+        assert like?.(small)
+        assert small |> inspect(limit: :infinity) |> String.length() < 1_000
+      end
+    end
+  end
+
   defp env(name, default) do
     case System.get_env(name) do
       nil -> default

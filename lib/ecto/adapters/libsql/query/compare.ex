@@ -4,7 +4,7 @@ defmodule Ecto.Adapters.LibSql.Query.Compare do
   # one side is brought to the form of the other, which stays as it is, so that an index on it serves.
 
   import Ecto.Adapters.LibSql.Query.Type, only: [is_id: 1, is_json: 1, is_moment: 1, is_time: 1]
-  alias Ecto.Adapters.LibSql.Query.{Cast, Env, Expr, Ident, Json, Moment, Number, Type}
+  alias Ecto.Adapters.LibSql.Query.{Cast, Expr, Ident, Json, Key, Moment, Number, Type}
   alias Ecto.Adapters.LibSql.Sql
 
   @operators [==: " = ", !=: " != ", <=: " <= ", >=: " >= ", <: " < ", >: " > "]
@@ -27,8 +27,8 @@ defmodule Ecto.Adapters.LibSql.Query.Compare do
   end
 
   def expr(op, left, right, env) do
+    possible!(op, left, right, env)
     kind = kind(left, right, env)
-    possible!(op, kind, env)
 
     if kind == :ids and op in [:==, :!=] do
       same_id(op, left, right, env)
@@ -39,18 +39,18 @@ defmodule Ecto.Adapters.LibSql.Query.Compare do
   end
 
   defp row(op, {left, right}, env) do
-    possible!(op, kind(left, right, env), env)
+    possible!(op, left, right, env)
     sides(left, right, env)
   end
 
-  defp possible!(op, :json, env) when op not in [:==, :!=] do
-    Env.error!(
-      env,
-      "SQLite has no order of JSON, so #{op} cannot compare arrays or maps: compare what is in them"
-    )
-  end
+  defp possible!(op, _left, _right, _env) when op in [:==, :!=], do: :ok
 
-  defp possible!(_op, _kind, _env), do: :ok
+  defp possible!(_op, left, right, env) do
+    for expr <- [left, right],
+        type = Type.of(expr, env),
+        not Key.ordered?(type),
+        do: Key.unordered!(type, env)
+  end
 
   # A list of both forms, so that an index on what stands before it serves.
   defp same_id(op, left, right, env) do

@@ -13,6 +13,7 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
     In,
     Interval,
     Json,
+    Key,
     Number,
     Quantifier,
     Type,
@@ -165,10 +166,10 @@ defmodule Ecto.Adapters.LibSql.Query.Expr do
 
   def expr({:{}, _, elements}, env), do: [?(, list(elements, env), ?)]
   def expr({:count, _, []}, _env), do: "count(*)"
-  def expr({:count, _, [arg, :distinct]}, env), do: ["count(DISTINCT ", Number.key(arg, env), ?)]
+  def expr({:count, _, [arg, :distinct]}, env), do: ["count(DISTINCT ", Key.group(arg, env), ?)]
 
   def expr({function, _, [arg]}, env) when function in [:min, :max],
-    do: [Atom.to_string(function), ?(, Number.key(arg, env), ?)]
+    do: [Atom.to_string(function), ?(, Key.order(arg, env), ?)]
 
   def expr({function, _, [arg]}, env) when function in [:sum, :avg] do
     numbers!([arg], function, env)

@@ -8,7 +8,6 @@ defmodule Ecto.Adapters.LibSql.Query.Number do
   # a number, and a collation is not asked for.
 
   alias Ecto.Adapters.LibSql.Query.{Env, Expr, Type}
-  alias Ecto.Adapters.LibSql.Sql
   alias Ecto.Query.Tagged
 
   @functions [+: "decimal_add", -: "decimal_sub", *: "decimal_mul", /: "decimal_div"]
@@ -16,12 +15,8 @@ defmodule Ecto.Adapters.LibSql.Query.Number do
   @doc "Whether an expression is a decimal."
   def decimal?(expr, env), do: Type.of(expr, env) == :decimal
 
-  @doc "A decimal as what rows are ordered by, grouped by and told apart by; others as they are."
-  def key(expr, env) do
-    if decimal?(expr, env),
-      do: [comparand(expr, env), " COLLATE decimal"],
-      else: Expr.expr(expr, env)
-  end
+  @doc "A decimal as what compares by its value."
+  def collated(expr, env), do: [comparand(expr, env), " COLLATE decimal"]
 
   @doc "A decimal among those of the queries that this one is combined with, where none is a number."
   def part(expr, env) do
@@ -29,9 +24,6 @@ defmodule Ecto.Adapters.LibSql.Query.Number do
       do: [element(expr, nil, env), " COLLATE decimal"],
       else: Expr.expr(expr, env)
   end
-
-  @doc "Expressions with commas, as `key/2` has them."
-  def keys(exprs, env), do: Sql.intersperse_map(exprs, ", ", &key(&1, env))
 
   @doc "What follows the name of a decimal."
   def collation(expr, env), do: if(decimal?(expr, env), do: " COLLATE decimal", else: [])

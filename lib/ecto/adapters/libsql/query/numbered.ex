@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.Query.Numbered do
   # A query whose rows are numbered by a window function in an inner query and picked by that number in
   # an outer one, or ordered in an outer one, which is how SQLite can do what it has no clause for.
 
-  alias Ecto.Adapters.LibSql.Query.{Expr, Number, Order, Select}
+  alias Ecto.Adapters.LibSql.Query.{Expr, Key, Order, Select}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc """
@@ -49,7 +49,7 @@ defmodule Ecto.Adapters.LibSql.Query.Numbered do
     do: [", " | numbered(terms, &sort_column(&1, env))]
 
   defp sort_column({{_direction, expr}, index}, env),
-    do: [Number.key(expr, env), " AS " | column("o", index)]
+    do: [Key.order(expr, env), " AS " | column("o", index)]
 
   defp sorted(terms) do
     numbered(terms, fn {{direction, _expr}, index} ->

@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.Query.Order do
   @moduledoc false
   # ORDER BY, LIMIT and OFFSET.
 
-  alias Ecto.Adapters.LibSql.Query.{Env, Expr, Number}
+  alias Ecto.Adapters.LibSql.Query.{Env, Expr, Key, Number}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The terms of a query's order_bys."
@@ -34,7 +34,7 @@ defmodule Ecto.Adapters.LibSql.Query.Order do
   @doc "Terms with commas, where names of results cannot be used."
   def terms(terms, env), do: Sql.intersperse_map(terms, ", ", &term(&1, env))
 
-  defp term({direction, expr}, env), do: [Number.key(expr, env) | direction(direction)]
+  defp term({direction, expr}, env), do: [Key.order(expr, env) | direction(direction)]
 
   @doc "What follows a term."
   def direction(:asc), do: []

@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   @moduledoc false
   # SELECT, without WITH.
 
-  alias Ecto.Adapters.LibSql.Query.{Combination, Distinct, Env, Expr, Number}
+  alias Ecto.Adapters.LibSql.Query.{Combination, Distinct, Env, Expr, Key, Number}
   alias Ecto.Adapters.LibSql.Query.{Numbered, Order, Source, Ties, Window}
   alias Ecto.Adapters.LibSql.Sql
 
@@ -53,7 +53,7 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   defp field(expr, env) do
     cond do
       combined?(env) -> Number.part(expr, env)
-      match?(%{expr: true}, env.query.distinct) -> Number.key(expr, env)
+      match?(%{expr: true}, env.query.distinct) -> Key.field(expr, env)
       true -> Expr.expr(expr, env)
     end
   end
@@ -67,7 +67,7 @@ defmodule Ecto.Adapters.LibSql.Query.Select do
   defp group_by(%{query: query} = env) do
     case Enum.flat_map(query.group_bys, & &1.expr) do
       [] -> []
-      exprs -> [" GROUP BY " | Number.keys(exprs, Env.blind(env))]
+      exprs -> [" GROUP BY " | Key.groups(exprs, Env.blind(env))]
     end
   end
 

@@ -2,7 +2,7 @@ defmodule Ecto.Adapters.LibSql.Query.Window do
   @moduledoc false
   # WINDOW, OVER and FILTER.
 
-  alias Ecto.Adapters.LibSql.Query.{Expr, Number, Order}
+  alias Ecto.Adapters.LibSql.Query.{Expr, Key, Order}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The WINDOW clause."
@@ -22,7 +22,7 @@ defmodule Ecto.Adapters.LibSql.Query.Window do
 
   defp definition(parts, env), do: [?(, Sql.intersperse_map(parts, " ", &part(&1, env)), ?)]
 
-  defp part({:partition_by, exprs}, env), do: ["PARTITION BY " | Number.keys(exprs, env)]
+  defp part({:partition_by, exprs}, env), do: ["PARTITION BY " | Key.groups(exprs, env)]
   defp part({:order_by, terms}, env), do: ["ORDER BY " | Order.terms(terms, env)]
   defp part({:frame, {:fragment, _, _} = frame}, env), do: Expr.expr(frame, env)
 end
