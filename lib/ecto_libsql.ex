@@ -20,7 +20,9 @@ defmodule EctoLibSql do
   A list binds by position, a keyword list or a map by name (`:n`, `@n` and `$n` in SQL; names that the
   statement does not have are passed over). Integers, floats, binaries (text if they are UTF-8, else
   blobs), `nil`, booleans (1 and 0), `:infinity`, `:neg_infinity`; `{:blob, binary}` and `{:text, binary}`
-  say what a binary is. Dates and times are stored as ISO 8601 text, `Decimal`s as text, maps as JSON text.
+  say what a binary is. Dates and times are stored as ISO 8601 text, `Decimal`s as text, maps as JSON text; or
+  as `:datetime_type` and `:json_type` of the connection say, but not by way of `DBConnection` without Ecto,
+  which encodes parameters before it has a connection.
 
   ## Decimals in SQL
 

@@ -88,6 +88,8 @@ defmodule EctoLibSql.Upgrade do
         columns = Columns.list(db, schemas(config, opts), opts[:columns])
         work = %{db: db, columns: columns, forms: Forms.of(config), opts: opts}
         findings = if opts[:write], do: mend(work), else: find(work)
+        # What there was to be done is ours.
+        findings = for finding <- findings, do: Map.drop(finding, [:mend, :decimal, :orphans])
         {:ok, %__MODULE__{database: path, written?: opts[:write], findings: findings}}
       rescue
         error in Error -> {:error, Exception.message(error)}
@@ -129,8 +131,9 @@ defmodule EctoLibSql.Upgrade do
     end
   end
 
-  # Keys are not enforced while both ends of them are written anew, table by table.
+  # The connection's events want :telemetry; nothing else has to run. Keys are not enforced while both ends of them are written anew, table by table.
   defp open(config, opts) do
+    {:ok, _started} = Application.ensure_all_started(:telemetry)
     own = [foreign_keys: false, create: false, read_only: not opts[:write]]
     options = config |> DatabaseFile.driver_options() |> Keyword.drop([:on_connect])
 

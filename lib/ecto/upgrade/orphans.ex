@@ -32,7 +32,14 @@ defmodule EctoLibSql.Upgrade.Orphans do
     error in Error ->
       finding = %{table: table.name, columns: [], kind: :orphans, count: 0}
       message = "its foreign keys cannot be checked: " <> Exception.message(error)
-      [Map.merge(finding, %{what: "foreign keys", status: :failed, message: message})]
+
+      [
+        Map.merge(finding, %{
+          what: "rows are known to be without a parent",
+          status: :left,
+          message: message
+        })
+      ]
   end
 
   defp does(:nilify), do: ": to be NULL"

@@ -435,6 +435,15 @@ defmodule EctoLibSql.UpgradeTest do
     end
   end
 
+  test "foreign keys that the engine cannot check are reported", %{path: path, db: db} do
+    OldDatabase.run(db, "CREATE TABLE odd (name TEXT REFERENCES owners (name))")
+    OldDatabase.run(db, "INSERT INTO odd VALUES ('a')")
+    assert {"odd", [], :orphans, 0, :left} in brief(upgrade(path))
+    report = upgrade(path, write: true)
+    assert Upgrade.ok?(report)
+    assert Upgrade.format(report) =~ "foreign key mismatch"
+  end
+
   test "what cannot be looked at says why" do
     assert {:error, "no file: " <> _} = Upgrade.run(database: "/nowhere/at/all.db")
     assert {:error, message} = Upgrade.run(database: ":memory:")
