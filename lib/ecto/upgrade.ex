@@ -131,7 +131,8 @@ defmodule EctoLibSql.Upgrade do
     end
   end
 
-  # The connection's events want :telemetry; nothing else has to run. Keys are not enforced while both ends of them are written anew, table by table.
+  # The connection's events want :telemetry; nothing else has to run. Keys are not enforced while both ends
+  # of them are written anew, table by table.
   defp open(config, opts) do
     {:ok, _started} = Application.ensure_all_started(:telemetry)
     own = [foreign_keys: false, create: false, read_only: not opts[:write]]
