@@ -7,7 +7,7 @@ defmodule EctoLibSql.Encoder do
   # that can be done without a connection, and all that can fail, is done by client/1 before one is
   # taken; params/2 does the rest.
 
-  alias EctoLibSql.{Forms, JSONB, UUID}
+  alias EctoLibSql.{Forms, ISO8601, JSONB, UUID}
 
   @min -0x8000000000000000
   @max 0x7FFFFFFFFFFFFFFF
@@ -106,7 +106,7 @@ defmodule EctoLibSql.Encoder do
   defp ready({{:form, _kind}, _value} = value), do: value
   defp ready(%DateTime{} = value), do: canonical(value)
   defp ready(%NaiveDateTime{} = value), do: canonical(value)
-  defp ready(%Date{} = value), do: value |> canonical() |> Date.to_iso8601()
+  defp ready(%Date{} = value), do: value |> canonical() |> ISO8601.text()
   defp ready(%Time{} = value), do: value |> canonical() |> Time.to_iso8601()
   defp ready(%{} = map) when not is_struct(map), do: {{:form, :json_text}, json(map)}
 
@@ -131,7 +131,7 @@ defmodule EctoLibSql.Encoder do
   def value({{:form, kind}, value}, forms), do: form(kind, value, forms)
   def value(%DateTime{} = value, forms), do: datetime(value, forms.datetime)
   def value(%NaiveDateTime{} = value, forms), do: datetime(value, forms.datetime)
-  def value(%Date{} = value, _forms), do: Date.to_iso8601(value)
+  def value(%Date{} = value, _forms), do: ISO8601.text(value)
   def value(%Time{} = value, _forms), do: Time.to_iso8601(value)
   def value(%{__struct__: Decimal} = value, _forms), do: decimal(value)
   def value(%{__struct__: Duration} = value, _forms), do: duration(value)
@@ -202,7 +202,7 @@ defmodule EctoLibSql.Encoder do
           "dates are stored of the years 0 to 9999, so that they sort: not #{inspect(value)}"
   end
 
-  defp datetime(%module{} = value, :text), do: module.to_iso8601(value)
+  defp datetime(value, :text), do: ISO8601.text(value)
   defp datetime(%DateTime{} = value, :integer), do: DateTime.to_unix(value, :microsecond)
 
   defp datetime(value, :integer),
