@@ -17,7 +17,7 @@ defmodule EctoLibSql.Upgrade do
   In a release:
 
       {:ok, report} = EctoLibSql.Upgrade.run(MyApp.Repo, write: true)
-      IO.puts(EctoLibSql.Upgrade.format(report))
+      Logger.info(EctoLibSql.Upgrade.format(report))
 
   `mix ecto_libsql.upgrade` does it from a project. Make a copy of the database before; stop the application,
   or let nobody write meanwhile. The Repo need not run: one connection of its own is opened, and closed.
