@@ -7,8 +7,8 @@ defmodule Ecto.Adapters.LibSql.Types do
   # decimals and durations as they are, UUIDs, ids and JSON marked as {{:form, kind}, value}. Loaders accept
   # every form that we, and EctoLibSql 0.9, ever stored.
 
-  alias Ecto.Adapters.LibSql.{Durations, ISO8601, Query}
-  alias EctoLibSql.{Encoder, JSONB, UUID}
+  alias Ecto.Adapters.LibSql.{Durations, Query}
+  alias EctoLibSql.{Encoder, ISO8601, JSONB, UUID}
 
   # Characters of a decimal's text, which has 999 digits on a side of the point at most; and its exponent.
   @max_decimal 2010

@@ -1,7 +1,7 @@
-defmodule EctoLibSql.ISO8601Test do
+defmodule EctoLibSql.Driver.ISO8601ReadingTest do
   use ExUnit.Case, async: true
 
-  alias Ecto.Adapters.LibSql.ISO8601
+  alias EctoLibSql.ISO8601
 
   # What Elixir's own functions answer, in our terms.
   defp expected(module, text) do

@@ -1,4 +1,4 @@
-defmodule EctoLibSql.Driver.ISO8601Test do
+defmodule EctoLibSql.Driver.ISO8601WritingTest do
   use ExUnit.Case, async: true
 
   alias EctoLibSql.ISO8601
