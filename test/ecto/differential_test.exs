@@ -1,4 +1,4 @@
-for file <- ~w(tables evaluator generator builder shrinker),
+for file <- ~w(tables values evaluator chance expressions generator builder shrinker),
     do: Code.require_file("differential/#{file}.exs", __DIR__)
 
 defmodule EctoLibSql.DifferentialTest do
@@ -10,7 +10,7 @@ defmodule EctoLibSql.DifferentialTest do
   #     DIFFERENTIAL_QUERIES=n  how many
   use ExUnit.Case, async: true
 
-  alias EctoLibSql.Differential.{Builder, Evaluator, Generator, Shrinker, Tables}
+  alias EctoLibSql.Differential.{Builder, Chance, Evaluator, Generator, Shrinker, Tables, Values}
 
   defmodule Repo do
     use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
@@ -46,7 +46,7 @@ defmodule EctoLibSql.DifferentialTest do
 
     for seed <- 1..300 do
       :rand.seed(:exsss, {seed, 0, 0})
-      Generator.reset()
+      Chance.reset()
       query = Generator.query()
 
       if like?.(query) do
@@ -85,20 +85,23 @@ defmodule EctoLibSql.DifferentialTest do
     Enum.find_value((batch * @batch)..(batch * @batch + @batch - 1), fn index ->
       if only in [nil, index] do
         :rand.seed(:exsss, {seed, index, 1})
-        Generator.reset()
+        Chance.reset()
         query = if :rand.uniform(10) == 1, do: Generator.write(), else: Generator.query()
 
-        if wrong?(query, tables), do: report(query, tables, {seed, index, settings})
+        failure(query, tables, {seed, index, settings})
       end
     end)
   end
 
-  defp wrong?(query, tables) do
-    differs(query, tables) != nil
+  defp failure(query, tables, run) do
+    if differs(query, tables), do: report(query, tables, run)
   rescue
     error ->
-      message = error |> Exception.message() |> String.slice(0, 300)
-      reraise "the evaluator failed: #{message}\n#{inspect(query, pretty: true)}", __STACKTRACE__
+      """
+      the evaluator fails, at #{inspect(run)}: #{error |> Exception.message() |> String.slice(0, 300)}
+      #{inspect(query, pretty: true, limit: :infinity)}
+      #{Exception.format_stacktrace(__STACKTRACE__)}
+      """
   end
 
   ## One query
@@ -182,7 +185,7 @@ defmodule EctoLibSql.DifferentialTest do
     if query.order in [nil, []], do: Enum.sort(expected) == Enum.sort(got), else: expected == got
   end
 
-  defp keys(rows), do: Enum.map(rows, fn row -> Enum.map(row, &Evaluator.key/1) end)
+  defp keys(rows), do: Enum.map(rows, fn row -> Enum.map(row, &Values.key/1) end)
 
   defp report(query, tables, {seed, index, settings}) do
     kind = kind(query, tables)

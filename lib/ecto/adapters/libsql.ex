@@ -55,6 +55,22 @@ defmodule Ecto.Adapters.LibSql do
   subqueries, CTEs, views and RETURNING. UUIDs are then what is stored, columns of STRICT tables give their
   storage class, and `Repo.query` always does.
 
+  ## Queries
+
+  All of `Ecto.Query` that SQLite can express, with whatever SQL it takes; the rest raises when the query is
+  planned. docs/capabilities.md lists both, each with an example that the tests run.
+
+    * what means the same is equal, and sorts by what it means, however it is stored: decimals, UUIDs and
+      binary ids, date-times with and without microseconds, in UTC and naive, dates, arrays, maps. One side
+      of a comparison takes the form of the other, and the index of that one serves
+    * decimals compare by the collation `decimal` and are calculated by the functions `decimal_*` that the
+      driver adds to SQLite. An index serves if its column was declared with `collate: :decimal`. A server
+      that lacks them refuses such a statement
+    * `in ^list` is one parameter, a list of any length, and one text of SQL
+    * fields of tables without a schema have no type, and compare as they are stored: say what they are,
+      `type(p.price, :decimal) > 9`, `type(p.at, :utc_datetime) > ago(1, "day")`
+    * update_all and delete_all take joins of every kind, in tables WITHOUT ROWID too
+
   ## insert_all
 
   Any number of rows: those beyond the engine's 32,766 parameters, and those that leave out other columns
