@@ -21,8 +21,8 @@ defmodule EctoLibSql do
   statement does not have are passed over). Integers, floats, binaries (text if they are UTF-8, else
   blobs), `nil`, booleans (1 and 0), `:infinity`, `:neg_infinity`; `{:blob, binary}` and `{:text, binary}`
   say what a binary is. Dates and times are stored as ISO 8601 text, `Decimal`s as text, maps as JSON text; or
-  as `:datetime_type` and `:json_type` of the connection say, but not by way of `DBConnection` without Ecto,
-  which encodes parameters before it has a connection.
+  as `:datetime_type` and `:json_type` of the connection say (by way of `DBConnection`: see
+  `EctoLibSql.Query`).
 
   ## Decimals in SQL
 

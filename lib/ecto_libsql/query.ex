@@ -4,6 +4,10 @@ defmodule EctoLibSql.Query do
 
   Only `statement` matters: prepared statements are kept by the connection's own cache, by their text.
 
+  By way of DBConnection, parameters are encoded before there is a connection: dates and times to ISO 8601
+  text, maps to JSON text. `param_types: :forms` leaves them to the connection, whose settings may say
+  otherwise (`:datetime_type`, `:json_type`); the Ecto adapter's queries have it.
+
   `{:enforce_foreign_keys, boolean}` is no SQL: given to `DBConnection.execute/4`, it does what
   `EctoLibSql.Native.enforce_foreign_keys/2` does, and answers one row, `[1]` or `[0]`: what held before.
   """

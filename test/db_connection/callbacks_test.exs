@@ -90,5 +90,16 @@ defmodule EctoLibSql.CallbacksTest do
              ["2026-01-02", "1.50", ~s({"a":1})]
 
     assert_raise ArgumentError, fn -> DBConnection.Query.encode(query, [%{a: self()}], []) end
+
+    # What the connection's settings decide is left to it; what can fail is not.
+    forms = %{query | param_types: :forms}
+    state = open(database: ":memory:", json_type: :jsonb, datetime_type: :integer)
+    params = DBConnection.Query.encode(forms, [%{a: 1}, ~U[1970-01-01 00:00:01Z]], [])
+    select = %{forms | statement: "SELECT typeof(?1), ?2"}
+
+    assert {:ok, _, %{rows: [["blob", 1_000_000]]}, _} =
+             EctoLibSql.handle_execute(select, params, [], state)
+
+    assert_raise ArgumentError, fn -> DBConnection.Query.encode(forms, [%{a: self()}], []) end
   end
 end
