@@ -122,6 +122,14 @@ defmodule Ecto.Adapters.LibSql.Types do
 
   ## Loaders
 
+  # What is of a field's own type when we have read it, Ecto need not look at again: half the time of a
+  # date-time.
+  def loaders(:boolean, :boolean), do: [&boolean/1]
+  def loaders(:naive_datetime, :naive_datetime), do: [&naive_datetime/1]
+  def loaders(:naive_datetime_usec, :naive_datetime_usec), do: [&naive_datetime_usec/1]
+  def loaders(:utc_datetime, :utc_datetime), do: [&utc_datetime/1]
+  def loaders(:utc_datetime_usec, :utc_datetime_usec), do: [&utc_datetime_usec/1]
+
   def loaders(:boolean, type), do: [&load_boolean/1, type]
   def loaders(:decimal, type), do: [&load_decimal/1, type]
   def loaders(:uuid, type), do: [&load_uuid/1, type]
@@ -144,6 +152,10 @@ defmodule Ecto.Adapters.LibSql.Types do
   defp load_boolean(0), do: {:ok, false}
   defp load_boolean(1), do: {:ok, true}
   defp load_boolean(other), do: {:ok, other}
+
+  defp boolean(0), do: {:ok, false}
+  defp boolean(1), do: {:ok, true}
+  defp boolean(other), do: Ecto.Type.load(:boolean, other)
 
   defp load_decimal(value) when is_integer(value), do: {:ok, Decimal.new(value)}
   defp load_decimal(value) when is_float(value), do: {:ok, Decimal.from_float(value)}
@@ -266,6 +278,23 @@ defmodule Ecto.Adapters.LibSql.Types do
 
   defp load_naive(other), do: {:ok, other}
 
+  defp naive_datetime(value) do
+    case load_naive(value) do
+      {:ok, %NaiveDateTime{microsecond: {0, 0}}} = loaded -> loaded
+      other -> finish(other, :naive_datetime)
+    end
+  end
+
+  defp naive_datetime_usec(value) do
+    case load_naive(value) do
+      {:ok, %NaiveDateTime{microsecond: {_, 6}}} = loaded -> loaded
+      other -> finish(other, :naive_datetime_usec)
+    end
+  end
+
+  defp finish({:ok, value}, type), do: Ecto.Type.load(type, value)
+  defp finish(:error, _type), do: :error
+
   defp load_utc(text) when is_binary(text), do: ISO8601.utc(text)
 
   defp load_utc(microseconds) when is_integer(microseconds) do
@@ -273,6 +302,20 @@ defmodule Ecto.Adapters.LibSql.Types do
   end
 
   defp load_utc(other), do: {:ok, other}
+
+  defp utc_datetime(value) do
+    case load_utc(value) do
+      {:ok, %DateTime{microsecond: {0, 0}, time_zone: "Etc/UTC"}} = loaded -> loaded
+      other -> finish(other, :utc_datetime)
+    end
+  end
+
+  defp utc_datetime_usec(value) do
+    case load_utc(value) do
+      {:ok, %DateTime{microsecond: {_, 6}, time_zone: "Etc/UTC"}} = loaded -> loaded
+      other -> finish(other, :utc_datetime_usec)
+    end
+  end
 
   @doc "A date-time or time as its text has it, with its fraction and its zone: `{:ok, _}` or `:error`."
   def moment(text) when is_binary(text) do
