@@ -41,7 +41,7 @@ defmodule Ecto.Adapters.LibSql.WriteTest do
   describe "insert" do
     test "rows", %{db: db} do
       sql = insert([:name, :price], [[:name, :price], [:name, :price]])
-      assert sql == ~s{INSERT INTO "item" ("name", "price") VALUES (?1,?2),(?3,?4)}
+      assert sql == ~s{INSERT INTO "item" ("name", "price") VALUES (?,?),(?,?)}
       execute!(db, sql, ["a", 1, "b", 2])
       assert items(db) == [["a", 1], ["b", 2]]
     end

@@ -34,14 +34,29 @@ defmodule Ecto.Adapters.LibSql.Write do
 
   defp source(header, rows, on_conflict, first) do
     case present(header, rows) do
-      [] -> default_values(rows, on_conflict)
-      ^header -> values(header, rows, first)
-      present -> values(present, Enum.map(rows, &without_nil/1), first)
+      [] ->
+        default_values(rows, on_conflict)
+
+      ^header ->
+        if alike?(rows, header, first), do: alike(rows, header), else: values(header, rows, first)
+
+      present ->
+        values(present, Enum.map(rows, &without_nil/1), first)
     end
   end
 
   defp values(header, rows, first),
     do: [?\s, columns(header), " VALUES " | rows(rows, first)]
+
+  # Many rows of nothing but parameters, from the first on: `?` is the next one, so that the text is that of
+  # one row, repeated.
+  defp alike?(rows, header, first),
+    do: first == 1 and tl(rows) != [] and Enum.all?(rows, &(&1 == header))
+
+  defp alike([_ | rows], header) do
+    row = IO.iodata_to_binary([?(, Enum.intersperse(Enum.map(header, fn _ -> ?? end), ?,), ?)])
+    [?\s, columns(header), " VALUES ", row | :binary.copy("," <> row, length(rows))]
+  end
 
   defp columns(names), do: [?(, Sql.quote_names(names), ?)]
 
