@@ -12,7 +12,9 @@ defmodule Ecto.Adapters.LibSql do
 
   In the Repo's configuration stand the options of `EctoLibSql.connect/1`, those of `DBConnection`
   (`:pool_size`, `:timeout`, `:queue_target`, …) and those of `Ecto.Adapters.SQL` (`:log`, `:stacktrace`, …).
-  `:database` is the path of a file, or `":memory:"`.
+  `:database` is the path of a file, or `":memory:"`: one database then, served by one connection, which is
+  gone when the connection is. What is wrong with the configuration is said when the Repo starts. Ecto's own
+  `url:` cannot say where a database is; `EctoLibSql.config!/1` makes options of an address or a path.
 
   Transactions begin IMMEDIATE; `Repo.transaction(fun, mode: :deferred)` and the modes `:exclusive` and
   `:read` begin otherwise. SQLite has one lock for all that is written: a query with `lock: "FOR UPDATE"`
@@ -112,8 +114,19 @@ defmodule Ecto.Adapters.LibSql do
 
   `unique_constraint/3` takes the name of the index, `check_constraint/3` that of the CHECK; a primary key
   is `table_pkey`. `foreign_key_constraint/3`, `assoc_constraint/3` and `no_assoc_constraint/3` take Ecto's
-  default name, `table_column_fkey`: SQLite does not say which key failed, and we look for it among the
-  keys of the row. NOT NULL has no changeset function, and raises.
+  default name, `table_column_fkey`, or the one after CONSTRAINT. SQLite does not say which key failed: the
+  statement is run once more, watched and undone, and the rows that it touched are looked up, whatever
+  cascades and triggers they were touched by. `insert_all`, `update_all` and `delete_all` raise an
+  `EctoLibSql.Error` with the key in its `constraint`. A deferred key that fails at COMMIT has no name, and
+  costs the connection. NOT NULL has no changeset function, and raises.
+
+  ## explain, query_many
+
+  `Repo.explain` gives the plan as a tree; `format: :map` its rows, `opcodes: true` the engine's
+  instructions. Options that SQLite has no answer for (`:analyze`, …) raise.
+
+  In the text of `Repo.query_many`, `?2` and `$2` are the second parameter in any statement, and each `?` the
+  next one; a statement with as many `?` as there are parameters takes them all.
   """
 
   use Ecto.Adapters.SQL, driver: :ecto_libsql
