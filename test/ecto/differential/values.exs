@@ -219,7 +219,7 @@ defmodule EctoLibSql.Differential.Values do
       :+ -> exactly(fn -> Decimal.add(left, right) end)
       :- -> exactly(fn -> Decimal.sub(left, right) end)
       :* -> exactly(fn -> Decimal.mult(left, right) end)
-      :/ -> if Decimal.equal?(right, 0), do: nil, else: Decimal.div(left, right)
+      :/ -> if Decimal.equal?(right, 0), do: nil, else: divided(left, right)
     end
   end
 
@@ -229,6 +229,12 @@ defmodule EctoLibSql.Differential.Values do
   def calculate(:+, _type, left, right), do: left + right
   def calculate(:-, _type, left, right), do: left - right
   def calculate(:*, _type, left, right), do: left * right
+
+  # Said here, for Decimal 3 has 34 digits by default, and Decimal 2 has 28.
+  defp divided(left, right) do
+    context = %Decimal.Context{precision: 28, rounding: :half_up}
+    Decimal.Context.with(context, fn -> Decimal.div(left, right) end)
+  end
 
   defp exactly(fun), do: Decimal.Context.with(%Decimal.Context{precision: 2000}, fun)
 
@@ -248,7 +254,7 @@ defmodule EctoLibSql.Differential.Values do
   defp aggregate(:sum, type, values), do: Enum.reduce(values, &calculate(:+, type, &2, &1))
 
   defp aggregate(:avg, :dec, values),
-    do: Decimal.div(aggregate(:sum, :dec, values), length(values))
+    do: divided(aggregate(:sum, :dec, values), length(values))
 
   defp aggregate(:avg, type, values), do: aggregate(:sum, type, values) / length(values)
 
