@@ -75,6 +75,11 @@ install: lib
 	install -m 644 c/include/lsq/* '$(DESTDIR)$(PREFIX)/include/lsq'
 	sed 's|@PREFIX@|$(PREFIX)|' $(O)/lsq.pc >'$(DESTDIR)$(PREFIX)/lib/pkgconfig/lsq.pc'
 
+# A bare machine names no locale, and Elixir would take names of files for Latin-1.
+ifeq ($(LC_ALL)$(LC_CTYPE)$(LANG),)
+export LANG := C.UTF-8
+endif
+
 # ---- Elixir -------------------------------------------------------------------------------------
 
 # mix.exs reads these; nothing else tells the variants apart.
