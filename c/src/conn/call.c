@@ -5,6 +5,7 @@
 #include "base/stack.h"
 #include "conn/conn.h"
 #include "engine/failure.h"
+#include "engine/nowait.h"
 
 enum {
     BUDGET_MS = 20,       /* of LSQ_CALL_BUDGET */
@@ -63,14 +64,6 @@ static int on_busy(void *arg, int count) {
 
 /* ---- The watch: looks at clock and flags while a statement runs ---- */
 
-static bool pages_missed(struct lsq_conn *conn) {
-    int missed = 0;
-    int unused;
-
-    sqlite3_db_status(conn->db, SQLITE_DBSTATUS_CACHE_MISS, &missed, &unused, 0);
-    return missed > 0;
-}
-
 /* The engine looks once more when a statement is done, and an autocommit then is committed: a write
  * is only stopped while it runs, so that what is stored is not called undone. */
 static bool write_is_done(struct lsq_conn *conn) {
@@ -100,7 +93,7 @@ static int on_progress(void *arg) {
     now = lsqi_now_ns();
     if (time_over(run, now)) return stop(conn, LSQ_TIMEOUT);
     if (run->budget_end == 0 || !run->reads_only) return 0;
-    if (now < run->budget_end && !((run->flags & LSQ_CALL_TRY) != 0 && pages_missed(conn)))
+    if (now < run->budget_end && !((run->flags & LSQ_CALL_TRY) != 0 && lsqi_nowait_cold()))
         return 0;
     run->stop = LSQ_WOULD_BLOCK;
     return 1;

@@ -22,7 +22,7 @@
 /* How quick a statement has been, to decide where it may run next. */
 struct lsqi_speed {
     unsigned char judged;   /* 0 not yet, 1 its program is bounded, 2 it is not */
-    unsigned char good;     /* short runs in a row, without a page missing from the cache */
+    unsigned char good;     /* short runs in a row */
     bool slow;              /* a run was long: not for threads that many share */
     unsigned char patience; /* short runs since then */
 };
@@ -236,7 +236,7 @@ bool lsqi_speed_to_be_judged(const struct lsq_conn *conn, const struct lsqi_prep
 /* Looks at its program, if it is to be judged and may be compiled once more for that. */
 void lsqi_speed_judge(struct lsq_conn *conn, struct lsqi_prepared *prepared);
 /* After a run of that many ns. */
-void lsqi_speed_learn(struct lsqi_prepared *prepared, int64_t took, bool missed);
+void lsqi_speed_learn(struct lsqi_prepared *prepared, int64_t took);
 
 /* ---- txn.c ---- */
 

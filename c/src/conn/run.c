@@ -7,6 +7,7 @@
 #include "conn/conn.h"
 #include "engine/engine.h"
 #include "engine/failure.h"
+#include "engine/nowait.h"
 
 enum {
     WATCH_STEPS = 1000,    /* instructions between two looks of the watch */
@@ -325,40 +326,25 @@ static enum lsq_status run_bound(struct lsq_conn *conn, struct lsqi_prepared *pr
     return st;
 }
 
-static void missed_reset(struct lsq_conn *conn) {
-    int unused;
-
-    sqlite3_db_status(conn->db, SQLITE_DBSTATUS_CACHE_MISS, &unused, &unused, 1);
-}
-
-static bool missed(struct lsq_conn *conn) {
-    int count = 0;
-    int unused;
-
-    sqlite3_db_status(conn->db, SQLITE_DBSTATUS_CACHE_MISS, &count, &unused, 0);
-    return count > 0;
-}
-
 /* The fast path: nothing may wait, nothing may be compiled, and the watch looks often. */
 static enum lsq_status run_fast(struct lsq_conn *conn, struct lsqi_prepared *prepared,
                                 const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
                                 struct lsq_error *err) {
     enum lsq_status st;
-    bool slept;
 
     lsqi_watch_begin(conn, prepared, FAST_WATCH_STEPS);
-    missed_reset(conn);
     conn->run.reads_only = true;
-    lsqi_engine_no_sleep_begin();
+    /* A cursor would lose its snapshot with the transaction. */
+    lsqi_nowait_begin(sqlite3_get_autocommit(conn->db) != 0 &&
+                      atomic_load(&conn->open_cursors) == 0);
     st = run_steps(conn, prepared, sink, ctx, reply, err);
-    slept = lsqi_engine_no_sleep_end();
-    if (st == LSQ_BUSY || slept) st = LSQ_WOULD_BLOCK;
+    if (lsqi_nowait_end() || st == LSQ_BUSY) st = LSQ_WOULD_BLOCK;
     if (st == LSQ_WOULD_BLOCK) {
         conn->fast_refusals++;
         prepared->speed.good = 0;
         return lsqi_error_set(err, st, "%s", lsq_status_text(st));
     }
-    if (missed(conn)) prepared->speed.good = 0;
+    if (lsqi_nowait_cold()) prepared->speed.good = 0;
     conn->fast_runs++;
     return st;
 }
@@ -370,7 +356,6 @@ static enum lsq_status run_plain(struct lsq_conn *conn, struct lsqi_prepared *pr
     enum lsq_status st;
 
     lsqi_watch_begin(conn, prepared, WATCH_STEPS);
-    missed_reset(conn);
     conn->run.reads_only = lsqi_record_reads_only(&prepared->record);
     /* Compiled anew while it runs, it may have another nature: note that too. */
     conn->recording = &prepared->record;
@@ -384,7 +369,7 @@ static enum lsq_status run_plain(struct lsq_conn *conn, struct lsqi_prepared *pr
         }
         return st;
     }
-    lsqi_speed_learn(prepared, lsqi_now_ns() - start, missed(conn));
+    lsqi_speed_learn(prepared, lsqi_now_ns() - start);
     lsqi_speed_judge(conn, prepared);
     return st;
 }

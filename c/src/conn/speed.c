@@ -32,10 +32,10 @@ bool lsqi_speed_too_long(const struct lsqi_prepared *prepared) {
     return prepared->command == LSQ_COMMAND_OTHER && is_vacuum(prepared);
 }
 
-void lsqi_speed_learn(struct lsqi_prepared *prepared, int64_t took, bool missed) {
+void lsqi_speed_learn(struct lsqi_prepared *prepared, int64_t took) {
     struct lsqi_speed *speed = &prepared->speed;
 
-    if (took < SHORT_RUN_US * 1000 && !missed) {
+    if (took < SHORT_RUN_US * 1000) {
         if (speed->good < GOOD_RUNS) speed->good++;
     } else {
         speed->good = 0;

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "engine/nowait.h"
 #include "engine/oslock.h"
 
 /* ---- The engine's memory comes from the counted allocator ---- */
@@ -31,35 +32,6 @@ static const sqlite3_mem_methods mem_methods = {
     .pAppData = NULL,
 };
 
-/* ---- A sleep that can be refused ----
- *
- * A reader in WAL mode sleeps inside the engine while others hold the locks it wants. On a
- * scheduler thread of a virtual machine that must not happen, so the unix VFS's sleep is ours. */
-
-static _Thread_local bool sleep_refused; /* per thread: set while the fast path runs */
-static _Thread_local bool sleep_asked;
-
-/* process-wide: the VFS's own sleep, set once by init_once() before any connection exists. */
-static int (*real_sleep)(sqlite3_vfs *vfs, int microseconds);
-
-static int vfs_sleep(sqlite3_vfs *vfs, int microseconds) {
-    if (sleep_refused) {
-        sleep_asked = true;
-        return 0;
-    }
-    return real_sleep(vfs, microseconds);
-}
-
-void lsqi_engine_no_sleep_begin(void) {
-    sleep_refused = true;
-    sleep_asked = false;
-}
-
-bool lsqi_engine_no_sleep_end(void) {
-    sleep_refused = false;
-    return sleep_asked;
-}
-
 /* ---- Set-up ---- */
 
 /* process-wide: the engine itself is, so its set-up is. */
@@ -68,8 +40,6 @@ static int engine_code;
 static bool engine_ofd_locks;
 
 static void init_once(void) {
-    sqlite3_vfs *vfs;
-
     /* Fails where somebody else in the process has started the same shared SQLite already
      * (ENGINE=system): memory is then not counted, and nothing else changes. */
     (void)sqlite3_config(SQLITE_CONFIG_MALLOC, &mem_methods);
@@ -77,11 +47,7 @@ static void init_once(void) {
     engine_code = sqlite3_initialize();
     if (engine_code != SQLITE_OK) return;
     engine_ofd_locks = lsqi_oslock_install() != 0;
-    vfs = sqlite3_vfs_find("unix");
-    if (vfs != NULL && vfs->xSleep != vfs_sleep) {
-        real_sleep = vfs->xSleep;
-        vfs->xSleep = vfs_sleep;
-    }
+    lsqi_nowait_install();
 }
 
 enum lsq_status lsqi_engine_init(struct lsq_error *err) {

@@ -8,16 +8,11 @@
 
 #include "lsq/lsq.h"
 
-/* Sets the engine up, once for the process: our allocator, locks that survive foreign closes, a
- * sleep that can be refused. Errors: LSQ_NOMEM, LSQ_INTERNAL. */
+/* Sets the engine up, once for the process: our allocator, locks that survive foreign closes,
+ * sleeps and reads that can be refused (nowait.h). Errors: LSQ_NOMEM, LSQ_INTERNAL. */
 enum lsq_status lsqi_engine_init(struct lsq_error *err);
 
 /* The status of an extended result code of the engine. */
 enum lsq_status lsqi_engine_status(int code);
-
-/* Between these two the engine does not sleep on this thread: a sleep answers at once, and the
- * second call returns true if there was one. What ran in between may have failed for it. */
-void lsqi_engine_no_sleep_begin(void);
-bool lsqi_engine_no_sleep_end(void);
 
 #endif
