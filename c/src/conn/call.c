@@ -1,3 +1,4 @@
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -139,10 +140,25 @@ static int on_authorize(void *arg, int action, const char *arg1, const char *arg
     return SQLITE_OK;
 }
 
+/* After a commit, its locks released. Attached databases have no record: their checkpoints are taken as
+ * the engine does. */
+static int on_wal(void *arg, sqlite3 *db, const char *database, int pages) {
+    struct lsq_conn *conn = arg;
+    int limit = conn->autocheckpoint;
+
+    if (limit == 0 || pages < limit) return SQLITE_OK;
+    if (conn->file != NULL && strcmp(database, "main") == 0 &&
+        lsqi_file_checkpoint(conn->file, pages, limit))
+        return SQLITE_OK;
+    (void)sqlite3_wal_checkpoint_v2(db, database, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
+    return SQLITE_OK;
+}
+
 enum lsq_status lsqi_call_install(struct lsq_conn *conn, struct lsq_error *err) {
     int rc = sqlite3_busy_handler(conn->db, on_busy, conn);
 
     if (rc == SQLITE_OK) rc = sqlite3_set_authorizer(conn->db, on_authorize, conn);
+    (void)sqlite3_wal_hook(conn->db, on_wal, conn);
     return rc == SQLITE_OK ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
 }
 

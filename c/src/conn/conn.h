@@ -17,6 +17,7 @@
 
 #include "conn/gate.h"
 #include "engine/record.h"
+#include "file/file.h"
 #include "lsq/lsq.h"
 
 /* How quick a statement has been, to decide where it may run next. */
@@ -94,7 +95,8 @@ struct lsq_conn {
     unsigned flags;
     bool no_fast_path;
     int configured_busy_timeout;
-    int max_sql; /* bytes of SQL text that the engine takes */
+    int max_sql;            /* bytes of SQL text that the engine takes */
+    struct lsqi_file *file; /* of the main database; NULL: none */
     struct lsqi_setting *settings;
     size_t setting_count;
     struct lsqi_attached *attached;
@@ -115,6 +117,7 @@ struct lsq_conn {
     bool keys_switched; /* lsq_enforce_foreign_keys() was called in this transaction ... */
     bool keys_before;   /* ... and this holds again after it */
     int watch_steps;    /* how often the engine calls the watch; 0: unset */
+    int autocheckpoint; /* pages of a WAL that are too many; 0: any number will do */
     int64_t fast_runs;
     int64_t fast_refusals;
     /* any thread */
@@ -156,7 +159,7 @@ enum lsq_status lsqi_call_check(struct lsq_conn *conn, struct lsq_error *err);
  * small stack runs only what is compiled already, and the engine may not compile it anew either. */
 bool lsqi_call_compile(struct lsq_conn *conn, bool allowed);
 
-/* Puts the busy handler, the authorizer and the progress handler in place. */
+/* Puts the busy handler, the authorizer and what looks at the WAL after a commit in place. */
 enum lsq_status lsqi_call_install(struct lsq_conn *conn, struct lsq_error *err);
 
 /* Before and after the steps of one statement: steps is how many instructions pass between two
@@ -256,8 +259,13 @@ enum lsq_status lsqi_settings_copy(struct lsq_conn *conn, const struct lsq_confi
 void lsqi_settings_release(struct lsq_conn *conn);
 /* Applies all settings and reads them back; fills the notices. */
 enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err);
-/* Sets the busy time-out as PRAGMA busy_timeout would: value is a number of ms. */
-void lsqi_settings_busy_timeout(struct lsq_conn *conn, const char *value);
+/* PRAGMAs that are ours, since what the engine would do, sleep or checkpoint, is not for all threads:
+ * whether it is one, its value (-1: none of them), and the name of the column that shows it. */
+bool lsqi_settings_own(const char *pragma);
+int lsqi_settings_own_value(struct lsq_conn *conn, const char *pragma);
+const char *lsqi_settings_own_column(const char *pragma);
+/* False: pragma is none of them. */
+bool lsqi_settings_own_set(struct lsq_conn *conn, const char *pragma, const char *value);
 /* Looks which databases are in WAL mode: after what may have changed it, or attached one. */
 void lsqi_settings_look(struct lsq_conn *conn);
 

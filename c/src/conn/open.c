@@ -43,6 +43,8 @@ static void close_engine(struct lsq_conn *conn) {
     pthread_mutex_unlock(&conn->gate.lock);
     sqlite3_progress_handler(db, 0, NULL, NULL);
     sqlite3_busy_handler(db, NULL, NULL); /* the last connection checkpoints: not at any price */
+    lsqi_file_put(conn->file);
+    conn->file = NULL;
     (void)sqlite3_close_v2(db);
 }
 
@@ -228,6 +230,7 @@ static enum lsq_status set_up(struct lsq_conn *conn, const struct lsq_config *cf
     if (st == LSQ_OK) st = check_filesystems(conn, cfg, err);
     if (st == LSQ_OK) st = lsqi_settings_apply(conn, err);
     if (st == LSQ_OK) st = lsqi_undo_prepare(conn, err);
+    if (st == LSQ_OK && cfg->key == NULL) conn->file = lsqi_file_get(conn->db);
     return st;
 }
 

@@ -97,11 +97,10 @@ static enum lsq_command command_of(const struct lsqi_prepared *prepared) {
 
 /* ---- Compiling ---- */
 
-/* PRAGMA busy_timeout acts while it is compiled, and puts the engine's own handler in place: also
- * where the text fails after it. */
-static void keep_busy_handler(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
-    if ((prepared->record.actions & LSQI_PRAGMA) != 0 &&
-        sqlite3_stricmp(prepared->record.pragma, "busy_timeout") == 0)
+/* A PRAGMA of our own acts while it is compiled, and puts the engine's handler in place: also where
+ * the text fails after it. */
+static void keep_handlers(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+    if ((prepared->record.actions & LSQI_PRAGMA) != 0 && lsqi_settings_own(prepared->record.pragma))
         (void)lsqi_call_install(conn, NULL);
 }
 
@@ -144,7 +143,7 @@ static int compile(struct lsq_conn *conn, struct lsqi_prepared *prepared, const 
 
 static enum lsq_status not_compiled(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                     enum lsq_status st, struct lsq_error *err) {
-    keep_busy_handler(conn, prepared);
+    keep_handlers(conn, prepared);
     if (conn->run.stop == LSQ_READONLY) return lsqi_txn_refused(err);
     if (conn->run.stop != LSQ_OK)
         return lsqi_error_set(err, conn->run.stop, "%s", lsq_status_text(conn->run.stop));
@@ -175,7 +174,7 @@ enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepar
         }
         if (rc != SQLITE_OK) return not_compiled(conn, prepared, st, err);
     }
-    keep_busy_handler(conn, prepared);
+    keep_handlers(conn, prepared);
     *used = (size_t)(tail - sql);
     if (prepared->stmt == NULL) {
         prepared->command = LSQ_COMMAND_EMPTY;

@@ -291,22 +291,24 @@ static enum lsq_status run_one_write(struct lsq_conn *conn, struct lsqi_prepared
     return st;
 }
 
-/* PRAGMA busy_timeout is ours: the engine's handler would sleep where nobody may. */
-static enum lsq_status run_busy_timeout(struct lsq_conn *conn, struct lsqi_prepared *prepared,
-                                        const struct lsq_sink *sink, void *ctx,
-                                        struct lsq_reply *reply) {
-    static const char *const names[] = {"timeout"};
+/* What the engine would answer of such a PRAGMA is not what holds. */
+static enum lsq_status run_own_pragma(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                                      const struct lsq_sink *sink, void *ctx,
+                                      struct lsq_reply *reply) {
     static const char *const no_types[] = {NULL};
+    const char *pragma = prepared->record.pragma;
+    const char *const names[] = {lsqi_settings_own_column(pragma)};
     bool types = (conn->run.flags & LSQ_CALL_TYPES) != 0;
 
-    if (prepared->record.pragma_value) lsqi_settings_busy_timeout(conn, prepared->record.value);
+    if (prepared->record.pragma_value)
+        (void)lsqi_settings_own_set(conn, pragma, prepared->record.value);
     reply->columns = 1;
     reply->rows = 1;
     if (sink == NULL) return LSQ_OK;
     return sink->columns(ctx, 1, names) &&
                    (!types || sink->types == NULL || sink->types(ctx, 1, no_types)) &&
                    (sink->row_begin == NULL || sink->row_begin(ctx)) &&
-                   sink->integer(ctx, atomic_load(&conn->busy_timeout)) && sink->row_end(ctx)
+                   sink->integer(ctx, lsqi_settings_own_value(conn, pragma)) && sink->row_end(ctx)
                ? LSQ_OK
                : LSQ_NOMEM;
 }
@@ -317,8 +319,8 @@ static enum lsq_status run_bound(struct lsq_conn *conn, struct lsqi_prepared *pr
     bool pragma = (prepared->record.actions & LSQI_PRAGMA) != 0;
     enum lsq_status st;
 
-    if (pragma && sqlite3_stricmp(prepared->record.pragma, "busy_timeout") == 0)
-        return run_busy_timeout(conn, prepared, sink, ctx, reply);
+    if (pragma && lsqi_settings_own(prepared->record.pragma))
+        return run_own_pragma(conn, prepared, sink, ctx, reply);
     if ((conn->run.flags & LSQ_CALL_ONE) != 0 && lsqi_writes(prepared))
         return run_one_write(conn, prepared, sink, ctx, reply, err);
     st = run_steps(conn, prepared, sink, ctx, reply, err);

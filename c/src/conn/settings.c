@@ -259,11 +259,39 @@ void lsqi_settings_look(struct lsq_conn *conn) {
         conn->calm = is_private(conn, name) || in_wal_mode(conn, name);
 }
 
-void lsqi_settings_busy_timeout(struct lsq_conn *conn, const char *value) {
-    long ms = strtol(value, NULL, 10);
+/* ---- PRAGMAs of our own ---- */
 
-    atomic_store(&conn->busy_timeout, ms < 0 ? 0 : ms > INT_MAX ? INT_MAX : (int)ms);
+enum { AUTOCHECKPOINT = 1000 }; /* pages; the engine's default */
+
+static bool is(const char *pragma, const char *name) {
+    return pragma != NULL && sqlite3_stricmp(pragma, name) == 0;
 }
+
+bool lsqi_settings_own(const char *pragma) {
+    return is(pragma, "busy_timeout") || is(pragma, "wal_autocheckpoint");
+}
+
+const char *lsqi_settings_own_column(const char *pragma) {
+    return is(pragma, "busy_timeout") ? "timeout" : "wal_autocheckpoint";
+}
+
+int lsqi_settings_own_value(struct lsq_conn *conn, const char *pragma) {
+    return is(pragma, "busy_timeout") ? atomic_load(&conn->busy_timeout) : conn->autocheckpoint;
+}
+
+bool lsqi_settings_own_set(struct lsq_conn *conn, const char *pragma, const char *value) {
+    long asked = strtol(value, NULL, 10);
+    int number = asked < 0 ? 0 : asked > INT_MAX ? INT_MAX : (int)asked;
+
+    if (!lsqi_settings_own(pragma)) return false;
+    if (is(pragma, "busy_timeout"))
+        atomic_store(&conn->busy_timeout, number);
+    else
+        conn->autocheckpoint = number;
+    return true;
+}
+
+/* ---- All of them, in their order ---- */
 
 /* Before those of the main database, for there some act on all that is attached: when a page size is
  * set, no page may be written yet. */
@@ -279,9 +307,8 @@ static enum lsq_status apply_attached(struct lsq_conn *conn, struct lsq_error *e
 
 static enum lsq_status apply_one(struct lsq_conn *conn, const struct lsqi_setting *setting,
                                  struct lsq_error *err) {
-    if (sqlite3_stricmp(setting->name, "busy_timeout") != 0) return apply(conn, NULL, setting, err);
-    lsqi_settings_busy_timeout(conn, setting->value); /* ours, not the engine's */
-    return LSQ_OK;
+    if (lsqi_settings_own_set(conn, setting->name, setting->value)) return LSQ_OK;
+    return apply(conn, NULL, setting, err);
 }
 
 enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err) {
@@ -289,6 +316,7 @@ enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err
 
     conn->notice_count = 0;
     atomic_store(&conn->busy_timeout, conn->configured_busy_timeout);
+    conn->autocheckpoint = AUTOCHECKPOINT;
     st = lsqi_call_install(conn, err);
     if (st == LSQ_OK) st = apply_attached(conn, err);
     for (size_t i = 0; st == LSQ_OK && i < conn->setting_count; i++)

@@ -1,0 +1,278 @@
+#include "file/file.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/helper.h"
+
+enum {
+    MOST_LIMITS = 4, /* a WAL so many limits long is made to begin again */
+    RESTARTS = 5,    /* so often that is tried, 1 ms apart ... */
+    WAIT_MS = 10,    /* ... and each time waits so long: writers wait meanwhile */
+    WAIT_STEP_US = 100,
+    BY_CALLERS = 100 /* checkpoints, before a worker tries again */
+};
+
+struct lsqi_file {
+    struct lsqi_file *next;
+    dev_t dev;
+    ino_t ino;
+    unsigned users; /* guarded by files.lock */
+    atomic_uint refs;
+    char *path;
+    const char *vfs; /* a name that the engine keeps */
+    pthread_mutex_t lock;
+    pthread_cond_t done; /* a checkpoint has ended */
+    /* guarded by lock */
+    bool ordered;   /* a worker is to take a checkpoint, or takes it */
+    bool running;   /* it has begun */
+    bool stopping;  /* nobody needs it any more */
+    int by_callers; /* so many are for those who commit, since a worker could not */
+    sqlite3 *db;    /* the worker's, for an interrupt; NULL: not yet, or closed */
+    int limit;
+    int pages; /* of the WAL, at the last commit */
+    int due;   /* pages that are worth the next one; 0: the limit */
+};
+
+/* process-wide: files belong to the process. */
+static struct {
+    pthread_mutex_t lock;
+    struct lsqi_file *first;
+} files = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+/* ---- Records ---- */
+
+static struct lsqi_file *find_locked(const struct stat *st) {
+    struct lsqi_file *file = files.first;
+
+    while (file != NULL && (file->dev != st->st_dev || file->ino != st->st_ino)) file = file->next;
+    return file;
+}
+
+static struct lsqi_file *new_locked(const char *path, const char *vfs, const struct stat *st) {
+    struct lsqi_file *file = lsqi_calloc(1, sizeof(*file));
+
+    if (file == NULL) return NULL;
+    file->path = lsqi_strndup(path, strlen(path));
+    if (file->path == NULL) {
+        lsqi_free(file);
+        return NULL;
+    }
+    file->dev = st->st_dev;
+    file->ino = st->st_ino;
+    file->vfs = vfs;
+    atomic_init(&file->refs, 1);
+    pthread_mutex_init(&file->lock, NULL);
+    pthread_cond_init(&file->done, NULL);
+    file->next = files.first;
+    files.first = file;
+    return file;
+}
+
+static const char *vfs_name(sqlite3 *db) {
+    sqlite3_vfs *vfs = NULL;
+
+    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_VFS_POINTER, &vfs) != SQLITE_OK) return NULL;
+    return vfs == NULL ? NULL : vfs->zName;
+}
+
+struct lsqi_file *lsqi_file_get(sqlite3 *db) {
+    const char *path = sqlite3_db_filename(db, "main");
+    struct lsqi_file *file;
+    struct stat st;
+
+    if (path == NULL || path[0] == '\0' || stat(path, &st) != 0) return NULL;
+    pthread_mutex_lock(&files.lock);
+    file = find_locked(&st);
+    if (file == NULL) file = new_locked(path, vfs_name(db), &st);
+    if (file != NULL) file->users++;
+    pthread_mutex_unlock(&files.lock);
+    return file;
+}
+
+/* One that has not begun will find that it is not wanted: it is not waited for. */
+static void stop(struct lsqi_file *file) {
+    pthread_mutex_lock(&file->lock);
+    file->stopping = true;
+    if (file->db != NULL) sqlite3_interrupt(file->db);
+    while (file->running) pthread_cond_wait(&file->done, &file->lock);
+    pthread_mutex_unlock(&file->lock);
+}
+
+static void unref(struct lsqi_file *file) {
+    if (atomic_fetch_sub(&file->refs, 1) != 1) return;
+    pthread_cond_destroy(&file->done);
+    pthread_mutex_destroy(&file->lock);
+    lsqi_free(file->path);
+    lsqi_free(file);
+}
+
+void lsqi_file_put(struct lsqi_file *file) {
+    struct lsqi_file **link = &files.first;
+    bool last;
+
+    if (file == NULL) return;
+    pthread_mutex_lock(&files.lock);
+    last = --file->users == 0;
+    if (last) {
+        while (*link != file) link = &(*link)->next;
+        *link = file->next;
+    }
+    pthread_mutex_unlock(&files.lock);
+    if (!last) return;
+    stop(file);
+    unref(file);
+}
+
+/* ---- One checkpoint, on a worker ---- */
+
+static bool stopping(struct lsqi_file *file) {
+    bool stopping;
+
+    pthread_mutex_lock(&file->lock);
+    stopping = file->stopping;
+    pthread_mutex_unlock(&file->lock);
+    return stopping;
+}
+
+/* The file's own connection. It reads the schema, so that a file that it cannot read shows here. */
+static sqlite3 *open_own(struct lsqi_file *file) {
+    const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+    sqlite3 *db = NULL;
+    struct stat st;
+    int rc;
+
+    /* Not another file that has come into its place. */
+    if (stat(file->path, &st) != 0 || st.st_dev != file->dev || st.st_ino != file->ino) return NULL;
+    rc = sqlite3_open_v2(file->path, &db, flags, file->vfs);
+    if (rc == SQLITE_OK) rc = sqlite3_exec(db, "SELECT 1 FROM sqlite_schema", NULL, NULL, NULL);
+    if (rc == SQLITE_OK) return db;
+    (void)sqlite3_close(db);
+    return NULL;
+}
+
+static void show(struct lsqi_file *file, sqlite3 *db) {
+    pthread_mutex_lock(&file->lock);
+    file->db = db;
+    pthread_mutex_unlock(&file->lock);
+}
+
+/* The engine's busy handler of that connection; arg: when it began to wait, ns, 0 if it has not. */
+static int on_busy(void *arg, int count) {
+    int64_t *since = arg;
+
+    if (count == 0) *since = lsqi_now_ns();
+    if (lsqi_now_ns() - *since > (int64_t)WAIT_MS * 1000000) return 0;
+    (void)usleep(WAIT_STEP_US);
+    return 1;
+}
+
+/* A WAL begins again from its start when a writer finds all of it in the file, and no reader in it. Beside
+ * writers who never rest, a passive checkpoint is always a few commits behind: this one locks them out for
+ * the rest, and sees the last readers off. */
+static int restart(struct lsqi_file *file, sqlite3 *db, int *pages, int *done) {
+    int rc = SQLITE_BUSY;
+    int64_t since = 0;
+
+    sqlite3_busy_handler(db, on_busy, &since);
+    for (int i = 0; rc == SQLITE_BUSY && i < RESTARTS && !stopping(file); i++) {
+        if (i > 0) (void)usleep(1000);
+        rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, pages, done);
+    }
+    sqlite3_busy_handler(db, NULL, NULL);
+    return rc == SQLITE_BUSY ? SQLITE_OK : rc; /* readers of old pages: at another time */
+}
+
+/* *pages: of the WAL afterwards, that are not to be looked at again. */
+static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
+    int done = -1;
+    int rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, pages, &done);
+
+    if (rc == SQLITE_BUSY) return true; /* somebody else takes one */
+    if (rc == SQLITE_OK && *pages / MOST_LIMITS >= limit) rc = restart(file, db, pages, &done);
+    return (rc == SQLITE_OK && *pages >= 0) || rc == SQLITE_INTERRUPT;
+}
+
+static bool begin(struct lsqi_file *file, int *limit) {
+    pthread_mutex_lock(&file->lock);
+    file->running = !file->stopping;
+    *limit = file->limit;
+    pthread_mutex_unlock(&file->lock);
+    return file->running;
+}
+
+/* Whether there is another to take, for what was committed meanwhile. */
+static bool again(struct lsqi_file *file, bool taken, int pages) {
+    bool more;
+
+    pthread_mutex_lock(&file->lock);
+    if (!taken) file->by_callers = BY_CALLERS;
+    file->due = pages + file->limit;
+    more = taken && !file->stopping && file->pages >= file->due;
+    pthread_mutex_unlock(&file->lock);
+    return more;
+}
+
+/* The engine's handle is closed: who waits may find itself alone with the file. */
+static void end(struct lsqi_file *file) {
+    pthread_mutex_lock(&file->lock);
+    file->ordered = false;
+    file->running = false;
+    pthread_cond_broadcast(&file->done);
+    pthread_mutex_unlock(&file->lock);
+}
+
+static void job(void *arg) {
+    struct lsqi_file *file = arg;
+    bool taken;
+    int pages;
+    int limit;
+
+    if (begin(file, &limit)) {
+        sqlite3 *db = open_own(file);
+
+        show(file, db);
+        do {
+            pages = 0;
+            taken = db != NULL && take(file, db, limit, &pages);
+        } while (again(file, taken, pages));
+        show(file, NULL);
+        (void)sqlite3_close(db);
+        end(file);
+    }
+    unref(file);
+}
+
+/* ---- Asking for one ---- */
+
+static bool wanted_locked(struct lsqi_file *file, int pages, int limit) {
+    if (pages < file->pages) file->due = 0; /* it has begun again from its start */
+    file->pages = pages;
+    file->limit = limit;
+    return pages >= limit && pages >= file->due && !file->ordered;
+}
+
+static bool order_locked(struct lsqi_file *file) {
+    if (file->by_callers > 0) {
+        file->by_callers--;
+        return false;
+    }
+    atomic_fetch_add(&file->refs, 1);
+    file->ordered = lsqi_worker_submit(job, file, NULL) == LSQ_OK;
+    if (!file->ordered) atomic_fetch_sub(&file->refs, 1);
+    return file->ordered;
+}
+
+bool lsqi_file_checkpoint(struct lsqi_file *file, int pages, int limit) {
+    bool ok = true;
+
+    pthread_mutex_lock(&file->lock);
+    if (wanted_locked(file, pages, limit)) ok = order_locked(file);
+    pthread_mutex_unlock(&file->lock);
+    return ok;
+}

@@ -1,0 +1,222 @@
+/* Checkpoints by a worker: the WAL stays short, whoever writes, and nothing is lost or left behind. */
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "../support/db.h"
+
+enum { LIMIT = 50, WRITERS = 4 };
+
+static const struct lsq_setting settings[] = {
+    {"journal_mode", "wal"},
+    {"synchronous", "normal"},
+    {"wal_autocheckpoint", "50"},
+};
+
+static struct lsq_config config(const char *path) {
+    struct lsq_config cfg = db_config(path);
+
+    cfg.settings = settings;
+    cfg.setting_count = sizeof(settings) / sizeof(settings[0]);
+    return cfg;
+}
+
+/* bytes; -1: there is none */
+static long long size_of(const char *path, const char *suffix) {
+    char name[512];
+    struct stat st;
+
+    snprintf(name, sizeof(name), "%s%s", path, suffix);
+    return stat(name, &st) == 0 ? (long long)st.st_size : -1;
+}
+
+static struct lsq_conn *open_filled(const char *path) {
+    struct lsq_config cfg = config(path);
+    struct lsq_conn *conn = db_open_as(&cfg);
+
+    run(conn, "CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, who INTEGER, a TEXT)");
+    return conn;
+}
+
+/* One page of WAL at least. */
+static void insert(struct lsq_conn *conn, int who) {
+    enum lsq_status st = exec(conn, "INSERT INTO t (who, a) VALUES (?1, printf('%3000d', 1))",
+                              LSQ_PARAMS(lsq_int(who)), NULL, NULL);
+
+    if (st != LSQ_OK) fail_msg("%s", last_error.message);
+}
+
+static int64_t pages_in_file(struct lsq_conn *conn) { return size_of(db_file(conn), "") / 4096; }
+
+/* The file itself grows while the connection stays open and asks for no checkpoint. */
+static void the_file_gets_what_was_committed(void **state) {
+    struct lsq_conn *conn = open_filled(db_path());
+
+    (void)state;
+    for (int i = 0; i < 4 * LIMIT; i++) insert(conn, 0);
+    for (int i = 0; i < 500 && pages_in_file(conn) < LIMIT; i++) sleep_ms(10);
+    assert_true(pages_in_file(conn) >= LIMIT);
+    db_close(conn);
+}
+
+static atomic_bool enough;
+
+static void *write_rows(void *arg) {
+    struct lsq_config cfg = config(arg);
+    struct lsq_conn *conn;
+    intptr_t rows = 0;
+
+    cfg.busy_timeout = 60000;
+    conn = db_open_as(&cfg);
+    for (; !atomic_load(&enough); rows++) insert(conn, 0);
+    db_close(conn);
+    return (void *)rows;
+}
+
+/* A WAL that begins again has a new salt, and the number of its beginnings before it. */
+static unsigned beginnings(const char *path) {
+    unsigned char header[16] = {0};
+    char name[512];
+    FILE *wal;
+
+    snprintf(name, sizeof(name), "%s-wal", path);
+    wal = fopen(name, "rb");
+    if (wal == NULL) return 0;
+    (void)!fread(header, 1, sizeof(header), wal);
+    fclose(wal);
+    return (unsigned)header[14] << 8 | header[15];
+}
+
+static void beside_restless_writers_it_begins_again(void **state) {
+    pthread_t threads[WRITERS];
+    const char *path = db_path();
+    struct lsq_conn *conn = open_filled(path);
+    void *rows;
+    int64_t all = 0;
+
+    (void)state;
+    insert(conn, 0);
+    run(conn, "DELETE FROM t");
+    atomic_store(&enough, false);
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_rows, (void *)path), 0);
+    for (int i = 0; i < 3000 && beginnings(path) < 3; i++) sleep_ms(10);
+    atomic_store(&enough, true);
+    for (int i = 0; i < WRITERS; i++) {
+        assert_int_equal(pthread_join(threads[i], &rows), 0);
+        all += (intptr_t)rows;
+    }
+    assert_true(beginnings(path) >= 3);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), all);
+    assert_string_equal(ask_text(conn, "PRAGMA integrity_check"), "ok");
+    db_close(conn);
+}
+
+/* The last close finds nobody else there, whatever a worker was about: the engine takes its files away. */
+static void nothing_is_left_behind(void **state) {
+    const char *path = db_path();
+
+    (void)state;
+    for (int round = 0; round < 100; round++) {
+        struct lsq_conn *conn = open_filled(path);
+
+        for (int i = 0; i < LIMIT / 2; i++) insert(conn, round);
+        db_close(conn);
+        assert_int_equal(size_of(path, "-wal"), -1);
+        assert_int_equal(size_of(path, "-shm"), -1);
+    }
+}
+
+/* Where a connection of the worker's own cannot read the file, the committing one does it. */
+static void with_an_exclusive_lock(void **state) {
+    const char *path = db_path();
+    struct lsq_conn *conn = open_filled(path);
+
+    (void)state;
+    run(conn, "PRAGMA locking_mode = exclusive");
+    for (int i = 0; i < 20 * LIMIT; i++) insert(conn, 0);
+    assert_true(size_of(path, "-wal") / 4096 < 10 * LIMIT);
+    assert_true(pages_in_file(conn) > 10 * LIMIT);
+    db_close(conn);
+}
+
+static void with_a_key(void **state) {
+    struct lsq_config cfg = config(db_path());
+    struct lsq_core_info info;
+    struct lsq_conn *conn;
+
+    (void)state;
+    assert_int_equal(lsq_core_info(&info, NULL), LSQ_OK);
+    if (!info.encryption) skip();
+    cfg.key = "a key of many characters";
+    cfg.key_len = strlen(cfg.key);
+    conn = db_open_as(&cfg);
+    run(conn, "CREATE TABLE t (id INTEGER PRIMARY KEY, who INTEGER, a TEXT)");
+    for (int i = 0; i < 20 * LIMIT; i++) insert(conn, 0);
+    assert_true(size_of(db_file(conn), "-wal") / 4096 < 10 * LIMIT);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 20 * LIMIT);
+    db_close(conn);
+    conn = db_open_as(&cfg);
+    assert_string_equal(ask_text(conn, "PRAGMA integrity_check"), "ok");
+    db_close(conn);
+}
+
+/* A reader's snapshot holds the WAL; once it is gone, the WAL begins again. */
+static void a_reader_pins_it_only_as_long_as_it_reads(void **state) {
+    const char *path = db_path();
+    struct lsq_conn *conn = open_filled(path);
+    struct lsq_conn *reader = open_filled(path);
+
+    (void)state;
+    insert(conn, 0);
+    run(reader, "BEGIN");
+    assert_int_equal(ask(reader, "SELECT count(*) FROM t"), 1);
+    for (int i = 0; i < 10 * LIMIT; i++) insert(conn, 0);
+    assert_int_equal(ask(reader, "SELECT count(*) FROM t"), 1);
+    assert_true(size_of(path, "-wal") / 4096 >= 10 * LIMIT);
+    run(reader, "COMMIT");
+    for (int i = 0; i < 1000 && pages_in_file(conn) < 10 * LIMIT; i++) {
+        insert(conn, 0);
+        sleep_ms(5);
+    }
+    assert_true(pages_in_file(conn) >= 10 * LIMIT);
+    db_close(reader);
+    db_close(conn);
+}
+
+static void the_setting_is_ours(void **state) {
+    struct lsq_conn *conn = open_filled(db_path());
+
+    (void)state;
+    assert_int_equal(ask(conn, "PRAGMA wal_autocheckpoint"), LIMIT);
+    assert_int_equal(ask(conn, "PRAGMA wal_autocheckpoint = 0"), 0);
+    for (int i = 0; i < 4 * LIMIT; i++) insert(conn, 0);
+    sleep_ms(50);
+    assert_true(pages_in_file(conn) < LIMIT);
+    assert_int_equal(lsq_conn_reset(conn, NULL), LSQ_OK);
+    assert_int_equal(ask(conn, "PRAGMA wal_autocheckpoint"), LIMIT);
+    assert_int_equal(ask(conn, "PRAGMA wal_autocheckpoint = -5"), 0);
+    assert_string_equal(ask_columns(conn, "PRAGMA wal_autocheckpoint"), "wal_autocheckpoint");
+    db_close(conn);
+    conn = db_open(NULL);
+    assert_int_equal(ask(conn, "PRAGMA wal_autocheckpoint"), 1000);
+    db_close(conn);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, db_forget)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(the_file_gets_what_was_committed),
+        TEST(beside_restless_writers_it_begins_again),
+        TEST(nothing_is_left_behind),
+        TEST(with_an_exclusive_lock),
+        TEST(with_a_key),
+        TEST(a_reader_pins_it_only_as_long_as_it_reads),
+        TEST(the_setting_is_ours),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
