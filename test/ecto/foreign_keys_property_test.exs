@@ -45,18 +45,14 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
     keys = Enum.take_random([single("a"), single("b"), single("u"), double()], Enum.random(0..2))
     keys = Enum.uniq_by(keys, &hd(&1.columns))
 
-    body = [
-      "id INT NOT NULL, u INT, a INT, b INT, PRIMARY KEY (id), UNIQUE (u), UNIQUE (id, u)"
-      | Enum.map(keys, &key_sql/1)
-    ]
+    keys = Enum.map(keys, &Map.put(&1, :name, "#{name}_#{hd(&1.columns)}_fkey"))
+    table = %{name: name, keys: keys, kind: one_of(["", "WITHOUT ROWID"])}
+    Map.put(table, :sql, table_sql(table))
+  end
 
-    sql = "CREATE TABLE #{name} (#{Enum.join(body, ", ")}) #{one_of(["", "WITHOUT ROWID"])}"
-
-    %{
-      name: name,
-      keys: Enum.map(keys, &Map.put(&1, :name, "#{name}_#{hd(&1.columns)}_fkey")),
-      sql: sql
-    }
+  defp table_sql(%{name: name, keys: keys, kind: kind}) do
+    columns = "id INT NOT NULL, u INT, a INT, b INT, PRIMARY KEY (id), UNIQUE (u), UNIQUE (id, u)"
+    "CREATE TABLE #{name} (#{Enum.join([columns | Enum.map(keys, &key_sql/1)], ", ")}) #{kind}"
   end
 
   defp single(column), do: key([column], [one_of(["id", "u"])])
@@ -121,18 +117,18 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
     before = orphans(schema)
 
     case Repo.query(sql) do
-      {:error, %Error{engine_code: 787}} -> check(schema, sql, broken(schema, sql, before))
-      {:error, %Error{engine_code: 1811}} -> check(schema, sql, restricting(schema))
+      {:error, %Error{engine_code: 787} = e} -> check(schema, e, sql, broken(schema, sql, before))
+      {:error, %Error{engine_code: 1811} = e} -> check(schema, e, sql, refusing(schema, sql))
       _done_or_other -> false
     end
   end
 
-  defp check(schema, sql, expected) do
+  defp check(schema, error, sql, expected) do
     before = everything()
     meta = Ecto.Adapter.lookup_meta(Repo)
     table = Enum.find(@tables, &(sql =~ ~r/(INTO|FROM|UPDATE) #{&1}/))
     statement = {{nil, table}, [:insert, :update, :delete], sql, []}
-    name = Ecto.Adapters.LibSql.ForeignKeys.name(meta, statement, [])
+    name = Ecto.Adapters.LibSql.ForeignKeys.name(error, meta, statement, [])
     assert everything() == before
     assert name in expected, explained(name, expected, sql, schema)
     true
@@ -165,11 +161,42 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
     names
   end
 
-  defp restricting(schema) do
+  # The keys that refuse when no other does.
+  defp refusing(schema, sql) do
+    rows = Map.new(@tables, &{&1, Repo.query!("SELECT * FROM #{&1}").rows})
+    triggers = Repo.query!("SELECT sql FROM sqlite_master WHERE type = 'trigger'").rows
+
     for table <- schema,
         key <- table.keys,
         "RESTRICT" in [key.on_delete, key.on_update],
+        refuses?(alone(schema, key), rows, List.flatten(triggers), sql),
         do: key.name
+  end
+
+  defp alone(schema, key),
+    do: for(table <- schema, do: %{table | keys: Enum.map(table.keys, &mild(&1, key))})
+
+  defp mild(key, key), do: key
+
+  defp mild(key, _other),
+    do: %{key | on_delete: mild(key.on_delete), on_update: mild(key.on_update)}
+
+  defp mild("RESTRICT"), do: "NO ACTION"
+  defp mild(action), do: action
+
+  defp refuses?(schema, rows, triggers, sql) do
+    {:ok, db} = EctoLibSql.connect(database: ":memory:", foreign_keys: false)
+    for table <- schema, do: {:ok, _} = EctoLibSql.run(db, table_sql(table))
+
+    for {table, rows} <- rows, row <- rows do
+      {:ok, _} = EctoLibSql.run(db, "INSERT INTO #{table} VALUES (?, ?, ?, ?)", row)
+    end
+
+    for trigger <- triggers, do: {:ok, _} = EctoLibSql.run(db, trigger)
+    {:ok, _} = EctoLibSql.run(db, "PRAGMA foreign_keys = ON")
+    answer = EctoLibSql.run(db, sql)
+    EctoLibSql.close(db)
+    match?({:error, %Error{engine_code: 1811}}, answer)
   end
 
   # By the statement; or by a trigger, about which nothing is asked here; or within one table, whose keys
@@ -177,7 +204,9 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
   defp set?(schema, name, sql) do
     triggers? = Repo.query!("SELECT 1 FROM sqlite_master WHERE type = 'trigger'").rows != []
     [{table, key}] = for table <- schema, key <- table.keys, key.name == name, do: {table, key}
-    triggers? or key.parent == table.name or Enum.any?(key.columns, &(sql =~ "SET #{&1} "))
+
+    triggers? or key.parent == table.name or sql =~ "REPLACE" or
+      Enum.any?(key.columns, &(sql =~ "SET #{&1} "))
   end
 
   defp orphans(schema) do

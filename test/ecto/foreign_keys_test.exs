@@ -1,66 +1,14 @@
+Code.require_file("foreign_keys_case.exs", __DIR__)
+
 defmodule Ecto.Adapters.LibSql.ForeignKeysTest do
   # Which key it was: the names in the errors of insert_all, update_all and delete_all, which are found in
   # the same way as those of changesets (constraints_test.exs).
-  use EctoLibSql.Case, async: true
+  use Ecto.Adapters.LibSql.ForeignKeysCase, async: true
 
   import Ecto.Query, only: [from: 1, from: 2]
-  alias Ecto.Adapters.LibSql.{ForeignKeys, Sql}
+  alias Ecto.Adapters.LibSql.ForeignKeys
   alias Ecto.Adapters.LibSql.ForeignKeys.{Schema, Watch}
   alias EctoLibSql.Error
-
-  defmodule Repo do
-    use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
-  end
-
-  setup do
-    path = tmp_path()
-    start_supervised!({Repo, database: path, pool_size: 1, log: false})
-    {:ok, path: path}
-  end
-
-  defp sql(statements), do: for(sql <- List.wrap(statements), do: Repo.query!(sql))
-
-  # Tables as they were for years before anybody enforced foreign keys.
-  defp unenforced(path, statements) do
-    {:ok, db} = EctoLibSql.connect(database: path, foreign_keys: false)
-    for sql <- statements, do: {:ok, _} = EctoLibSql.run(db, sql)
-    EctoLibSql.close(db)
-  end
-
-  defp insert(table, row), do: fn -> Repo.insert_all(table, [row]) end
-  defp delete(table, id), do: fn -> Repo.delete_all(from(t in table, where: t.id == ^id)) end
-
-  defp update(table, id, set),
-    do: fn -> Repo.update_all(from(t in table, where: t.id == ^id), set: set) end
-
-  # The name, the same in a transaction and outside of one, and nothing left behind.
-  defp violated(fun) do
-    before = everything()
-    error = assert_raise Error, fun
-    assert everything() == before
-
-    {:ok, again} =
-      Repo.transaction(fn ->
-        again = assert_raise Error, fun
-        assert everything() == before
-        again
-      end)
-
-    assert again == error
-    assert %{kind: :foreign_key, name: name, table: table, columns: [_ | _]} = error.constraint
-    assert error.message == "FOREIGN KEY constraint failed: #{name}"
-    assert is_binary(table)
-    name
-  end
-
-  defp everything do
-    tables =
-      for [name] <- Repo.query!("SELECT name FROM sqlite_master WHERE type = 'table'").rows,
-          do: {name, Repo.query!(["SELECT * FROM ", Sql.quote_name(name)]).rows}
-
-    {tables, Repo.query!("SELECT * FROM sqlite_temp_master").rows,
-     Repo.query!("PRAGMA defer_foreign_keys").rows}
-  end
 
   test "a row without its parent" do
     sql([
@@ -107,31 +55,6 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysTest do
     assert violated(update("author", 2, code: "z")) == "letter_to_code_fkey"
     assert {1, nil} = update("author", 2, code: "b", id: 2).()
     assert {1, nil} = delete("author", 3).()
-  end
-
-  test "RESTRICT, which refuses deferred keys too" do
-    sql([
-      "CREATE TABLE author (id INTEGER PRIMARY KEY)",
-      """
-      CREATE TABLE book (
-        id INTEGER PRIMARY KEY, author_id INT REFERENCES author ON DELETE RESTRICT ON UPDATE RESTRICT
-      )
-      """,
-      """
-      CREATE TABLE node (
-        id INTEGER PRIMARY KEY, up INT CONSTRAINT above REFERENCES node ON DELETE RESTRICT
-      )
-      """,
-      "INSERT INTO author VALUES (1)",
-      "INSERT INTO book VALUES (1, 1)",
-      "INSERT INTO node VALUES (1, 1), (2, 1), (3, 3)"
-    ])
-
-    assert violated(delete("author", 1)) == "book_author_id_fkey"
-    assert violated(update("author", 1, id: 2)) == "book_author_id_fkey"
-    assert violated(delete("node", 1)) == "above"
-    # It is its own child.
-    assert {1, nil} = delete("node", 3).()
   end
 
   test "where cascades lead" do

@@ -306,7 +306,7 @@ defmodule Ecto.Adapters.LibSql do
       target = {schema.prefix, schema.source}
       statement = {target, events(operation, on_conflict), sql, params}
 
-      case ForeignKeys.name(meta, statement, opts) do
+      case ForeignKeys.name(error, meta, statement, opts) do
         nil -> raise error
         name -> {:invalid, [foreign_key: name]}
       end

@@ -8,10 +8,12 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   # It costs some ten statements, but only where a statement has failed.
 
   alias Ecto.Adapters.LibSql.{Constraints, Statements}
-  alias Ecto.Adapters.LibSql.ForeignKeys.{Schema, Watch}
+  alias Ecto.Adapters.LibSql.ForeignKeys.{Restrict, Schema, Watch}
   alias EctoLibSql.Error
 
   @savepoint "ecto_libsql_foreign_key"
+  # SQLITE_CONSTRAINT_TRIGGER.
+  @trigger 1811
 
   # A statement that touches many rows is not run twice to say in its error's words which key it was.
   @longest 1_000
@@ -23,14 +25,14 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   def to_constraints(error, opts), do: Constraints.to_constraints(error, opts)
 
   @doc """
-  The name of the foreign key that a statement violated: where the table gives it none, the one that a
-  changeset expects by default. `nil` if it is none.
+  The name of the foreign key that a statement violated, with that error: where the table gives it none,
+  the one that a changeset expects by default. `nil` if it is none.
 
   The statement is `{target, events, sql, params}`: its table, as `{prefix, name}`, and what is done to rows
   there: `:insert`, `:update`, `:delete`.
   """
-  def name(meta, statement, opts) do
-    case find(meta, statement, opts) do
+  def name(error, meta, statement, opts) do
+    case find(error, meta, statement, opts) do
       nil -> nil
       key -> key.name
     end
@@ -42,7 +44,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   """
   def explain(%Error{constraint: %{kind: :foreign_key}} = error, began, meta, statement, opts)
       when elem(statement, 0) != nil do
-    key = if now() - began < @longest, do: find(meta, statement, opts)
+    key = if now() - began < @longest, do: find(error, meta, statement, opts)
     if key, do: put_key(error, key), else: error
   end
 
@@ -55,18 +57,18 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
     %{error | constraint: constraint, message: "#{error.message}: #{key.name}"}
   end
 
-  defp find(meta, {{prefix, table}, events, sql, params}, opts) do
+  defp find(error, meta, {{prefix, table}, events, sql, params}, opts) do
     opts = [log: false, telemetry_event: nil] ++ Keyword.take(opts, [:timeout])
     query = &Ecto.Adapters.SQL.query(meta, IO.iodata_to_binary(&1), &2, opts)
 
     in_transaction(meta, opts, fn ->
       watch = query |> Schema.read(prefix) |> Watch.new(table, events)
+      watch = Watch.identify(watch, &Schema.identity(query, prefix, &1))
+      run = fn -> query.(sql, params) end
 
       key =
-        if watch.keys != [] do
-          watch = Watch.identify(watch, &Schema.identity(query, prefix, &1))
-          undone(query, fn -> violated(query, watch, sql, params) end)
-        end
+        if watch.keys != [],
+          do: Enum.find_value(ways(error), &undone(query, fn -> &1.(query, watch, run) end))
 
       key && Map.put(key, :name, key_name(key, query, prefix))
     end)
@@ -74,6 +76,16 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
     # The first error says more.
     _error in [Error, DBConnection.ConnectionError] -> nil
   end
+
+  # How it is looked for, one after the other.
+  defp ways(error) do
+    if refused?(error),
+      do: [&refused(&1, &2, &3, :after), &refused(&1, &2, &3, :before)],
+      else: [&broken/3]
+  end
+
+  # RESTRICT is a trigger of the engine's own.
+  defp refused?(%Error{engine_code: code}), do: code == @trigger
 
   # Nobody else writes in between, and the lock for writing is taken before anything is read.
   defp in_transaction(meta, opts, fun) do
@@ -109,19 +121,29 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
     end
   end
 
-  defp violated(query, watch, sql, params) do
+  defp refused(query, watch, run, timing) do
+    for statement <- Restrict.statements(watch, timing), do: rows(query, statement)
+
+    with {:error, %Error{message: message}} <- run.(),
+         number when number != nil <- Restrict.number(message) do
+      Watch.key(watch, number)
+    else
+      _other -> nil
+    end
+  end
+
+  defp broken(query, watch, run) do
     for statement <- Watch.statements(watch), do: rows(query, statement)
 
     # A trigger's error comes again.
-    with {:ok, _} <- query.(sql, params), do: broken(query, watch), else: (_error -> nil)
+    with {:ok, _} <- run.(), do: orphaned(query, watch), else: (_error -> nil)
   end
 
-  defp broken(query, watch) do
+  defp orphaned(query, watch) do
     query
     |> rows(Watch.touched())
-    |> Enum.find_value(fn [number, refused] ->
-      if refused == 1 or rows(query, Watch.orphan(watch, number)) != [],
-        do: Watch.key(watch, number)
+    |> Enum.find_value(fn [number] ->
+      if rows(query, Watch.orphan(watch, number)) != [], do: Watch.key(watch, number)
     end)
   end
 

@@ -2,15 +2,31 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
   @moduledoc false
   # What a database says of its foreign keys.
 
+  alias Ecto.Adapters.LibSql.ForeignKeys.Rows
   alias Ecto.Adapters.LibSql.Sql
 
   @doc """
   All foreign keys and triggers of a database. A key has its `table`, `columns`, `parent`, the columns there
-  (`to`), `on_delete`, `on_update`, and its `id` in the table; `query` takes SQL and parameters.
+  (`to`), `on_delete`, `on_update`, its `id` in the table, and a `number`; `query` takes SQL and parameters.
+  They come in the order in which the engine looks at those of one parent: from the last one. Keys to what
+  is no table are left out.
   """
   def read(query, prefix) do
-    keys = query |> keys(prefix) |> Enum.with_index(&Map.put(&1, :number, &2))
+    tables = query |> tables(prefix) |> MapSet.new(&Rows.fold/1)
+
+    keys =
+      query
+      |> keys(prefix)
+      |> Enum.filter(&(Rows.fold(&1.parent) in tables))
+      |> Enum.with_index(&Map.put(&1, :number, &2))
+
     %{prefix: prefix, keys: keys, with_triggers: with_triggers(query, prefix)}
+  end
+
+  # Views and virtual tables have no page.
+  defp tables(query, prefix) do
+    sql = ["SELECT name FROM ", master(prefix), " WHERE type = 'table' AND rootpage > 0"]
+    query |> rows(sql, []) |> List.flatten()
   end
 
   # A key that names no columns means the primary key.
@@ -21,7 +37,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
       "key.on_delete, key.on_update FROM ",
       master(prefix),
       " AS child, pragma_foreign_key_list(child.name, ?1) AS key ",
-      "WHERE child.type = 'table' ORDER BY child.rowid, key.id, key.seq"
+      "WHERE child.type = 'table' ORDER BY child.rowid DESC, key.id, key.seq"
     ]
 
     query

@@ -4,10 +4,8 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
   # inserts, or whose key it sets; and the children of a row that it deletes, or whose key it changes. A
   # cascade fires them too. Afterwards, a noted row without its parent is what the engine found fault with:
   # it was in order before, or the engine would not have asked.
-  #
-  # RESTRICT refuses at once what NO ACTION refuses at the statement's end: there, a child that was still
-  # there is enough.
 
+  import Ecto.Adapters.LibSql.ForeignKeys.Rows
   alias Ecto.Adapters.LibSql.Sql
 
   @touched "ecto_libsql_touched"
@@ -68,11 +66,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
     end)
   end
 
-  defp child?(key, table), do: fold(key.parent) == table
   defp itself?(key), do: child?(key, fold(key.table))
-
-  # As the engine compares names.
-  defp fold(name), do: String.downcase(name, :ascii)
 
   ## Before the statement
 
@@ -84,7 +78,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
 
   defp notes(watch) do
     most = watch.keys |> Enum.map(&length(identity(watch, &1))) |> Enum.max()
-    ["CREATE TEMP TABLE ", @touched, " (key, refused, ", Enum.intersperse(marks(most), ", "), ?)]
+    ["CREATE TEMP TABLE ", @touched, " (key, ", Enum.intersperse(marks(most), ", "), ?)]
   end
 
   # What tells the row of a note.
@@ -108,7 +102,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
   defp triggers(watch, {table, :delete}) do
     case referring(watch, table) do
       [] -> []
-      keys -> [{"BEFORE DELETE", table, body(Enum.map(keys, &children(watch, &1, :on_delete)))}]
+      keys -> [{"BEFORE DELETE", table, body(Enum.map(keys, &children(watch, &1)))}]
     end
   end
 
@@ -138,7 +132,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
   end
 
   defp changed(watch, key) do
-    body = [" WHEN ", differ(key.to), body([children(watch, key, :on_update)])]
+    body = [" WHEN ", differ(key.to), body([children(watch, key)])]
     {["BEFORE UPDATE OF ", Sql.quote_names(key.to)], key.parent, body}
   end
 
@@ -149,7 +143,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
     numbers = Enum.map_join(keys, ", ", &Integer.to_string(&1.number))
 
     note = [
-      [note(columns), " SELECT key, refused, ", columns("NEW", columns), " FROM ", @touched],
+      [note(columns), " SELECT key, ", columns("NEW", columns), " FROM ", @touched],
       [" WHERE key IN (", numbers, ") AND "],
       Sql.intersperse_map(marks, " AND ", fn {mark, name} -> [mark, " = ", column("OLD", name)] end)
     ]
@@ -160,62 +154,28 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
   defp own(watch, table), do: Enum.filter(watch.keys, &(fold(&1.table) == table))
   defp referring(watch, table), do: Enum.filter(watch.keys, &child?(&1, table))
 
-  defp body(statements), do: [" BEGIN ", Enum.map(statements, &[&1, "; "]), "END"]
-
-  defp differ(columns),
-    do: Sql.intersperse_map(columns, " OR ", &[column("OLD", &1), " IS NOT ", column("NEW", &1)])
-
   defp note_row(watch, key) do
     columns = identity(watch, key)
-    [note(columns), " VALUES (#{key.number}, 0, ", columns("NEW", columns), ?)]
+    [note(columns), " VALUES (#{key.number}, ", columns("NEW", columns), ?)]
   end
 
-  defp children(watch, key, on) do
-    refused = if Map.fetch!(key, on) == "RESTRICT", do: 1, else: 0
+  defp children(watch, key) do
     columns = identity(watch, key)
-
-    [
-      [note(columns), " SELECT #{key.number}, #{refused}, ", columns("child", columns)],
-      [from_children(watch, key), if(itself?(key), do: other_row(columns), else: [])]
-    ]
-  end
-
-  # A row that is its own child is gone, or changed, when the engine looks.
-  defp other_row(columns) do
-    same = &[column("child", &1), " IS ", column("OLD", &1)]
-    [" AND NOT (", Sql.intersperse_map(columns, " AND ", same), ?)]
-  end
-
-  # The parent's column on the left: its affinity and collation count, as for the engine.
-  defp from_children(watch, key) do
-    pairs = Enum.zip(key.to, key.columns)
-    same = fn {to, from} -> [column("OLD", to), " = ", column("child", from)] end
-
-    [
-      [" FROM ", Sql.quote_table(watch.prefix, key.table), " AS child WHERE "],
-      Sql.intersperse_map(pairs, " AND ", same)
-    ]
+    select = [" SELECT #{key.number}, ", columns("child", columns)]
+    [note(columns), select, from_children(watch.prefix, key)]
   end
 
   defp note(columns) do
     marks = columns |> length() |> marks() |> Enum.intersperse(", ")
-    ["INSERT INTO ", @touched, " (key, refused, ", marks, ?)]
+    ["INSERT INTO ", @touched, " (key, ", marks, ?)]
   end
-
-  defp columns(table, names), do: Sql.intersperse_map(names, ", ", &column(table, &1))
-  defp column(table, name), do: [table, ?., Sql.quote_name(name)]
 
   defp identity(watch, key), do: Map.fetch!(watch.identities, key.table)
 
   ## After it
 
-  @doc "A query of the keys with notes: their numbers, and whether children were refused, these first."
-  def touched do
-    [
-      ["SELECT key, max(refused) FROM temp.", @touched],
-      " GROUP BY key ORDER BY max(refused) DESC, min(rowid)"
-    ]
-  end
+  @doc "A query of the numbers of the keys with notes, in the order of these."
+  def touched, do: ["SELECT key FROM temp.", @touched, " GROUP BY key ORDER BY min(rowid)"]
 
   @doc "A query that has a row if a row that was noted for this key lacks its parent."
   def orphan(watch, number) do
