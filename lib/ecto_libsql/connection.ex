@@ -210,15 +210,23 @@ defmodule EctoLibSql.Connection do
     end
   end
 
-  # After a failed COMMIT the transaction may still be open; closing the connection ends it.
   defp commit(opts, state) do
     idle = IdleWriter.look(state)
 
     case Call.timed(:commit, [state.conn_id, state.trx_id], deadline(opts)) do
       :ok -> ended(:commit, idle, state)
-      {_failed, native} -> {:disconnect, Error.from_native(native), state}
+      {:error, native} -> native |> Error.at_commit() |> not_committed(state)
+      {:abandoned, native} -> {:disconnect, Error.from_native(native), state}
     end
   end
+
+  # The transaction is still open. DBConnection asks for no rollback; elsewhere, closing is one.
+  defp not_committed(%Error{code: code} = error, state) when code in [:constraint, :busy] do
+    {how, _, state} = rollback(state)
+    {if(how == :ok, do: :error, else: :disconnect), error, state}
+  end
+
+  defp not_committed(error, state), do: {:disconnect, error, state}
 
   def handle_rollback(opts, state) do
     case {Keyword.get(opts, :mode, :transaction), NIF.status(state.conn_id)} do
@@ -367,20 +375,16 @@ defmodule EctoLibSql.Connection do
     do: {:disconnect, Error.from_native(native, sql), state}
 
   @doc "A function of NIF without a time-out: its answer, the error as a struct."
-  def plain(op, args, timeout \\ :infinity) do
-    case Call.plain(op, args, timeout) do
-      {failed, native} when failed in [:error, :abandoned] -> {:error, Error.from_native(native)}
-      answer -> answer
-    end
-  end
+  def plain(op, args, timeout \\ :infinity), do: op |> Call.plain(args, timeout) |> answer()
 
   @doc "The same for one with a time-out."
-  def timed(op, args, timeout, flags \\ 0) do
-    case Call.timed(op, args, timeout, flags) do
-      {failed, native} when failed in [:error, :abandoned] -> {:error, Error.from_native(native)}
-      answer -> answer
-    end
-  end
+  def timed(op, args, timeout, flags \\ 0),
+    do: op |> Call.timed(args, timeout, flags) |> answer()
+
+  defp answer({failed, native}) when failed in [:error, :abandoned],
+    do: {:error, Error.from_native(native)}
+
+  defp answer(answer), do: answer
 
   # DBConnection's own timer closes the connection; ours stops the call before that.
   defp deadline(opts) do

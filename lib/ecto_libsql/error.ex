@@ -87,6 +87,9 @@ defmodule EctoLibSql.Error do
   def message(%__MODULE__{message: message, statement_number: number}),
     do: "#{message} (statement #{number})"
 
+  @at_commit "a key that waits for the commit (DEFERRABLE INITIALLY DEFERRED, or PRAGMA " <>
+               "defer_foreign_keys) still lacks its parent; the transaction was rolled back"
+
   # What the native functions answer.
   @doc false
   def from_native(native, statement \\ nil)
@@ -104,6 +107,18 @@ defmodule EctoLibSql.Error do
       outcome: outcome,
       sqlite: if(engine != 0, do: %{code: code, message: message})
     }
+  end
+
+  # Of a COMMIT, after which the driver rolls back.
+  @doc false
+  def at_commit(native) do
+    case from_native(native) do
+      %{constraint: %{kind: :foreign_key}} = error ->
+        %{error | message: error.message <> ": " <> @at_commit}
+
+      error ->
+        error
+    end
   end
 
   @doc false

@@ -326,15 +326,22 @@ defmodule EctoLibSql.PoolTest do
       "CREATE TABLE b (a INTEGER REFERENCES a (id) DEFERRABLE INITIALLY DEFERRED)"
     )
 
-    capture_log(fn ->
-      error =
-        assert_raise Error, fn ->
-          DBConnection.transaction(pool, fn conn -> run!(conn, "INSERT INTO b VALUES (1)") end)
-        end
+    run!(pool, "CREATE TEMP TABLE mine (a)")
 
-      assert %{code: :constraint, constraint: %{kind: :foreign_key}} = error
-      assert run!(pool, "SELECT count(*) FROM b").rows == [[0]]
-    end)
+    log =
+      capture_log(fn ->
+        error =
+          assert_raise Error, fn ->
+            DBConnection.transaction(pool, fn conn -> run!(conn, "INSERT INTO b VALUES (1)") end)
+          end
+
+        assert %{code: :constraint, constraint: %{kind: :foreign_key}} = error
+        assert run!(pool, "SELECT count(*) FROM b").rows == [[0]]
+      end)
+
+    # It is the same connection.
+    refute log =~ "FOREIGN KEY"
+    assert run!(pool, "SELECT * FROM mine").rows == []
   end
 
   test "a database that cannot be opened is an error of each call, not a crash" do

@@ -238,16 +238,38 @@ defmodule EctoLibSql.Driver.TransactionTest do
       assert stored(db) == [1, 3]
     end
 
-    test "a commit that fails disconnects, and closing rolls back", %{db: db, path: path} do
+    test "a commit that a constraint stops rolls back", %{db: db} do
       q(db, "CREATE TABLE p(id INTEGER PRIMARY KEY)")
       q(db, "CREATE TABLE c(p REFERENCES p DEFERRABLE INITIALLY DEFERRED)")
       {:ok, _, trx} = EctoLibSql.handle_begin([], db)
       q(trx, "INSERT INTO c VALUES (9)")
-      answer = EctoLibSql.handle_commit([], trx)
-      assert elem(answer, 0) in [:error, :disconnect]
-      assert %Error{code: :constraint, constraint: %{kind: :foreign_key}} = elem(answer, 1)
-      :ok = EctoLibSql.disconnect(elem(answer, 1), trx)
-      assert all(open(path), "SELECT * FROM c") == []
+      assert {:error, error, %State{trx_id: nil} = db} = EctoLibSql.handle_commit([], trx)
+
+      assert %Error{code: :constraint, outcome: :none, constraint: %{kind: :foreign_key}} = error
+      assert error.message =~ ~r/^FOREIGN KEY constraint failed: .*INITIALLY DEFERRED.*rolled back/
+      assert {:idle, db} = EctoLibSql.handle_status([], db)
+      assert all(db, "SELECT * FROM c") == []
+
+      # The next transaction knows nothing of it.
+      {:ok, _, trx} = EctoLibSql.handle_begin([], db)
+      q(trx, "INSERT INTO p VALUES (9)")
+      assert {:ok, _, _} = EctoLibSql.handle_commit([], trx)
+    end
+
+    test "so does one that readers keep waiting for too long" do
+      opts = [database: tmp_path(), journal_mode: :delete, busy_timeout: 0]
+      {:ok, db} = EctoLibSql.connect(opts)
+      {:ok, other} = EctoLibSql.connect(opts)
+      q(db, "CREATE TABLE t(a)")
+      {:ok, reader} = Native.begin(other, behavior: :read)
+      {:ok, _, trx} = EctoLibSql.handle_begin([], db)
+      q(trx, "INSERT INTO t VALUES (1)")
+
+      assert {:error, %Error{code: :busy, transient?: true}, db} = EctoLibSql.handle_commit([], trx)
+
+      assert {:idle, db} = EctoLibSql.handle_status([], db)
+      {:ok, _} = Native.rollback(reader)
+      assert all(db, "SELECT * FROM t") == []
     end
   end
 

@@ -117,8 +117,10 @@ defmodule Ecto.Adapters.LibSql do
   default name, `table_column_fkey`, or the one after CONSTRAINT. SQLite does not say which key failed: the
   statement is run once more, watched and undone, and the rows that it touched are looked up, whatever
   cascades and triggers they were touched by. `insert_all`, `update_all` and `delete_all` raise an
-  `EctoLibSql.Error` with the key in its `constraint`. A deferred key that fails at COMMIT has no name, and
-  costs the connection. NOT NULL has no changeset function, and raises.
+  `EctoLibSql.Error` with the key in its `constraint`. A key that waits for the COMMIT (`DEFERRABLE INITIALLY
+  DEFERRED`) and fails there rolls the transaction back, and `Repo.transaction` raises: which key it was would
+  take a look at every row of the tables (`PRAGMA foreign_key_check`), so it has no name. NOT NULL has no
+  changeset function, and raises.
 
   ## explain, query_many
 
