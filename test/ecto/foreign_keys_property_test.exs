@@ -128,7 +128,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
     meta = Ecto.Adapter.lookup_meta(Repo)
     table = Enum.find(@tables, &(sql =~ ~r/(INTO|FROM|UPDATE) #{&1}/))
     statement = {{nil, table}, [:insert, :update, :delete], sql, []}
-    name = Ecto.Adapters.LibSql.ForeignKeys.name(error, meta, statement, [])
+    name = Ecto.Adapters.LibSql.Violations.name(error, meta, statement, [])
     assert everything() == before
     assert name in expected, explained(name, expected, sql, schema)
     true

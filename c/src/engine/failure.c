@@ -131,12 +131,15 @@ void lsqi_failure_explain(struct lsq_error *err, sqlite3 *db) {
                 err->constraint_name, NULL, err->table, sizeof(err->table));
         return;
     }
-    if (err->table[0] == '\0') return;
-    /* An index that the engine made for a PRIMARY KEY or an inline UNIQUE has no name that anybody
-     * chose: it is left out. */
+    /* A primary key has no name, whatever else there is over its columns. */
+    if (err->table[0] == '\0' || err->constraint != LSQ_CONSTRAINT_UNIQUE) return;
+    /* The engine says neither which of several indexes it was nor in which database: what is not
+     * certain is left out. So is an index that it made for an inline UNIQUE, for nobody chose its
+     * name. */
     look_up(db,
-            "SELECT l.name FROM pragma_index_list(?1) AS l WHERE l.\"unique\" AND l.origin = 'c' "
-            "AND (SELECT group_concat(name, ', ') FROM "
-            "(SELECT name FROM pragma_index_info(l.name) ORDER BY seqno)) = ?2",
+            "SELECT CASE WHEN count(DISTINCT l.name) = 1 AND max(l.origin) = 'c' THEN l.name END "
+            "FROM pragma_database_list AS d, pragma_index_list(?1, d.name) AS l "
+            "WHERE l.\"unique\" AND l.origin <> 'pk' AND (SELECT group_concat(name, ', ') FROM "
+            "(SELECT name FROM pragma_index_info(l.name, d.name) ORDER BY seqno)) = ?2",
             err->table, err->columns, err->constraint_name, sizeof(err->constraint_name));
 }

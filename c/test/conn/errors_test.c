@@ -28,7 +28,22 @@ static int open_tables(void **state) {
         "INSERT INTO \"odd \"\"t\"\"\" VALUES (1, 1);"
         "INSERT INTO tt VALUES (1);"
         "CREATE TABLE r (p INTEGER REFERENCES p (id) ON UPDATE RESTRICT ON DELETE RESTRICT);"
-        "INSERT INTO r VALUES (1);";
+        "INSERT INTO r VALUES (1);"
+        "CREATE TABLE several (a, b UNIQUE, id TEXT PRIMARY KEY);"
+        "CREATE UNIQUE INDEX several_one ON several (a) WHERE id > 'm';"
+        "CREATE UNIQUE INDEX several_two ON several (a) WHERE id <= 'm';"
+        "CREATE UNIQUE INDEX several_b ON several (b);"
+        "CREATE UNIQUE INDEX several_id ON several (id) WHERE a = 5;"
+        "INSERT INTO several VALUES (1, 1, 'a'), (1, 2, 'z');"
+        "ATTACH ':memory:' AS other;"
+        "CREATE TABLE both (a, b); CREATE TABLE other.both (a, b);"
+        "CREATE UNIQUE INDEX main.both_a ON both (a);"
+        "CREATE UNIQUE INDEX other.both_a ON both (a);"
+        "CREATE UNIQUE INDEX main.both_b ON both (b);"
+        "CREATE UNIQUE INDEX other.both_b_there ON both (b);"
+        "INSERT INTO both VALUES (1, 1); INSERT INTO other.both VALUES (1, 1);"
+        "CREATE TABLE other.away (a); CREATE UNIQUE INDEX other.away_a ON away (a);"
+        "INSERT INTO away VALUES (1);";
 
     (void)state;
     conn = db_open(":memory:");
@@ -71,6 +86,14 @@ static const struct {
     {"INSERT INTO \"odd \"\"t\"\"\" VALUES (2, NULL)", LSQ_CONSTRAINT_NOT_NULL, "odd \"t\"",
      "caf\xc3\xa9", ""},
     {"INSERT INTO tt VALUES (1)", LSQ_CONSTRAINT_UNIQUE, "tt", "a", "tt_a"},
+    /* What the engine's words leave open has no name. */
+    {"INSERT INTO several (a, id) VALUES (1, 'b')", LSQ_CONSTRAINT_UNIQUE, "several", "a", ""},
+    {"INSERT INTO several (b, id) VALUES (1, 'b')", LSQ_CONSTRAINT_UNIQUE, "several", "b", ""},
+    {"INSERT INTO several (id) VALUES ('a')", LSQ_CONSTRAINT_PRIMARY_KEY, "several", "id", ""},
+    {"INSERT INTO both (a) VALUES (1)", LSQ_CONSTRAINT_UNIQUE, "both", "a", "both_a"},
+    {"INSERT INTO other.both (a) VALUES (1)", LSQ_CONSTRAINT_UNIQUE, "both", "a", "both_a"},
+    {"INSERT INTO other.both (b) VALUES (1)", LSQ_CONSTRAINT_UNIQUE, "both", "b", ""},
+    {"INSERT INTO away VALUES (1)", LSQ_CONSTRAINT_UNIQUE, "away", "a", "away_a"},
 };
 
 static void expect_constraint(size_t i, const struct lsq_error *err) {

@@ -142,14 +142,13 @@ defmodule Ecto.Adapters.LibSql do
     Connection,
     DDL,
     Declared,
-    ForeignKeys,
     InsertAll,
     Lock,
     MigrationLock,
     RepoConfig
   }
 
-  alias Ecto.Adapters.LibSql.{MigrationLease, Params, Storage, Structure, Types}
+  alias Ecto.Adapters.LibSql.{MigrationLease, Params, Storage, Structure, Types, Violations}
 
   ## Start, transactions
 
@@ -215,14 +214,14 @@ defmodule Ecto.Adapters.LibSql do
     {query, opts} = Declared.take(query, opts)
     {bare, marked_opts} = Params.unmark(params, opts)
     Types.loading(meta)
-    began = ForeignKeys.now()
+    began = Violations.now()
 
     try do
       Ecto.Adapters.SQL.execute(:named, meta, query_meta, query, bare, marked_opts)
     rescue
       error in EctoLibSql.Error ->
         statement = {target(query_meta), [:update, :delete], text(query), params}
-        reraise ForeignKeys.explain(error, began, meta, statement, opts), __STACKTRACE__
+        reraise Violations.explain(error, began, meta, statement, opts), __STACKTRACE__
     end
   end
 
@@ -293,7 +292,7 @@ defmodule Ecto.Adapters.LibSql do
     answer =
       Ecto.Adapters.SQL.struct(
         meta,
-        ForeignKeys,
+        Violations,
         sql,
         operation,
         schema.source,
@@ -304,13 +303,13 @@ defmodule Ecto.Adapters.LibSql do
         marked_opts
       )
 
-    with {:invalid, [foreign_key: %EctoLibSql.Error{} = error]} <- answer do
+    with {:invalid, [{kind, %EctoLibSql.Error{} = error}]} <- answer do
       target = {schema.prefix, schema.source}
       statement = {target, events(operation, on_conflict), sql, params}
 
-      case ForeignKeys.name(error, meta, statement, opts) do
+      case Violations.name(error, meta, statement, opts) do
         nil -> raise error
-        name -> {:invalid, [foreign_key: name]}
+        name -> {:invalid, [{kind, name}]}
       end
     end
   end

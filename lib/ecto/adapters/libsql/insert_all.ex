@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
   # insert_all in as many INSERTs as it takes: rows that leave out other columns stand in another one
   # (VALUES knows no DEFAULT), and one INSERT has no more parameters than the engine allows.
 
-  alias Ecto.Adapters.LibSql.{ForeignKeys, Params, Query, Write}
+  alias Ecto.Adapters.LibSql.{Params, Query, Violations, Write}
   alias Ecto.Adapters.LibSql.Query.Type
 
   # SQLITE_MAX_VARIABLE_NUMBER of the engine.
@@ -41,7 +41,7 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
 
   defp call({meta, target}, sql, params, opts) do
     {bare, marked_opts} = Params.unmark(params, opts)
-    began = ForeignKeys.now()
+    began = Violations.now()
 
     try do
       %{num_rows: count, rows: rows} = Ecto.Adapters.SQL.query!(meta, sql, bare, marked_opts)
@@ -49,7 +49,7 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
     rescue
       error in EctoLibSql.Error ->
         statement = {target, [:insert, :update], sql, params}
-        reraise ForeignKeys.explain(error, began, meta, statement, opts), __STACKTRACE__
+        reraise Violations.explain(error, began, meta, statement, opts), __STACKTRACE__
     end
   end
 

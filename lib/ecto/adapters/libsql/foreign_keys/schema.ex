@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
   # What a database says of its foreign keys.
 
   alias Ecto.Adapters.LibSql.ForeignKeys.Rows
-  alias Ecto.Adapters.LibSql.Sql
+  alias Ecto.Adapters.LibSql.Rerun
 
   @doc """
   All foreign keys and triggers of a database. A key has its `table`, `columns`, `parent`, the columns there
@@ -25,8 +25,8 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
 
   # Views and virtual tables have no page.
   defp tables(query, prefix) do
-    sql = ["SELECT name FROM ", master(prefix), " WHERE type = 'table' AND rootpage > 0"]
-    query |> rows(sql, []) |> List.flatten()
+    sql = ["SELECT name FROM ", Rerun.master(prefix), " WHERE type = 'table' AND rootpage > 0"]
+    query |> Rerun.rows(sql, []) |> List.flatten()
   end
 
   # A key that names no columns means the primary key.
@@ -35,13 +35,13 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
       ~s{SELECT child.name, key.id, key."table", key."from", coalesce(key."to", },
       ~s{(SELECT name FROM pragma_table_info(key."table", ?1) WHERE pk = key.seq + 1)), },
       "key.on_delete, key.on_update FROM ",
-      master(prefix),
+      Rerun.master(prefix),
       " AS child, pragma_foreign_key_list(child.name, ?1) AS key ",
       "WHERE child.type = 'table' ORDER BY child.rowid DESC, key.id, key.seq"
     ]
 
     query
-    |> rows(sql, [prefix || "main"])
+    |> Rerun.rows(sql, [prefix || "main"])
     |> Enum.chunk_by(fn [table, id | _] -> {table, id} end)
     |> Enum.map(&key/1)
     |> Enum.reject(&(nil in &1.to))
@@ -67,7 +67,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
     WHERE list.schema = ?2
     """
 
-    case rows(query, sql, [table, prefix || "main"]) do
+    case Rerun.rows(query, sql, [table, prefix || "main"]) do
       [[1 | _] | _] = rows ->
         for [_, name, pk] <- Enum.sort_by(rows, &List.last/1), pk > 0, do: name
 
@@ -83,30 +83,20 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
   defp with_triggers(query, prefix) do
     sql = [
       "SELECT tbl_name FROM ",
-      master(prefix),
+      Rerun.master(prefix),
       " WHERE type = 'trigger' UNION SELECT tbl_name FROM sqlite_temp_master WHERE type = 'trigger'"
     ]
 
-    query |> rows(sql, []) |> List.flatten()
+    query |> Rerun.rows(sql, []) |> List.flatten()
   end
 
   @doc "The text of a table."
   def definition(query, prefix, table) do
-    sql = ["SELECT sql FROM ", master(prefix), " WHERE type = 'table' AND name = ?1"]
+    sql = ["SELECT sql FROM ", Rerun.master(prefix), " WHERE type = 'table' AND name = ?1"]
 
-    case rows(query, sql, [table]) do
+    case Rerun.rows(query, sql, [table]) do
       [[text]] -> text
       [] -> nil
-    end
-  end
-
-  defp master(nil), do: "main.sqlite_master"
-  defp master(prefix), do: [Sql.quote_name(prefix), ".sqlite_master"]
-
-  defp rows(query, sql, params) do
-    case query.(sql, params) do
-      {:ok, result} -> result.rows
-      {:error, error} -> raise error
     end
   end
 end

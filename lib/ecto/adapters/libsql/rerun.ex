@@ -1,0 +1,65 @@
+defmodule Ecto.Adapters.LibSql.Rerun do
+  @moduledoc false
+  # A statement that has failed, run once more to see why, and undone.
+
+  @savepoint "ecto_libsql_again"
+
+  @doc """
+  What `fun` answers, which is given a function of SQL and parameters that runs it; nobody else writes
+  meanwhile. `nil` if it cannot be found out: the first error says more.
+  """
+  def ask(meta, opts, fun) do
+    opts = [log: false, telemetry_event: nil] ++ Keyword.take(opts, [:timeout])
+    query = &Ecto.Adapters.SQL.query(meta, IO.iodata_to_binary(&1), &2, opts)
+    in_transaction(meta, opts, fn -> fun.(query) end)
+  rescue
+    _error in [EctoLibSql.Error, DBConnection.ConnectionError] -> nil
+  end
+
+  # The lock for writing is taken before anything is read.
+  defp in_transaction(meta, opts, fun) do
+    if Ecto.Adapters.SQL.in_transaction?(meta) do
+      fun.()
+    else
+      {:ok, answer} = Ecto.Adapters.SQL.transaction(meta, [mode: :immediate] ++ opts, fun)
+      answer
+    end
+  end
+
+  @doc "What `fun` answers, with foreign keys deferred; what it does is undone."
+  def undone(query, fun) do
+    [[deferred]] = rows(query, "PRAGMA defer_foreign_keys")
+    rows(query, "SAVEPOINT " <> @savepoint)
+
+    try do
+      rows(query, "PRAGMA defer_foreign_keys = ON")
+      fun.()
+    after
+      roll_back(query)
+      # ROLLBACK TO does not set it back.
+      query.("PRAGMA defer_foreign_keys = #{deferred}", [])
+    end
+  end
+
+  # What was run twice must not stay: where the savepoint is lost, the transaction goes with it.
+  defp roll_back(query) do
+    with {:ok, _} <- query.("ROLLBACK TO " <> @savepoint, []),
+         {:ok, _} <- query.("RELEASE " <> @savepoint, []) do
+      :ok
+    else
+      _error -> query.("ROLLBACK", [])
+    end
+  end
+
+  @doc "The rows of a statement that must succeed."
+  def rows(query, sql, params \\ []) do
+    case query.(sql, params) do
+      {:ok, result} -> result.rows
+      {:error, error} -> raise error
+    end
+  end
+
+  @doc "The schema's own table of a database."
+  def master(nil), do: "main.sqlite_master"
+  def master(prefix), do: [Ecto.Adapters.LibSql.Sql.quote_name(prefix), ".sqlite_master"]
+end
