@@ -1,9 +1,12 @@
+Code.require_file("support/library.exs", __DIR__)
+
 defmodule Ecto.Adapters.LibSql.ChangesetConstraintsTest do
   # Each kind of constraint as a changeset has it, with the names that Ecto expects by default: outside of a
   # transaction, in one, in a Multi and in the SQL sandbox.
   use EctoLibSql.Case, async: true
 
   import Ecto.Changeset
+  alias Ecto.Adapters.LibSql.Library.{Author, Book, Desk, Migration}
   alias Ecto.Adapters.SQL.Sandbox
   alias Ecto.Multi
 
@@ -11,62 +14,13 @@ defmodule Ecto.Adapters.LibSql.ChangesetConstraintsTest do
     use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
   end
 
-  defmodule Author do
+  defmodule Place do
     use Ecto.Schema
 
-    schema "authors" do
-      field(:name, :string)
-      field(:email, :string)
-      field(:age, :integer)
-      has_many(:books, Ecto.Adapters.LibSql.ChangesetConstraintsTest.Book)
-      has_one(:desk, Ecto.Adapters.LibSql.ChangesetConstraintsTest.Desk)
-    end
-  end
-
-  defmodule Book do
-    use Ecto.Schema
-
-    schema "books" do
-      field(:title, :string)
-      field(:edition, :integer)
-      belongs_to(:author, Author)
-    end
-  end
-
-  defmodule Desk do
-    use Ecto.Schema
-
-    @primary_key {:code, :string, autogenerate: false}
-    schema "the-desks" do
-      belongs_to(:author, Author)
-    end
-  end
-
-  defmodule Migration do
-    use Ecto.Migration
-
-    def change do
-      create table(:authors) do
-        add(:name, :string, null: false)
-        add(:email, :string)
-        add(:age, :integer, check: %{name: "age_is_possible", expr: "age > 0 AND age < 150"})
-      end
-
-      create(unique_index(:authors, [:name]))
-      create(unique_index(:authors, ["lower(email)"], name: :authors_email_index))
-
-      create table(:books) do
-        add(:title, :string)
-        add(:edition, :integer)
-        add(:author_id, references(:authors))
-      end
-
-      create(unique_index(:books, [:title, :edition], where: "title IS NOT NULL"))
-
-      create table(:"the-desks", primary_key: false) do
-        add(:code, :string, primary_key: true)
-        add(:author_id, references(:authors, on_delete: :restrict))
-      end
+    schema "place" do
+      field(:room, :string)
+      field(:number, :integer)
+      field(:book_id, :integer)
     end
   end
 
@@ -224,6 +178,53 @@ defmodule Ecto.Adapters.LibSql.ChangesetConstraintsTest do
         |> check_constraint(:age, name: :x)
       )
     end
+  end
+
+  test "looking for a foreign key leaves nothing behind" do
+    orphan = %Book{author_id: 0} |> change() |> foreign_key_constraint(:author_id)
+
+    Repo.transaction(fn ->
+      Repo.insert!(%Book{title: "kept"})
+      assert {:error, _changeset} = Repo.insert(orphan)
+
+      assert {:error, _changeset} =
+               Repo.insert(orphan, on_conflict: [set: [title: "x"]], conflict_target: :id)
+
+      assert %{rows: [[0]]} = Repo.query!("PRAGMA defer_foreign_keys")
+    end)
+
+    assert [%{title: "Dawn"}, %{title: "kept"}] = Repo.all(Book)
+
+    assert_raise Ecto.ConstraintError, ~r/books_author_id_fkey/, fn ->
+      Repo.insert(%Book{author_id: 0})
+    end
+  end
+
+  test "foreign keys: of several columns, with names, to a key without columns" do
+    for sql <- [
+          "CREATE TABLE shelf (room TEXT, number INT, PRIMARY KEY (room, number))",
+          """
+          CREATE TABLE place (
+            id INTEGER PRIMARY KEY,
+            room TEXT NOT NULL, number INT CONSTRAINT positive CHECK (number > 0),
+            book_id INT CONSTRAINT "which book" REFERENCES books,
+            "references" TEXT DEFAULT 'REFERENCES x', -- REFERENCES y
+            CONSTRAINT standing FOREIGN KEY (room, number) REFERENCES shelf (room, number)
+          )
+          """
+        ] do
+      Repo.query!(sql)
+    end
+
+    Repo.query!("INSERT INTO shelf VALUES ('attic', 1)")
+    insert = &Repo.insert(struct(Place, [room: "attic", number: 1] ++ &1))
+    assert {:ok, place} = insert.([])
+    assert_raise Ecto.ConstraintError, ~r/"standing"/, fn -> insert.(number: 2) end
+    assert_raise Ecto.ConstraintError, ~r/"which book"/, fn -> insert.(book_id: 9) end
+
+    book = Repo.insert!(%Book{})
+    Repo.update!(change(place, book_id: book.id))
+    assert_raise Ecto.ConstraintError, ~r/"which book"/, fn -> Repo.delete(book) end
   end
 
   test "several at once: the first that the engine finds" do

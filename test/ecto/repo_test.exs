@@ -1,74 +1,17 @@
+Code.require_file("support/library.exs", __DIR__)
+
 defmodule Ecto.Adapters.LibSql.RepoTest do
-  # A small application: schemas, changesets with each kind of constraint, associations, transactions.
+  # A small application: schemas, associations, upserts, transactions. Its constraints are in
+  # changeset_constraints_test.exs.
   use EctoLibSql.Case, async: true
 
   import Ecto.Query
+  alias Ecto.Adapters.LibSql.Library.{Author, Book, Migration}
   alias Ecto.Changeset
   alias Ecto.Multi
 
   defmodule Repo do
     use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
-  end
-
-  defmodule Author do
-    use Ecto.Schema
-
-    schema "authors" do
-      field(:name, :string)
-      field(:token, Ecto.UUID, autogenerate: true)
-      has_many(:books, Ecto.Adapters.LibSql.RepoTest.Book)
-      timestamps(type: :utc_datetime_usec)
-    end
-  end
-
-  defmodule Book do
-    use Ecto.Schema
-
-    schema "books" do
-      field(:title, :string)
-      field(:price, :decimal)
-      field(:copies, :integer, default: 0)
-      field(:cover, :binary)
-      field(:tags, {:array, :string}, default: [])
-      field(:meta, :map)
-      field(:printed, :date)
-      belongs_to(:author, Author)
-    end
-  end
-
-  defmodule Place do
-    use Ecto.Schema
-
-    schema "place" do
-      field(:room, :string)
-      field(:number, :integer)
-      field(:book_id, :integer)
-    end
-  end
-
-  defmodule Migration do
-    use Ecto.Migration
-
-    def change do
-      create table(:authors) do
-        add(:name, :string, null: false)
-        add(:token, :uuid)
-        timestamps(type: :utc_datetime_usec)
-      end
-
-      create(unique_index(:authors, [:name]))
-
-      create table(:books) do
-        add(:title, :string)
-        add(:price, :decimal)
-        add(:copies, :integer, default: 5, check: %{name: "copies_are_there", expr: "copies >= 0"})
-        add(:cover, :binary)
-        add(:tags, {:array, :string})
-        add(:meta, :map)
-        add(:printed, :date)
-        add(:author_id, references(:authors))
-      end
-    end
   end
 
   setup do
@@ -111,97 +54,6 @@ defmodule Ecto.Adapters.LibSql.RepoTest do
     assert {:ok, %{name: "U"}} = author |> Changeset.change(name: "U") |> Repo.update()
     assert {:ok, _} = Repo.delete(author)
     assert_raise Ecto.StaleEntryError, fn -> Repo.delete!(author) end
-  end
-
-  test "each kind of constraint" do
-    author = author()
-
-    {:error, changeset} =
-      %Author{name: "Ursula"}
-      |> Changeset.change()
-      |> Changeset.unique_constraint(:name)
-      |> Repo.insert()
-
-    assert [name: {"has already been taken", _}] = changeset.errors
-
-    {:error, changeset} =
-      %Book{copies: -1}
-      |> Changeset.change()
-      |> Changeset.check_constraint(:copies, name: :copies_are_there)
-      |> Repo.insert()
-
-    assert [copies: {"is invalid", _}] = changeset.errors
-
-    {:error, changeset} =
-      %Book{author_id: 0}
-      |> Changeset.change()
-      |> Changeset.foreign_key_constraint(:author_id)
-      |> Repo.insert()
-
-    assert [author_id: {"does not exist", _}] = changeset.errors
-
-    book = Repo.insert!(%Book{author_id: author.id})
-
-    {:error, changeset} =
-      book |> Changeset.change(author_id: 0) |> Changeset.assoc_constraint(:author) |> Repo.update()
-
-    assert [author: {"does not exist", _}] = changeset.errors
-
-    {:error, changeset} =
-      author |> Changeset.change() |> Changeset.no_assoc_constraint(:books) |> Repo.delete()
-
-    assert [books: {"are still associated with this entry", _}] = changeset.errors
-    assert Repo.aggregate(Book, :count) == 1
-
-    assert_raise EctoLibSql.Error, ~r/NOT NULL/, fn -> Repo.insert(%Author{name: nil}) end
-  end
-
-  test "looking for a foreign key leaves nothing behind" do
-    orphan =
-      %Book{author_id: 0} |> Changeset.change() |> Changeset.foreign_key_constraint(:author_id)
-
-    Repo.transaction(fn ->
-      Repo.insert!(%Book{title: "kept"})
-      assert {:error, _changeset} = Repo.insert(orphan)
-
-      assert {:error, _changeset} =
-               Repo.insert(orphan, on_conflict: [set: [title: "x"]], conflict_target: :id)
-
-      assert %{rows: [[0]]} = Repo.query!("PRAGMA defer_foreign_keys")
-    end)
-
-    assert [%{title: "kept"}] = Repo.all(Book)
-
-    assert_raise Ecto.ConstraintError, ~r/books_author_id_fkey/, fn ->
-      Repo.insert(%Book{author_id: 0})
-    end
-  end
-
-  test "foreign keys: of several columns, with names, to a key without columns" do
-    for sql <- [
-          "CREATE TABLE shelf (room TEXT, number INT, PRIMARY KEY (room, number))",
-          """
-          CREATE TABLE place (
-            id INTEGER PRIMARY KEY,
-            room TEXT NOT NULL, number INT CONSTRAINT positive CHECK (number > 0),
-            book_id INT CONSTRAINT "which book" REFERENCES books,
-            "references" TEXT DEFAULT 'REFERENCES x', -- REFERENCES y
-            CONSTRAINT standing FOREIGN KEY (room, number) REFERENCES shelf (room, number)
-          )
-          """
-        ] do
-      Repo.query!(sql)
-    end
-
-    Repo.query!("INSERT INTO shelf VALUES ('attic', 1)")
-    insert = &Repo.insert(struct(Place, [room: "attic", number: 1] ++ &1))
-    assert {:ok, place} = insert.([])
-    assert_raise Ecto.ConstraintError, ~r/"standing"/, fn -> insert.(number: 2) end
-    assert_raise Ecto.ConstraintError, ~r/"which book"/, fn -> insert.(book_id: 9) end
-
-    book = Repo.insert!(%Book{})
-    Repo.update!(Changeset.change(place, book_id: book.id))
-    assert_raise Ecto.ConstraintError, ~r/"which book"/, fn -> Repo.delete(book) end
   end
 
   test "associations and preloads" do
