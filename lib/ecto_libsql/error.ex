@@ -21,7 +21,8 @@ defmodule EctoLibSql.Error do
     * `offset`: the byte of the SQL where the error begins, or `nil`
     * `statement_number`: which statement of a batch, or which row of `execute_many/4`, from 1; or `nil`
     * `constraint`: `nil`, or a map with `kind` (`:unique`, `:primary_key`, `:foreign_key`, `:check`,
-      `:not_null`, `:other`), `table`, `columns` and `name` (of the index or the CHECK)
+      `:not_null`, `:other`), `table`, `columns` and `name` (of the CHECK, or of the index where no other is
+      over the same columns)
     * `transient?`: the same call may succeed later without any change
     * `outcome`: what the failed call left in the database: `:none`, `:committed` or `:unknown`
     * `sqlite`: `%{code: code, message: message}`, as in EctoLibSql 0.9; or `nil` without an engine code

@@ -258,6 +258,15 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysTest do
 
     delete = fn -> Repo.delete_all(from(a in "author"), prefix: "other") end
     assert violated(delete) == "theirs"
+    # Where else.
+    assert violated(insert("book", author_id: 2)) == "theirs"
+
+    sql([
+      "CREATE TEMP TABLE author (id INTEGER PRIMARY KEY)",
+      "CREATE TEMP TABLE note (author_id INT CONSTRAINT for_now REFERENCES author)"
+    ])
+
+    assert violated(insert("note", author_id: 2)) == "for_now"
   end
 
   test "keys to tables that are not there, and odd names" do
@@ -279,8 +288,8 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysTest do
     ])
 
     query = &Repo.query(IO.iodata_to_binary(&1), &2)
-    watch = query |> Schema.read(nil) |> Watch.new("book", [:insert])
-    watch = Watch.identify(watch, &Schema.identity(query, nil, &1))
+    watch = query |> Schema.read("main") |> Watch.new("book", [:insert])
+    watch = Watch.identify(watch, &Schema.identity(query, "main", &1))
     plan = Repo.query!(["EXPLAIN QUERY PLAN ", Watch.orphan(watch, 0)]).rows
     plan = Enum.map(plan, &List.last/1)
     assert Enum.any?(plan, &(&1 =~ "SEARCH child USING INTEGER PRIMARY KEY"))
@@ -295,7 +304,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysTest do
       "CREATE TABLE page (id INTEGER PRIMARY KEY, book_id INT REFERENCES book)"
     ])
 
-    schema = Schema.read(&Repo.query(IO.iodata_to_binary(&1), &2), nil)
+    schema = Schema.read(&Repo.query(IO.iodata_to_binary(&1), &2), "main")
     reached = fn table, event -> Watch.new(schema, table, [event]).reached end
     assert reached.("page", :insert) == [{"page", :insert}]
     assert reached.("author", :delete) == [{"author", :delete}, {"book", :update}]
@@ -303,7 +312,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysTest do
     assert Watch.new(schema, "none", [:delete]).keys == []
 
     sql("CREATE TRIGGER t AFTER DELETE ON author BEGIN SELECT 1; END")
-    schema = Schema.read(&Repo.query(IO.iodata_to_binary(&1), &2), nil)
+    schema = Schema.read(&Repo.query(IO.iodata_to_binary(&1), &2), "main")
     assert length(Watch.new(schema, "author", [:delete]).reached) == 9
     assert Watch.new(schema, "page", [:insert]).reached == [{"page", :insert}]
   end

@@ -217,6 +217,38 @@ defmodule Ecto.Adapters.LibSql.UniqueNamesTest do
     assert violates(id: 3, b: "b") == "t_pkey"
   end
 
+  test "a temporary table before all others, and names with commas" do
+    sql([
+      "CREATE TABLE t (#{@columns}, UNIQUE (a))",
+      ~s{CREATE TEMP TABLE t (#{@columns}, "a, b" TEXT DEFAULT 'x' CONSTRAINT "c, d" UNIQUE)},
+      "CREATE UNIQUE INDEX temp.live ON t (a) WHERE kind = 'live'",
+      "CREATE UNIQUE INDEX temp.draft ON t (a) WHERE kind = 'draft'",
+      ~s|INSERT INTO t (a, kind, "a, b") VALUES ('x', 'live', 'p'), ('x', 'draft', 'q')|
+    ])
+
+    assert violates(a: "x", kind: "live") == "live"
+    assert violates(a: "x", kind: "draft") == "draft"
+    Repo.insert!(row(a: "z"))
+    assert violates(a: "y") == "c, d"
+  end
+
+  test "conditions on generated columns, of a STRICT table, with a comment at the end" do
+    sql([
+      """
+      CREATE TABLE t (
+        id INTEGER PRIMARY KEY, a TEXT, b ANY, kind TEXT, big INT AS (length(kind) > 4) STORED,
+        low TEXT AS (lower(kind))
+      ) STRICT
+      """,
+      "CREATE UNIQUE INDEX long ON t (a) WHERE big AND b = '5' -- the long ones",
+      "CREATE UNIQUE INDEX short ON t (a) WHERE low = 'live' AND b = '5'",
+      "INSERT INTO t (a, b, kind) VALUES ('x', '5', 'Live'), ('x', '5', 'Draft')"
+    ])
+
+    assert violates(a: "x", b: "5", kind: "LIVE") == "short"
+    assert violates(a: "x", b: "5", kind: "LATER") == "long"
+  end
+
   test "a primary key with an index of its own" do
     sql([
       "CREATE TABLE t (id INT PRIMARY KEY, a TEXT, b TEXT, kind TEXT)",

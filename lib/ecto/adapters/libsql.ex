@@ -113,14 +113,19 @@ defmodule Ecto.Adapters.LibSql do
   ## Constraints
 
   `unique_constraint/3` takes the name of the index, `check_constraint/3` that of the CHECK; a primary key
-  is `table_pkey`. `foreign_key_constraint/3`, `assoc_constraint/3` and `no_assoc_constraint/3` take Ecto's
-  default name, `table_column_fkey`, or the one after CONSTRAINT. SQLite does not say which key failed: the
-  statement is run once more, watched and undone, and the rows that it touched are looked up, whatever
-  cascades and triggers they were touched by. `insert_all`, `update_all` and `delete_all` raise an
-  `EctoLibSql.Error` with the key in its `constraint`. A key that waits for the COMMIT (`DEFERRABLE INITIALLY
-  DEFERRED`) and fails there rolls the transaction back, and `Repo.transaction` raises: which key it was would
-  take a look at every row of the tables (`PRAGMA foreign_key_check`), so it has no name. NOT NULL has no
-  changeset function, and raises.
+  is `table_pkey`, whatever it is called, and a UNIQUE of the table's text is `table_column_index` if nothing
+  names it. Of several indexes that refuse a row, the first that SQLite looks at is named.
+
+  `foreign_key_constraint/3`, `assoc_constraint/3` and `no_assoc_constraint/3` take Ecto's default name,
+  `table_column_fkey`, or the one after CONSTRAINT. SQLite does not say which key failed: the statement is
+  run once more, watched and undone, and the rows that it touched are looked up, whatever cascades and
+  triggers they were touched by. Rows that only ON CONFLICT REPLACE removed are not seen: the error has no
+  name then, and is raised. A key that waits for the COMMIT (`DEFERRABLE INITIALLY DEFERRED`) and fails there
+  rolls the transaction back, and `Repo.transaction` raises; it has no name, for to find it would take a look
+  at every row of the tables (`PRAGMA foreign_key_check`).
+
+  `insert_all`, `update_all` and `delete_all` raise an `EctoLibSql.Error` with the name in its `constraint`.
+  NOT NULL has no changeset function, and raises.
 
   ## explain, query_many
 

@@ -22,15 +22,16 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   """
   def find(error, meta, {{prefix, table}, events, sql, params}, opts) do
     Rerun.ask(meta, opts, fn query ->
-      watch = query |> Schema.read(prefix) |> Watch.new(table, events)
-      watch = Watch.identify(watch, &Schema.identity(query, prefix, &1))
+      database = Rerun.database(query, prefix, table)
+      watch = query |> Schema.read(database) |> Watch.new(table, events)
+      watch = Watch.identify(watch, &Schema.identity(query, database, &1))
       run = fn -> query.(sql, params) end
 
       key =
         if watch.keys != [],
           do: Enum.find_value(ways(error), &Rerun.undone(query, fn -> &1.(query, watch, run) end))
 
-      key && constraint(key, key_name(key, query, prefix))
+      key && constraint(key, key_name(key, query, database))
     end)
   end
 
@@ -75,8 +76,8 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
 
   ## Names
 
-  defp key_name(key, query, prefix) do
-    with sql when is_binary(sql) <- Schema.definition(query, prefix, key.table),
+  defp key_name(key, query, database) do
+    with sql when is_binary(sql) <- Schema.definition(query, database, key.table),
          name when is_binary(name) <- sql |> names() |> Enum.at(key.id) do
       name
     else

@@ -59,7 +59,21 @@ defmodule Ecto.Adapters.LibSql.Rerun do
     end
   end
 
+  @doc "The database of a table: that of its prefix, or where a name without one leads."
+  def database(query, nil, table) do
+    sql = """
+    SELECT list.schema FROM pragma_table_list AS list JOIN pragma_database_list AS d ON d.name = list.schema
+    WHERE list.name = ?1 COLLATE NOCASE ORDER BY d.seq <> 1, d.seq LIMIT 1
+    """
+
+    case rows(query, sql, [table]) do
+      [[database]] -> database
+      [] -> "main"
+    end
+  end
+
+  def database(_query, prefix, _table), do: prefix
+
   @doc "The schema's own table of a database."
-  def master(nil), do: "main.sqlite_master"
-  def master(prefix), do: [Ecto.Adapters.LibSql.Sql.quote_name(prefix), ".sqlite_master"]
+  def master(database), do: [Ecto.Adapters.LibSql.Sql.quote_name(database), ".sqlite_master"]
 end

@@ -16,7 +16,7 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
   @doc "The constraint with its name, as `Ecto.Adapters.LibSql.Violations` has it, or `nil`."
   def find(%Error{constraint: constraint}, meta, {{prefix, target}, _events, sql, params}, opts) do
     Rerun.ask(meta, opts, fn query ->
-      database = prefix || database(query, target)
+      database = Rerun.database(query, prefix, target)
       table = %{database: database, name: constraint.table}
       table = Map.put(table, :definition, definition(query, table))
       run = fn -> query.(sql, params) end
@@ -27,19 +27,6 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
         many -> query |> violated(table, many, run) |> named(table, constraint)
       end
     end)
-  end
-
-  # Where a name without a prefix leads.
-  defp database(query, table) do
-    sql = """
-    SELECT list.schema FROM pragma_table_list AS list JOIN pragma_database_list AS d ON d.name = list.schema
-    WHERE list.name = ?1 COLLATE NOCASE ORDER BY d.seq <> 1, d.seq LIMIT 1
-    """
-
-    case Rerun.rows(query, sql, [table]) do
-      [[database]] -> database
-      [] -> "main"
-    end
   end
 
   defp definition(query, table) do
@@ -60,16 +47,16 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
 
     for [[name, origin | _] | _] = rows <-
           query |> Rerun.rows(sql, [table.name, table.database]) |> Enum.chunk_by(&hd/1),
-        columns(rows) == columns,
+        names = Enum.map(rows, &Enum.at(&1, 2)),
+        # The engine's words are a list of names, and names may have commas.
+        Enum.join(names, ", ") == Enum.join(columns, ", "),
         do: %{
           name: if(origin == "c", do: name),
-          columns: columns,
+          columns: names,
           collations: Enum.map(rows, &List.last/1),
           condition: condition(query, table, name)
         }
   end
-
-  defp columns(rows), do: Enum.map(rows, &Enum.at(&1, 2))
 
   # What is behind the WHERE of a partial index.
   defp condition(query, table, index) do
@@ -92,8 +79,9 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
   defp named(nil, _table, _constraint), do: nil
 
   defp named(index, table, constraint) do
-    name = index.name || text_name(table.definition, constraint.columns)
-    %{constraint | name: name || Constraints.default([table.name | constraint.columns], "index")}
+    name = index.name || text_name(table.definition, index.columns)
+    name = name || Constraints.default([table.name | index.columns], "index")
+    %{constraint | name: name, columns: index.columns}
   end
 
   # Of an index that the engine made for a UNIQUE.

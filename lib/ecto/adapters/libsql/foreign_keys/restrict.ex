@@ -20,7 +20,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Restrict do
         keys != [],
         do: [
           ["CREATE TEMP TRIGGER ecto_libsql_refuse_#{number} "],
-          [name(timing), ?\s, name(event), " ON ", Sql.quote_table(watch.prefix, table)],
+          [name(timing), ?\s, name(event), " ON ", Sql.quote_table(watch.database, table)],
           Rows.body(Enum.map(keys, &refuse(watch, &1, timing, event)))
         ]
   end
@@ -37,7 +37,12 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Restrict do
 
   defp refuse(watch, key, timing, event) do
     [
-      ["SELECT RAISE(ABORT, '", @refused, "#{key.number}')", Rows.from_children(watch.prefix, key)],
+      [
+        "SELECT RAISE(ABORT, '",
+        @refused,
+        "#{key.number}')",
+        Rows.from_children(watch.database, key)
+      ],
       if(event == :update, do: [" AND (", Rows.differ(key.to), ?)], else: []),
       if(timing == :before, do: other_row(watch, key), else: [])
     ]

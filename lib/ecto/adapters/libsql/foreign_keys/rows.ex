@@ -14,12 +14,12 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Rows do
   `FROM` the children of the row `OLD`, as `child`. The parent's column stands on the left: its affinity and
   collation count, as for the engine.
   """
-  def from_children(prefix, key) do
+  def from_children(database, key) do
     pairs = Enum.zip(key.to, key.columns)
     same = fn {to, from} -> [column("OLD", to), " = ", column("child", from)] end
 
     [
-      [" FROM ", Sql.quote_table(prefix, key.table), " AS child WHERE "],
+      [" FROM ", Sql.quote_table(database, key.table), " AS child WHERE "],
       Sql.intersperse_map(pairs, " AND ", same)
     ]
   end

@@ -11,37 +11,37 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
   They come in the order in which the engine looks at those of one parent: from the last one. Keys to what
   is no table are left out.
   """
-  def read(query, prefix) do
-    tables = query |> tables(prefix) |> MapSet.new(&Rows.fold/1)
+  def read(query, database) do
+    tables = query |> tables(database) |> MapSet.new(&Rows.fold/1)
 
     keys =
       query
-      |> keys(prefix)
+      |> keys(database)
       |> Enum.filter(&(Rows.fold(&1.parent) in tables))
       |> Enum.with_index(&Map.put(&1, :number, &2))
 
-    %{prefix: prefix, keys: keys, with_triggers: with_triggers(query, prefix)}
+    %{database: database, keys: keys, with_triggers: with_triggers(query, database)}
   end
 
   # Views and virtual tables have no page.
-  defp tables(query, prefix) do
-    sql = ["SELECT name FROM ", Rerun.master(prefix), " WHERE type = 'table' AND rootpage > 0"]
+  defp tables(query, database) do
+    sql = ["SELECT name FROM ", Rerun.master(database), " WHERE type = 'table' AND rootpage > 0"]
     query |> Rerun.rows(sql, []) |> List.flatten()
   end
 
   # A key that names no columns means the primary key.
-  defp keys(query, prefix) do
+  defp keys(query, database) do
     sql = [
       ~s{SELECT child.name, key.id, key."table", key."from", coalesce(key."to", },
       ~s{(SELECT name FROM pragma_table_info(key."table", ?1) WHERE pk = key.seq + 1)), },
       "key.on_delete, key.on_update FROM ",
-      Rerun.master(prefix),
+      Rerun.master(database),
       " AS child, pragma_foreign_key_list(child.name, ?1) AS key ",
       "WHERE child.type = 'table' ORDER BY child.rowid DESC, key.id, key.seq"
     ]
 
     query
-    |> Rerun.rows(sql, [prefix || "main"])
+    |> Rerun.rows(sql, [database])
     |> Enum.chunk_by(fn [table, id | _] -> {table, id} end)
     |> Enum.map(&key/1)
     |> Enum.reject(&(nil in &1.to))
@@ -60,14 +60,14 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
   end
 
   @doc "The columns that tell a row from all others: its rowid, under a name that no column has."
-  def identity(query, prefix, table) do
+  def identity(query, database, table) do
     sql = """
     SELECT list.wr, info.name, info.pk
     FROM pragma_table_list(?1) AS list, pragma_table_xinfo(?1, ?2) AS info
     WHERE list.schema = ?2
     """
 
-    case Rerun.rows(query, sql, [table, prefix || "main"]) do
+    case Rerun.rows(query, sql, [table, database]) do
       [[1 | _] | _] = rows ->
         for [_, name, pk] <- Enum.sort_by(rows, &List.last/1), pk > 0, do: name
 
@@ -80,10 +80,10 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
     do: not Enum.any?(rows, fn [_, column, _] -> String.downcase(column, :ascii) == name end)
 
   # Of other databases only temporary ones reach into this.
-  defp with_triggers(query, prefix) do
+  defp with_triggers(query, database) do
     sql = [
       "SELECT tbl_name FROM ",
-      Rerun.master(prefix),
+      Rerun.master(database),
       " WHERE type = 'trigger' UNION SELECT tbl_name FROM sqlite_temp_master WHERE type = 'trigger'"
     ]
 
@@ -91,8 +91,8 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Schema do
   end
 
   @doc "The text of a table."
-  def definition(query, prefix, table) do
-    sql = ["SELECT sql FROM ", Rerun.master(prefix), " WHERE type = 'table' AND name = ?1"]
+  def definition(query, database, table) do
+    sql = ["SELECT sql FROM ", Rerun.master(database), " WHERE type = 'table' AND name = ?1"]
 
     case Rerun.rows(query, sql, [table]) do
       [[text]] -> text

@@ -21,7 +21,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
     reached = Enum.sort(reached)
 
     keys = Enum.filter(schema.keys, &watched?(&1, reached))
-    %{prefix: schema.prefix, reached: reached, keys: keys, identities: %{}}
+    %{database: schema.database, reached: reached, keys: keys, identities: %{}}
   end
 
   defp among?(table, tables), do: Enum.any?(tables, &(fold(&1) == table))
@@ -87,7 +87,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
   defp create({{timing, table, body}, number}, watch) do
     [
       ["CREATE TEMP TRIGGER ", @touched, "_#{number} ", timing, " ON "],
-      [Sql.quote_table(watch.prefix, table), body]
+      [Sql.quote_table(watch.database, table), body]
     ]
   end
 
@@ -162,7 +162,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
   defp children(watch, key) do
     columns = identity(watch, key)
     select = [" SELECT #{key.number}, ", columns("child", columns)]
-    [note(columns), select, from_children(watch.prefix, key)]
+    [note(columns), select, from_children(watch.database, key)]
   end
 
   defp note(columns) do
@@ -186,7 +186,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
 
     [
       ["SELECT 1 FROM temp.", @touched, " AS touched CROSS JOIN "],
-      [Sql.quote_table(watch.prefix, key.table), " AS child ON "],
+      [Sql.quote_table(watch.database, key.table), " AS child ON "],
       Sql.intersperse_map(marks, " AND ", child),
       " WHERE touched.key = #{number} AND ",
       Sql.intersperse_map(key.columns, " AND ", &[column("child", &1), " IS NOT NULL"]),
@@ -200,7 +200,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
     same = fn {to, from} -> [column("parent", to), " = +", column("child", from)] end
 
     [
-      ["SELECT 1 FROM ", Sql.quote_table(watch.prefix, key.parent), " AS parent WHERE "],
+      ["SELECT 1 FROM ", Sql.quote_table(watch.database, key.parent), " AS parent WHERE "],
       Sql.intersperse_map(pairs, " AND ", same)
     ]
   end
