@@ -212,6 +212,16 @@ defmodule Ecto.Adapters.LibSql.UniqueNamesTest do
     end
 
     assert upsert.(a: "x") == "draft"
+
+    # The row that would have been inserted is of no account.
+    late = fn ->
+      Repo.insert!(row(id: 3, b: "b", a: "x", kind: "live"),
+        on_conflict: [set: [a: "x"]],
+        conflict_target: [:b, :id]
+      )
+    end
+
+    assert violated(late) == "draft"
     assert upsert.(a: "x", kind: "live") == "live"
     assert violated(fn -> Repo.update!(change(Repo.get!(Row, 3), a: "x")) end) == "draft"
     assert violates(id: 3, b: "b") == "t_pkey"

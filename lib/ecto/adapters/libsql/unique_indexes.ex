@@ -111,35 +111,34 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
 
   ## Which of several
 
+  # A row that ON CONFLICT turns into an update need not be new: updates are looked at first.
   defp violated(query, table, indexes, run) do
-    Rerun.undone(query, fn ->
-      for statement <- statements(query, table, indexes), do: Rerun.rows(query, statement)
+    updates = Enum.map(indexes, &{&1, other_row(query, table)})
+    inserts = Enum.map(indexes, &{&1, []})
 
-      case run.() do
-        {:error, %Error{message: @refused <> number}} -> Enum.at(indexes, String.to_integer(number))
-        _other -> hd(indexes)
+    try_trigger("UPDATE", updates, query, table, run) ||
+      try_trigger("INSERT", inserts, query, table, run) || hd(indexes)
+  end
+
+  defp try_trigger(event, indexes, query, table, run) do
+    columns = Definition.columns(table.definition)
+
+    Rerun.undone(query, fn ->
+      Rerun.rows(query, ["CREATE TEMP TABLE ", @new, " (", declared(columns, table), ?)])
+      Rerun.rows(query, trigger(event, table, columns, indexes))
+
+      with {:error, %Error{message: @refused <> number}} <- run.() do
+        {index, _condition} = Enum.at(indexes, String.to_integer(number))
+        index
+      else
+        _other -> nil
       end
     end)
   end
 
   # Conditions are asked of the new row in a table that has it alone, with the columns' own types and
   # collations.
-  defp statements(query, table, indexes) do
-    columns = Definition.columns(table.definition)
-    key = ForeignKeys.Schema.identity(query, table.database, table.name)
-
-    [
-      [
-        "CREATE TEMP TABLE ",
-        @new,
-        " (",
-        Sql.intersperse_map(columns, ", ", &column(&1, table)),
-        ?)
-      ],
-      trigger("INSERT", table, columns, Enum.map(indexes, &{&1, []})),
-      trigger("UPDATE", table, columns, Enum.map(indexes, &{&1, other_row(table, key)}))
-    ]
-  end
+  defp declared(columns, table), do: Sql.intersperse_map(columns, ", ", &column(&1, table))
 
   defp column(column, table) do
     collation = for {:collate, sql} <- Definition.column_constraints(column), do: [?\s, sql]
@@ -198,7 +197,8 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
     ]
   end
 
-  defp other_row(table, key) do
+  defp other_row(query, table) do
+    key = ForeignKeys.Schema.identity(query, table.database, table.name)
     same = &[there(table, &1), " IS OLD.", Sql.quote_name(&1)]
     [" AND NOT (", Sql.intersperse_map(key, " AND ", same), ?)]
   end
