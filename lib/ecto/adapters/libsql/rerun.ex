@@ -5,16 +5,26 @@ defmodule Ecto.Adapters.LibSql.Rerun do
   @savepoint "ecto_libsql_again"
 
   @doc """
-  What `fun` answers, which is given a function of SQL and parameters that runs it; nobody else writes
-  meanwhile. `nil` if it cannot be found out: the first error says more.
+  What `fun` answers, which is given a function of SQL and parameters that runs it. `nil` if it cannot be
+  found out: the first error says more.
   """
-  def ask(meta, opts, fun) do
-    opts = [log: false, telemetry_event: nil] ++ Keyword.take(opts, [:timeout])
-    query = &Ecto.Adapters.SQL.query(meta, IO.iodata_to_binary(&1), &2, opts)
-    in_transaction(meta, opts, fn -> fun.(query) end)
+  def look(meta, opts, fun) do
+    fun.(query(meta, opts))
   rescue
     _error in [EctoLibSql.Error, DBConnection.ConnectionError] -> nil
   end
+
+  @doc "The same, to run the statement again: nobody else writes meanwhile."
+  def ask(meta, opts, fun) do
+    in_transaction(meta, silent(opts), fn -> fun.(query(meta, opts)) end)
+  rescue
+    _error in [EctoLibSql.Error, DBConnection.ConnectionError] -> nil
+  end
+
+  defp query(meta, opts),
+    do: &Ecto.Adapters.SQL.query(meta, IO.iodata_to_binary(&1), &2, silent(opts))
+
+  defp silent(opts), do: [log: false, telemetry_event: nil] ++ Keyword.take(opts, [:timeout])
 
   # The lock for writing is taken before anything is read.
   defp in_transaction(meta, opts, fun) do

@@ -14,19 +14,25 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
   @refused "ecto_libsql_index "
 
   @doc "The constraint with its name, as `Ecto.Adapters.LibSql.Violations` has it, or `nil`."
-  def find(%Error{constraint: constraint}, meta, {{prefix, target}, _events, sql, params}, opts) do
-    Rerun.ask(meta, opts, fn query ->
-      database = Rerun.database(query, prefix, target)
-      table = %{database: database, name: constraint.table}
-      table = Map.put(table, :definition, definition(query, table))
-      run = fn -> query.(sql, params) end
+  def find(%Error{constraint: constraint}, meta, {target, _events, sql, params}, opts) do
+    case Rerun.look(meta, opts, &candidates(&1, target, constraint)) do
+      {table, [one]} ->
+        named(one, table, constraint)
 
-      case candidates(query, table, constraint.columns) do
-        [] -> nil
-        [one] -> named(one, table, constraint)
-        many -> query |> violated(table, many, run) |> named(table, constraint)
-      end
-    end)
+      {table, [first | _] = many} ->
+        again = &violated(&1, table, many, fn -> &1.(sql, params) end)
+        named(Rerun.ask(meta, opts, again) || first, table, constraint)
+
+      _none ->
+        nil
+    end
+  end
+
+  # The table, and its unique indexes over these columns.
+  defp candidates(query, {prefix, target}, constraint) do
+    table = %{database: Rerun.database(query, prefix, target), name: constraint.table}
+    table = Map.put(table, :definition, definition(query, table))
+    {table, indexes(query, table, constraint.columns)}
   end
 
   defp definition(query, table) do
@@ -37,8 +43,8 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
          else: (_none -> nil)
   end
 
-  # The unique indexes of a table over these columns, in the order in which the engine looks at them.
-  defp candidates(query, table, columns) do
+  # In the order in which the engine looks at them.
+  defp indexes(query, table, columns) do
     sql = """
     SELECT list.name, list.origin, part.name, part.coll
     FROM pragma_index_list(?1, ?2) AS list, pragma_index_xinfo(list.name, ?2) AS part
@@ -75,8 +81,6 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
   defp where?(_token), do: false
 
   ## The name of one
-
-  defp named(nil, _table, _constraint), do: nil
 
   defp named(index, table, constraint) do
     name = index.name || text_name(table.definition, index.columns)
@@ -117,7 +121,7 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
     inserts = Enum.map(indexes, &{&1, []})
 
     try_trigger("UPDATE", updates, query, table, run) ||
-      try_trigger("INSERT", inserts, query, table, run) || hd(indexes)
+      try_trigger("INSERT", inserts, query, table, run)
   end
 
   defp try_trigger(event, indexes, query, table, run) do
