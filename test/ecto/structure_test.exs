@@ -81,6 +81,25 @@ defmodule Ecto.Adapters.LibSql.StructureTest do
     assert all(db, "PRAGMA integrity_check") == [["ok"]]
   end
 
+  test "decimals are dumped and loaded with their collation" do
+    path =
+      database("""
+      CREATE TABLE p (d TEXT_DECIMAL DEFAULT 0 COLLATE DECIMAL CHECK (d < 100));
+      CREATE UNIQUE INDEX p_d ON p (d) WHERE d > 9;
+      """)
+
+    first = dump(path)
+    copy = tmp_path("copy.db")
+    file = Path.join(Path.dirname(path), "structure.sql")
+    assert Structure.structure_load("nowhere", database: copy, dump_path: file) == {:ok, file}
+    assert dump(copy) == first
+
+    db = open(copy)
+    q(db, "INSERT INTO p VALUES ('9'), ('10')")
+    assert err(db, "INSERT INTO p VALUES ('10.0')").constraint.kind == :unique
+    assert all(db, "SELECT d FROM p ORDER BY d") == [["9"], ["10"]]
+  end
+
   test "a comment at the very end swallows nothing" do
     path = database("SELECT 1")
     db = open(path)

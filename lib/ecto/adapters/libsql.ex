@@ -65,9 +65,9 @@ defmodule Ecto.Adapters.LibSql do
     * what means the same is equal, and sorts by what it means, however it is stored: decimals, UUIDs and
       binary ids, date-times with and without microseconds, in UTC and naive, dates, arrays, maps. One side
       of a comparison takes the form of the other, and the index of that one serves
-    * decimals compare by the collation `decimal` and are calculated by the functions `decimal_*` that the
-      driver adds to SQLite. An index serves if its column was declared with `collate: :decimal`. A server
-      that lacks them refuses such a statement
+    * decimals compare by the collation `decimal` and are calculated by the functions `decimal_*`, which the
+      driver adds to SQLite. Migrations declare columns with this collation, so that indexes serve, and SQL
+      of your own compares numbers too. A server that lacks them refuses such a statement
     * `in ^list` is one parameter, a list of any length, and one text of SQL
     * fields of tables without a schema have no type, and compare as they are stored: say what they are,
       `type(p.price, :decimal) > 9`, `type(p.at, :utc_datetime) > ago(1, "day")`
@@ -93,7 +93,10 @@ defmodule Ecto.Adapters.LibSql do
 
     * `options:` of a table are `strict: true`, `without_rowid: true`, `random_rowid: true` (libSQL's), or
       text that goes behind it as it is
-    * columns also take `collation:`, `check:` (an expression, or `%{name: name, expr: expression}`),
+    * decimals are declared with the collation `decimal` (to a unique index 1.0 and 1.00 are one), where the
+      Repo has no `uri:`, and `:citext` with NOCASE, which knows the letters of ASCII; `collate: :binary`
+      leaves that out. A `modify` to another type takes such a collation with it
+    * columns also take `collate:`, `check:` (an expression, or `%{name: name, expr: expression}`),
       `generated:` and `autoincrement: true`
     * `remove` takes with it the indexes and constraints that speak of the column. One that a view, a
       trigger, a generated column or another table's key reads is an error
@@ -159,7 +162,7 @@ defmodule Ecto.Adapters.LibSql do
 
   # What migrations go by, as this Repo was started: a dynamic one has options of its own.
   @settings [:uuid_type, :binary_id_type, :json_type, :datetime_type, :strict_tables] ++
-              [:migration_lock]
+              [:migration_lock, :uri]
 
   @impl true
   def init(config) do

@@ -36,7 +36,7 @@ defmodule EctoLibSql.Upgrade.Decimals do
 
   # The exact digits of what is stored: modify sees to it.
   defp mend_column(db, table, column, opts) do
-    collation = if opts[:collation], do: [collate: "decimal"], else: []
+    collation = if opts[:collation], do: [], else: [collate: :binary]
     change = {:modify, column.name, :decimal, collation ++ digits(column.type)}
     DDL.run({:alter, %Ecto.Migration.Table{name: table}, [change]}, [], &query(db, &1))
   end

@@ -97,7 +97,7 @@
   {"What compares by its meaning",
    [
      {"decimals",
-      "TEXT with exact digits, by the collation `decimal`; an index serves if its column has `collate: :decimal`",
+      "TEXT with exact digits, by the collation `decimal`; an index serves if its column has it, as migrations declare it",
       ~S|from(p in Post, where: p.price == ^"1.500" or p.price > 9, select: p.id)|, [1, 2, 3]},
      {"decimals in order_by, group_by, distinct, windows, count distinct, combinations", "",
       ~S|from(p in Post, group_by: p.price, order_by: [desc: p.price], select: count())|, [1, 2]},

@@ -34,7 +34,7 @@ defmodule Ecto.Adapters.LibSql.DDL.AlterTableTest do
       q(db, "CREATE TABLE other.t (a)")
 
       assert alter(db, [{:add, :b, :decimal, []}], prefix: "other") ==
-               [~s|ALTER TABLE "other"."t" ADD COLUMN "b" TEXT_DECIMAL|]
+               [~s|ALTER TABLE "other"."t" ADD COLUMN "b" TEXT_DECIMAL COLLATE DECIMAL|]
     end
 
     test "only if it is not there", %{db: db} do
@@ -190,7 +190,7 @@ defmodule Ecto.Adapters.LibSql.DDL.AlterTableTest do
       sqls = for sql <- DDL.execute_ddl(command), do: IO.iodata_to_binary(sql)
 
       assert sqls == [
-               ~s|ALTER TABLE "t" ALTER COLUMN "a" TO "a" TEXT_DECIMAL NOT NULL|,
+               ~s|ALTER TABLE "t" ALTER COLUMN "a" TO "a" TEXT_DECIMAL NOT NULL COLLATE DECIMAL|,
                ~s|REINDEX "t"|,
                ~s|UPDATE "t" SET "a" = "a"|
              ]
@@ -283,7 +283,7 @@ defmodule Ecto.Adapters.LibSql.DDL.AlterTableTest do
     q(db, "CREATE TABLE t (a INTEGER) STRICT")
 
     assert alter(db, [{:add, :b, :decimal, default: "1.50"}, {:modify, :a, :string, size: 3}]) == [
-             ~s|ALTER TABLE "t" ADD COLUMN "b" TEXT DEFAULT '1.50'|,
+             ~s|ALTER TABLE "t" ADD COLUMN "b" TEXT DEFAULT '1.50' COLLATE DECIMAL|,
              ~s|ALTER TABLE "t" ALTER COLUMN "a" TO "a" TEXT|,
              ~s|REINDEX "t"|,
              ~s|UPDATE "t" SET "a" = "a"|

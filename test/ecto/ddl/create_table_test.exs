@@ -45,7 +45,7 @@ defmodule Ecto.Adapters.LibSql.DDL.CreateTableTest do
              ]) ==
                ~s|CREATE TABLE "t" ("id" INTEGER PRIMARY KEY, | <>
                  ~s|"name" TEXT(20) NOT NULL DEFAULT 'o''x', | <>
-                 ~s|"price" TEXT_DECIMAL(8,2) DEFAULT 0, | <>
+                 ~s|"price" TEXT_DECIMAL(8,2) DEFAULT 0 COLLATE DECIMAL, | <>
                  ~s|"odd ""name""" INTEGER DEFAULT 1, "none" TEXT)|
     end
 
@@ -394,7 +394,7 @@ defmodule Ecto.Adapters.LibSql.DDL.CreateTableTest do
 
       for options <- [[strict: true], "STRICT"] do
         assert create(columns, table: [options: options]) =~
-                 ~s|("c0" TEXT, "c1" TEXT, "c2" TEXT, "c3" BLOB, "c4" TEXT, "c5" INTEGER, "c6" REAL, "c7" TEXT)|
+                 ~s|("c0" TEXT, "c1" TEXT COLLATE DECIMAL, "c2" TEXT, "c3" BLOB, "c4" TEXT, "c5" INTEGER, "c6" REAL, "c7" TEXT)|
       end
     end
 

@@ -658,7 +658,7 @@ defmodule Ecto.Adapters.LibSql.DDL.RebuildTest do
       ])
 
       assert text(db) ==
-               ~s|CREATE TABLE t ("a" INTEGER PRIMARY KEY NOT NULL, "b" TEXT_DECIMAL DEFAULT '0.5', "c" INTEGER)|
+               ~s|CREATE TABLE t ("a" INTEGER PRIMARY KEY NOT NULL, "b" TEXT_DECIMAL DEFAULT '0.5' COLLATE DECIMAL, "c" INTEGER)|
 
       assert all(db, "SELECT * FROM t") == [[2, "0.5", nil]]
     end

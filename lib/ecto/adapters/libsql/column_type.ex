@@ -48,6 +48,23 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
     type |> name(opts, settings) |> IO.iodata_to_binary() |> storage()
   end
 
+  @doc """
+  The collation that a column of a type has where nothing else is said, or `nil`: decimals are text that
+  means numbers, `:citext` is text of which the case does not count. A server (`uri:`) has no collation
+  `decimal`.
+  """
+  def collation(type, settings \\ []) do
+    declared = type |> name([], Keyword.merge(@defaults, settings)) |> IO.iodata_to_binary()
+
+    cond do
+      decimal?(declared) -> if settings[:uri] == nil, do: "decimal"
+      declared =~ ~r/\ACITEXT\b/i -> "nocase"
+      true -> nil
+    end
+  end
+
+  defp decimal?(declared), do: declared |> String.upcase() |> String.starts_with?("TEXT_DECIMAL")
+
   @doc "What a type of a migration holds, where that is a date or a time: its name in Ecto, or `nil`."
   def moment(type), do: @times[type] && @moments[@times[type]]
 
@@ -75,9 +92,7 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
   make of a number is 15 of its digits, a decimal has all of them.
   """
   def converted(sql, old, new) do
-    decimal? = new |> IO.iodata_to_binary() |> String.starts_with?("TEXT_DECIMAL")
-
-    if decimal? and affinity(old) in [:numeric, :real, :integer],
+    if new |> IO.iodata_to_binary() |> decimal?() and affinity(old) in [:numeric, :real, :integer],
       do: ["coalesce(decimal(", sql, "), ", sql, ")"],
       else: sql
   end

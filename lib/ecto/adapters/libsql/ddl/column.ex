@@ -19,7 +19,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
       default(type, opts, settings),
       generated(opts),
       check_text(opts[:check]),
-      collate(opts[:collation] || opts[:collate]),
+      type |> collation(opts, settings) |> collate(),
       Comment.text(opts[:comment])
     ]
   end
@@ -126,7 +126,14 @@ defmodule Ecto.Adapters.LibSql.DDL.Column do
           ":check is an SQL expression, or %{name: name, expr: sql}, not #{inspect(other)}"
   end
 
-  defp collate(nil), do: []
+  @doc "The collation of a column: what the migration says, else that of the type. `:none`: no word of it."
+  def collation(type, opts, settings),
+    do: said_collation(opts) || ColumnType.collation(base(type), settings)
+
+  @doc "The collation that the migration says, or `nil`."
+  def said_collation(opts), do: opts[:collation] || opts[:collate]
+
+  defp collate(none) when none in [nil, :none], do: []
 
   defp collate(name) do
     text = to_string(name)

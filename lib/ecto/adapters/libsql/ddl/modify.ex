@@ -47,8 +47,9 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
 
     new = type |> Column.declare(opts, settings) |> IO.iodata_to_binary()
     types = {Definition.declared_type(column), new}
+    {before, opts} = collation(constraints, elem(types, 0), type, opts, settings)
     definition = definition(catalog, {:modify, name, type, opts}, constraints, types, settings)
-    reordered? = converted?(types) or collates?(opts)
+    reordered? = converted?(types) or recollated?(before, Column.collation(type, opts, settings))
     rewritten? = converted?(types) or constrained?(type, opts)
 
     rebuild? =
@@ -92,12 +93,42 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
 
   defp rowid?(declared), do: String.upcase(declared) == "INTEGER"
 
-  defp collates?(opts), do: Keyword.has_key?(opts, :collate) or Keyword.has_key?(opts, :collation)
-
   defp not_null?(constraints, type, opts, settings) do
     Column.not_null?(type, opts, settings) or
       (constraints[:not_null] != nil and not Keyword.has_key?(opts, :null))
   end
+
+  ## Collation
+
+  # The one that the column has, and options with which the new definition gets its own. One that came with
+  # the old type goes with it. Another stays, unless the new type comes with one of its own.
+  defp collation(constraints, old, type, opts, settings) do
+    before = constraints[:collate] && name_of(constraints[:collate])
+    of_old = of_type(old, before, settings)
+    of_new = Column.collation(type, [], settings)
+
+    stays? =
+      before not in [nil, of_old] and of_new in [nil, of_old] and Column.said_collation(opts) == nil
+
+    {before, if(stays?, do: [{:collate, :none} | opts], else: opts)}
+  end
+
+  defp name_of(sql) do
+    {_kind, name} = sql |> Tokens.flat() |> Enum.reject(&Tokens.blank?/1) |> List.last()
+    name |> Tokens.unquoted() |> String.downcase()
+  end
+
+  # A STRICT table does not say that a TEXT is a decimal: only those are declared with these.
+  defp of_type(old, before, settings) do
+    if settings[:strict] && before in ["decimal", "binary"],
+      do: "decimal",
+      else: ColumnType.collation(old, settings)
+  end
+
+  defp recollated?(before, :none), do: before == nil
+  defp recollated?(before, now), do: (before || "binary") != collation_name(now)
+
+  defp collation_name(name), do: (name || "binary") |> to_string() |> String.downcase()
 
   ## Statements
 
@@ -129,7 +160,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
 
   defp keep?(:default, _type, opts, _settings), do: not Keyword.has_key?(opts, :default)
   defp keep?(:check, _type, opts, _settings), do: not Keyword.has_key?(opts, :check)
-  defp keep?(:collate, _type, opts, _settings), do: not collates?(opts)
+  defp keep?(:collate, _type, opts, _settings), do: opts[:collate] == :none
   defp keep?(:generated, _type, opts, _settings), do: not Keyword.has_key?(opts, :generated)
   defp keep?(:primary_key, _type, opts, _settings), do: not Keyword.has_key?(opts, :primary_key)
 
