@@ -551,7 +551,9 @@ defmodule Ecto.Adapters.LibSql.MigrationTest do
       assert text("a") ==
                ~s|CREATE TABLE "a" ("id" INTEGER PRIMARY KEY, "d" TEXT NOT NULL COLLATE DECIMAL, "m" TEXT, CONSTRAINT "positive" CHECK (d > 0)) STRICT|
 
-      assert text("b") == ~s|CREATE TABLE "b" ("id" INTEGER PRIMARY KEY, "d" TEXT_DECIMAL COLLATE DECIMAL)|
+      assert text("b") ==
+               ~s|CREATE TABLE "b" ("id" INTEGER PRIMARY KEY, "d" TEXT_DECIMAL COLLATE DECIMAL)|
+
       assert text("c") =~ ~r/\) WITHOUT ROWID, STRICT$/
       assert text("e") =~ ~r/\) STRICT, WITHOUT ROWID$/
     end

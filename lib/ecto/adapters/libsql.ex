@@ -96,6 +96,8 @@ defmodule Ecto.Adapters.LibSql do
     * decimals are declared with the collation `decimal` (to a unique index 1.0 and 1.00 are one), where the
       Repo has no `uri:`, and `:citext` with NOCASE, which knows the letters of ASCII; `collate: :binary`
       leaves that out. A `modify` to another type takes such a collation with it
+    * a default that is the time (`CURRENT_TIMESTAMP`, `now()`, `datetime(…)`, in a fragment) gets the form of
+      its column; other expressions, and SQL of your own, have to see to it themselves
     * columns also take `collate:`, `check:` (an expression, or `%{name: name, expr: expression}`),
       `generated:` and `autoincrement: true`
     * `remove` takes with it the indexes and constraints that speak of the column. One that a view, a

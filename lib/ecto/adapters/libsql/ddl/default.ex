@@ -3,6 +3,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
   # DEFAULT: the value as the dumpers and the connection would store it.
 
   alias Ecto.Adapters.LibSql.{ColumnType, Sql, Types}
+  alias Ecto.Adapters.LibSql.DDL.Moment
   alias EctoLibSql.{Encoder, Forms}
 
   @doc "` DEFAULT ...`, or nothing. `nil` is the default that every column has."
@@ -15,7 +16,14 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
 
   @doc "The default as an SQL expression."
   def literal(nil, _type, _settings), do: "NULL"
-  def literal({:fragment, sql}, _type, _settings) when is_binary(sql), do: [?(, sql, ?)]
+
+  def literal({:fragment, sql}, type, settings) when is_binary(sql) do
+    case ColumnType.moment(type) do
+      nil -> [?(, sql, ?)]
+      moment -> Moment.expression(sql, moment, forms(type, settings).datetime)
+    end
+  end
+
   def literal(true, _type, _settings), do: "1"
   def literal(false, _type, _settings), do: "0"
 
@@ -43,34 +51,38 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
 
   ## What a value is, to the encoder
 
-  defp stored(bits, :bitstring, _settings) when is_bitstring(bits),
-    do: {:blob, Types.pack_bits(bits)}
-
-  defp stored(bytes, :binary, _settings) when is_binary(bytes), do: {:blob, bytes}
-  defp stored(id, type, _settings) when type in [:uuid, :binary_id], do: {{:form, type}, id}
-
-  defp stored(text, type, _settings) when type in [:duration, :interval] and is_binary(text),
-    do: duration(text)
-
-  defp stored(text, type, settings) when is_binary(text) do
-    if settings[:datetime_type] == :integer and ColumnType.datetime?(type),
-      do: parse(text),
-      else: text
+  defp stored(value, type, settings) do
+    case ColumnType.moment(type) do
+      nil -> stored(value, type)
+      _moment when is_integer(value) -> microseconds(value, type, settings)
+      moment -> Moment.value(value, moment)
+    end
   end
 
-  defp stored(number, _type, _settings) when is_number(number), do: number
+  # As the column has it, if it is of integers.
+  defp microseconds(value, type, settings),
+    do: if(forms(type, settings).datetime == :integer, do: value, else: :none)
 
-  defp stored(%module{} = time, type, _settings)
-       when module in [Date, Time, NaiveDateTime, DateTime],
-       do: moment(time, ColumnType.moment(type))
+  defp stored(bits, :bitstring) when is_bitstring(bits), do: {:blob, Types.pack_bits(bits)}
+  defp stored(bytes, :binary) when is_binary(bytes), do: {:blob, bytes}
+  defp stored(id, type) when type in [:uuid, :binary_id], do: {{:form, type}, id}
 
-  defp stored(%{__struct__: module} = value, _type, _settings) when module in [Decimal, Duration],
+  defp stored(text, type) when type in [:duration, :interval] and is_binary(text),
+    do: duration(text)
+
+  defp stored(text, _type) when is_binary(text), do: text
+  defp stored(number, _type) when is_number(number), do: number
+
+  defp stored(%module{} = time, _type) when module in [Date, Time, NaiveDateTime, DateTime],
+    do: Moment.value(time, nil)
+
+  defp stored(%{__struct__: module} = value, _type) when module in [Decimal, Duration],
     do: value
 
-  defp stored(value, type, _settings) when is_map(value) or is_list(value),
+  defp stored(value, type) when is_map(value) or is_list(value),
     do: if(json?(type), do: {{:form, :json}, value}, else: Encoder.json(value))
 
-  defp stored(_other, _type, _settings), do: :none
+  defp stored(_other, _type), do: :none
 
   defp json?({kind, _of}), do: kind in [:map, :array]
   defp json?(type), do: type in [:map, :json, :jsonb]
@@ -79,34 +91,6 @@ defmodule Ecto.Adapters.LibSql.DDL.Default do
     raise ArgumentError,
           "#{inspect(value)} cannot be the default of a column of type #{inspect(type)}; " <>
             "{:fragment, sql} takes any expression"
-  end
-
-  ## Dates and times, with the digits of the column's type
-
-  defp moment(%DateTime{} = time, type) when type in [:naive_datetime, :naive_datetime_usec],
-    do: time |> DateTime.shift_zone!("Etc/UTC") |> DateTime.to_naive() |> moment(type)
-
-  defp moment(%NaiveDateTime{} = time, type) when type in [:utc_datetime, :utc_datetime_usec],
-    do: time |> DateTime.from_naive!("Etc/UTC") |> moment(type)
-
-  defp moment(time, type), do: time |> digits(type) |> Encoder.canonical()
-
-  defp digits(time, type) when type in [:time_usec, :naive_datetime_usec, :utc_datetime_usec] do
-    {microseconds, _digits} = time.microsecond
-    %{time | microsecond: {microseconds, 6}}
-  end
-
-  defp digits(%module{} = time, type) when type in [:time, :naive_datetime, :utc_datetime],
-    do: module.truncate(time, :second)
-
-  defp digits(time, _other), do: time
-
-  defp parse(text) do
-    with {:error, _reason} <- NaiveDateTime.from_iso8601(text) do
-      :none
-    else
-      {:ok, time} -> time
-    end
   end
 
   ## "10 MONTH", as SQL writes intervals, is stored as ISO 8601: "P10M"
