@@ -26,7 +26,7 @@ defmodule Ecto.Adapters.LibSql.Query.In do
   end
 
   def expr(left, {:^, _, [index, _count]}, env),
-    do: among(left, {:^, [], [index]}, Type.given(left, env), env)
+    do: among(left, Expr.expr({:^, [], [index]}, env), Type.given(left, env), env)
 
   def expr(left, %Ecto.SubQuery{} = right, env), do: selected(left, right, env)
 
@@ -41,7 +41,7 @@ defmodule Ecto.Adapters.LibSql.Query.In do
 
     if type in [:integer, :float, :string, :boolean, :decimal],
       do: expr(left, list, env),
-      else: among(left, literals, type, env)
+      else: among(left, Expr.expr(literals, env), type, env)
   end
 
   def expr(left, array, env) do
@@ -51,7 +51,11 @@ defmodule Ecto.Adapters.LibSql.Query.In do
         _other -> Type.of(left, env)
       end
 
-    among(left, array, type, env)
+    array = Expr.expr(array, env)
+
+    if type == :float and Type.of(left, env) != :decimal,
+      do: float(left, array, env),
+      else: among(left, array, type, env)
   end
 
   ## Lists
@@ -72,11 +76,17 @@ defmodule Ecto.Adapters.LibSql.Query.In do
     [?(, Sql.intersperse_map(elements, " OR ", equal), ?)]
   end
 
-  ## JSON arrays. `type`: what their elements are
+  # Not one that List has written.
+  defp float(left, array, env) do
+    Expr.once(left, env, fn left ->
+      [left, " IN (SELECT ", List.float("e", array, left), " FROM json_each(", array, ") AS e)"]
+    end)
+  end
+
+  ## JSON arrays, as SQL. `type`: what their elements are
 
   defp among(left, array, type, env) do
     left_type = Type.of(left, env) || type
-    array = Expr.expr(array, env)
 
     cond do
       :decimal in [left_type, type] ->

@@ -4,7 +4,7 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   # functions of JSON read both.
 
   import Ecto.Adapters.LibSql.Query.Type, only: [is_datetime: 1, is_id: 1, is_json: 1]
-  alias Ecto.Adapters.LibSql.Query.{Expr, Ident, Moment}
+  alias Ecto.Adapters.LibSql.Query.{Expr, Ident, List, Moment, Type}
   alias Ecto.Adapters.LibSql.Sql
 
   @doc "The value at a path."
@@ -31,13 +31,16 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
       ["replace(replace(", value, ", '\\', '\\\\'), '\"', '\\\"') || '\"' END"]
   end
 
+  # Functions of JSON write 15 digits of a float, and 17 tell it from others.
+  @atom "CASE typeof(atom) WHEN 'real' THEN printf('%!.17g', atom) ELSE atom END"
+
   @doc """
   A text that JSON values have in common if they are equal, however they are stored, spelled and
   whatever the order of their keys.
   """
   def canonical(json) do
-    ["(SELECT json_group_array(json_array(fullkey, type, atom) ORDER BY fullkey) FROM json_tree("] ++
-      [json, ") HAVING count(*) > 0)"]
+    ["(SELECT json_group_array(json_array(fullkey, type, ", @atom, ") ORDER BY fullkey) FROM "] ++
+      ["json_tree(", json, ") HAVING count(*) > 0)"]
   end
 
   @doc "An array of expressions."
@@ -45,8 +48,24 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
     do: ["json_array(", Sql.intersperse_map(exprs, ", ", &item(&1, env)), ?)]
 
   defp item(value, _env) when is_boolean(value), do: ["json('", to_string(value), "')"]
+  defp item(value, _env) when is_float(value), do: ["json('", to_string(value), "')"]
   defp item(value, env) when is_list(value), do: array(value, env)
-  defp item(value, env), do: Expr.expr(value, env)
+
+  defp item(value, env) do
+    case Type.of(value, env) do
+      :float -> Expr.once(value, env, &float/1)
+      nil -> if Type.plain?(value), do: float(Expr.expr(value, env)), else: Expr.expr(value, env)
+      _type -> Expr.expr(value, env)
+    end
+  end
+
+  # All digits of a float, as JSON; of others nothing is changed.
+  defp float(value) do
+    digits = ["decimal(", value, ?)]
+
+    ["CASE typeof(", value, ") WHEN 'real' THEN json(CASE instr(", digits, ", '.') WHEN 0 THEN "] ++
+      [digits, " || '.0' ELSE ", digits, " END) ELSE ", value, " END"]
+  end
 
   @doc "A column's array with one more element at its end; `null` counts as an empty array."
   def push(column, value, type) do
@@ -58,7 +77,7 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   def pull(column, value, type) do
     rest = [
       ["_group_array(json(", column, " -> e.fullkey)) FROM json_each(", column, ") AS e WHERE "],
-      [differs(value, type), ?)]
+      [differs(column, value, type), ?)]
     ]
 
     ["CASE WHEN ", column, " IS NOT NULL THEN "] ++
@@ -75,17 +94,21 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   defp inner(value, {:array, :boolean}),
     do: ["json(CASE ", value, " WHEN 1 THEN 'true' WHEN 0 THEN 'false' ELSE 'null' END)"]
 
+  defp inner(value, {:array, of}) when of in [:float, nil], do: float(value)
   defp inner(value, {:array, of}), do: text(value, of)
   defp inner(value, _type), do: value
 
-  defp differs(value, {:array, of}) when is_json(of),
+  defp differs(_column, value, {:array, of}) when is_json(of),
     do: [canonical("e.value"), " IS NOT " | canonical(value)]
 
-  defp differs(value, {:array, :decimal}),
+  defp differs(_column, value, {:array, :decimal}),
     do: ["decimal(e.value) COLLATE decimal IS NOT " | value]
 
-  defp differs(value, {:array, of}), do: ["e.value IS NOT " | text(value, of)]
-  defp differs(value, _type), do: ["e.value IS NOT " | value]
+  defp differs(column, value, {:array, :float}),
+    do: [List.float("e", column, value), " IS NOT " | value]
+
+  defp differs(_column, value, {:array, of}), do: ["e.value IS NOT " | text(value, of)]
+  defp differs(_column, value, _type), do: ["e.value IS NOT " | value]
 
   @doc "What is stored, as JSON has it."
   def text(value, type) when is_id(type), do: Ident.text(value)

@@ -58,6 +58,20 @@ defmodule Ecto.Adapters.LibSql.Query.List do
 
   ## Reading
 
+  @doc """
+  The float of an element `e` of an array that a column has, beside another float: those that the engine
+  reads inexactly are told apart by their digits.
+  """
+  def float(element, array, other) do
+    value = [element, ".value"]
+
+    [
+      ["CASE WHEN typeof(", value, ") <> 'real' OR abs(", value, ") BETWEEN 1e-25 AND 1e25 THEN "],
+      [value, " WHEN decimal(", other, ") COLLATE decimal = (", array, " -> ", element],
+      [".fullkey) THEN ", other, " ELSE '' END"]
+    ]
+  end
+
   @doc "The elements of a JSON array as the right side of IN. `type`: what they are, nil: not known."
   def elements(array, type),
     do: ["(", type |> selects() |> Enum.map(&select(&1, array)) |> union(), ")"]
