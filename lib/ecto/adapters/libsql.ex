@@ -267,6 +267,10 @@ defmodule Ecto.Adapters.LibSql do
   @impl true
   def insert_all(meta, schema, header, rows, on_conflict, returning, placeholders, opts) do
     rows = Types.mark_ids(rows, schema)
+
+    placeholders =
+      if schema.schema, do: placeholders, else: Enum.map(placeholders, &Types.untyped/1)
+
     Types.loading(meta)
     InsertAll.run(meta, schema, header, rows, on_conflict, returning, placeholders, opts)
   end

@@ -35,7 +35,16 @@ defmodule Ecto.Adapters.LibSql.Types do
   def dumpers({:in, _}, {:in, of}),
     do: [{:array, of}, &Query.List.dump(&1, Query.Type.base(of))]
 
+  def dumpers(:any, type), do: [type, &{:ok, untyped(&1)}]
+
   def dumpers(_base, type), do: [type]
+
+  @doc """
+  A value of which nobody says the type. A list is an array, as it is elsewhere with Ecto and as it would be
+  read again; to the driver it would be bytes.
+  """
+  def untyped(list) when is_list(list), do: {{:form, :json}, element(list, {:array, :any})}
+  def untyped(value), do: value
 
   defp dump_boolean(true), do: {:ok, 1}
   defp dump_boolean(false), do: {:ok, 0}
@@ -73,6 +82,10 @@ defmodule Ecto.Adapters.LibSql.Types do
   def mark_ids(rows, %{autogenerate_id: {_field, _source, type}} = schema)
       when is_list(rows) and type != :id,
       do: Enum.map(rows, &mark_id(&1, schema))
+
+  # No dumper sees a value that is written without a schema.
+  def mark_ids(rows, %{schema: nil}) when is_list(rows),
+    do: for(row <- rows, do: for({column, value} <- row, do: {column, untyped(value)}))
 
   def mark_ids(rows_or_query, _schema), do: rows_or_query
 
