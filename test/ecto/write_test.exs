@@ -74,7 +74,7 @@ defmodule Ecto.Adapters.LibSql.WriteTest do
       assert items(db) == [["unnamed", 7]]
 
       sql = insert([:name], [[nil]], {:nothing, [], []})
-      assert sql == ~s{INSERT INTO "item" (rowid) VALUES (NULL) ON CONFLICT DO NOTHING}
+      assert sql == ~s{INSERT INTO "item" (_rowid_) VALUES (NULL) ON CONFLICT DO NOTHING}
       execute!(db, sql)
       assert items(db) == [["unnamed", 7]]
     end

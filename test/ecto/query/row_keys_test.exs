@@ -98,6 +98,56 @@ defmodule Ecto.Adapters.LibSql.RowKeysTest do
     assert Repo.explain(:delete_all, query) =~ "SEARCH members USING PRIMARY KEY (b=? AND a=?)"
   end
 
+  describe "columns that have the name of a row's number" do
+    defp hidden(columns) do
+      Repo.query!("CREATE TABLE h (#{columns}, team INTEGER, note TEXT)")
+      names = columns |> String.split(",") |> Enum.map(&(&1 |> String.split() |> hd()))
+      sevens = Enum.map_join(names, ", ", fn _name -> "7" end)
+
+      for team <- [1, 2], do: Repo.query!("INSERT INTO h VALUES (#{sevens}, #{team}, '')")
+    end
+
+    defp joined(join), do: from(h in "h", join: t in "teams", on: t.id == h.team, where: ^join)
+
+    for columns <- ["_rowid_ TEXT", "_ROWID_ INTEGER, rowid INTEGER", "\"_rowid_\" TEXT, oid TEXT"] do
+      test "are passed by: #{columns}" do
+        hidden(unquote(columns))
+        first = joined(dynamic([h, t], t.name == "one"))
+
+        assert Repo.update_all(first, set: [note: "x"]) == {1, nil}
+        assert Repo.query!("SELECT note FROM h ORDER BY team").rows == [["x"], [""]]
+        assert Repo.delete_all(first) == {1, nil}
+        assert Repo.query!("SELECT team FROM h").rows == [[2]]
+      end
+    end
+
+    test "all three: no row can be told from the others" do
+      hidden("_rowid_ INTEGER, rowid INTEGER, oid INTEGER")
+
+      assert_raise ArgumentError, ~r/_rowid_, rowid and oid/, fn ->
+        Repo.delete_all(joined(dynamic([h, t], t.name == "one")))
+      end
+
+      assert Repo.query!("SELECT count(*) FROM h").rows == [[2]]
+    end
+
+    test "keep their defaults in rows of nothing" do
+      Repo.query!("CREATE TABLE h (rowid TEXT DEFAULT 'x')")
+      assert Repo.insert_all("h", [%{}, %{}], on_conflict: :nothing) == {2, nil}
+      assert Repo.query!("SELECT rowid FROM h").rows == [["x"], ["x"]]
+    end
+
+    test "in a table without numbers" do
+      for columns <- ["_rowid_ INTEGER", "_rowid_ INTEGER, rowid INTEGER, oid INTEGER"] do
+        Repo.query!("DROP TABLE IF EXISTS h")
+        Repo.query!("CREATE TABLE h (team INTEGER PRIMARY KEY, #{columns}) WITHOUT ROWID")
+        Repo.query!("INSERT INTO h (team, _rowid_) VALUES (1, 7), (2, 7)")
+        assert Repo.delete_all(joined(dynamic([h, t], t.name == "one"))) == {1, nil}
+        assert Repo.query!("SELECT team FROM h").rows == [[2]]
+      end
+    end
+  end
+
   test "a table of the session comes first" do
     Repo.query!("CREATE TEMP TABLE members (a INTEGER, b TEXT, team INTEGER, note TEXT)")
     Repo.query!("INSERT INTO temp.members VALUES (1, 'x', 1, ''), (1, 'x', 1, '')")

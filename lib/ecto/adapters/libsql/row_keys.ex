@@ -2,10 +2,10 @@ defmodule Ecto.Adapters.LibSql.RowKeys do
   @moduledoc false
   # update_all and delete_all with joins find rows first, and write those. A row is known by its number:
   # a schema's primary key may be less than unique in the database, and an alias of the number is unique
-  # by nature. Tables WITHOUT ROWID have no numbers, but a primary key that is unique and never NULL; only
-  # the database can say which of both a table is. So such a statement begins with a comment that names
-  # its table. Before it runs the table is asked for a number, and where it has none, the numbers are
-  # replaced by the columns of its key.
+  # by nature. Tables WITHOUT ROWID have no numbers, but a primary key that is unique and never NULL; and a
+  # column may have the name of the number, and hide it. Only the database can say what a table has. So such
+  # a statement begins with a comment that names its table. Before it runs the table is asked, and where it
+  # has to be, the numbers are replaced by another of their names, or by the columns of the key.
 
   alias Ecto.Adapters.LibSql.{Sql, Statements}
   alias Ecto.Adapters.LibSql.Query.Env
@@ -30,23 +30,50 @@ defmodule Ecto.Adapters.LibSql.RowKeys do
 
   ## Before it runs
 
+  # The columns that have names of the number, and whether the table has one at all.
+  @hiding """
+  SELECT lower(name) FROM pragma_table_xinfo(?1, ?2) WHERE lower(name) IN ('_rowid_', 'rowid', 'oid')
+  UNION ALL
+  """
+
   @doc """
   The statement as its table can be written. `ask` runs SQL with parameters: `{:ok, rows}` or
   `{:error, error}`.
   """
   def statement("/*rows " <> rest = sql, ask) do
     [table, _sql] = String.split(rest, "*/ ", parts: 2)
+    {prefix, name} = names(table)
 
-    with {:error, %EctoLibSql.Error{}} <- ask.("SELECT #{@number} FROM #{table} LIMIT 0", []),
-         [_ | _] = key <- key(names(table), ask) do
-      replaced(sql, key)
-    else
-      # It has numbers, or whatever is wrong with it is the engine's to say.
-      _other -> sql
+    case ask.([@hiding, probe(@number, table)], [name, prefix]) do
+      {:ok, [_ | _] = hiding} -> with_key(sql, key_beside(Enum.concat(hiding), table, ask))
+      {:error, %EctoLibSql.Error{}} -> with_key(sql, key({prefix, name}, ask))
+      _numbers -> sql
     end
   end
 
   def statement(sql, _ask), do: sql
+
+  # Whatever else is wrong with the table is the engine's to say.
+  defp with_key(sql, []), do: sql
+  defp with_key(sql, key), do: replaced(sql, key)
+
+  defp probe(number, table),
+    do: ["SELECT ", number, " FROM (SELECT ", number, " FROM ", table, " LIMIT 0)"]
+
+  defp key_beside(hiding, table, ask) do
+    number = Enum.find(~w(rowid _rowid_ oid), &(&1 not in hiding))
+
+    if number && match?({:ok, _rows}, ask.(probe(number, table), [])),
+      do: [number],
+      else: table |> names() |> key(ask) |> only_key!(table)
+  end
+
+  defp only_key!([], table) do
+    raise ArgumentError,
+          "rows of #{table} cannot be told apart: its columns _rowid_, rowid and oid hide their numbers"
+  end
+
+  defp only_key!(key, _table), do: key
 
   # {name of the attached database or nil, name of the table}
   defp names(quoted) do

@@ -81,7 +81,7 @@ defmodule Ecto.Adapters.LibSql.Write do
 
   # DEFAULT VALUES is one row and takes no ON CONFLICT; an automatic rowid is the same.
   defp default_values(rows, _on_conflict),
-    do: [" (rowid) VALUES " | Sql.intersperse_map(rows, ?,, fn _row -> "(NULL)" end)]
+    do: [" (_rowid_) VALUES " | Sql.intersperse_map(rows, ?,, fn _row -> "(NULL)" end)]
 
   defp rows(rows, first) do
     {sql, _next} = Enum.map_reduce(rows, first, &row/2)
