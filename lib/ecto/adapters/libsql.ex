@@ -91,6 +91,8 @@ defmodule Ecto.Adapters.LibSql do
   key that finds no parent afterwards fails the migration, if it found one before. It costs the time and the
   space of a copy: all changes of one `alter` are made by one.
 
+    * `modify` is to be preferred to libSQL's `ALTER TABLE … ALTER COLUMN` by hand, which takes a definition to
+      end at its first comma and changes no rows
     * `options:` of a table are `strict: true`, `without_rowid: true`, `random_rowid: true` (libSQL's), or
       text that goes behind it as it is
     * decimals are declared with the collation `decimal` (to a unique index 1.0 and 1.00 are one), where the
