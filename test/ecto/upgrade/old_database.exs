@@ -100,4 +100,16 @@ defmodule EctoLibSql.OldDatabase do
 
   @doc "A UUID of version 4 whose bytes are UTF-8."
   def text_uuid(letter), do: Ecto.UUID.load!(<<letter, "bcdef", 0x4A, 0xC3, 0xA9, "ghijklm">>)
+
+  ## The upgrade of it
+
+  @doc "The report."
+  def upgrade(path, opts \\ []) do
+    {:ok, report} = EctoLibSql.Upgrade.run([database: path], [schemas: [Item, Owner]] ++ opts)
+    report
+  end
+
+  @doc "What a report has found."
+  def brief(report),
+    do: for(f <- report.findings, do: {f.table, f.columns, f.kind, f.count, f.status})
 end
