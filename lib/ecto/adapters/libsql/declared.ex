@@ -9,7 +9,7 @@ defmodule Ecto.Adapters.LibSql.Declared do
   # database and the logs do not see it. Durations are here too, for their columns cut them.
 
   import Ecto.Adapters.LibSql.Query.Type, only: [is_json: 1]
-  alias Ecto.Adapters.LibSql.{ColumnType, Durations, Sql, Types}
+  alias Ecto.Adapters.LibSql.{ColumnType, Durations, Moments, Sql, Types}
   alias Ecto.Adapters.LibSql.Query.{Env, Type}
 
   @option :libsql_columns
@@ -197,7 +197,7 @@ defmodule Ecto.Adapters.LibSql.Declared do
   defp value(value, reader) when value == nil or reader == nil, do: value
   defp value(value, :json) when is_binary(value), do: or_else(Types.json_decode(value), value)
   defp value(value, :json), do: value
-  defp value(value, :moment), do: or_else(Types.moment(value), value)
+  defp value(value, :moment), do: or_else(Moments.any(value), value)
   defp value(value, {:duration, details}), do: or_else(Durations.load(value, details), value)
 
   defp value(value, type),

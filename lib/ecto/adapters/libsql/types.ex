@@ -7,8 +7,8 @@ defmodule Ecto.Adapters.LibSql.Types do
   # decimals and durations as they are, UUIDs, ids and JSON marked as {{:form, kind}, value}. Loaders accept
   # every form that we, and EctoLibSql 0.9, ever stored.
 
-  alias Ecto.Adapters.LibSql.{Durations, Query}
-  alias EctoLibSql.{Encoder, ISO8601, JSONB, UUID}
+  alias Ecto.Adapters.LibSql.{Durations, Moments, Query}
+  alias EctoLibSql.{Encoder, JSONB, UUID}
 
   # Characters of a decimal's text, which has 999 digits on a side of the point at most; and its exponent.
   @max_decimal 2010
@@ -138,10 +138,10 @@ defmodule Ecto.Adapters.LibSql.Types do
   # What is of a field's own type when we have read it, Ecto need not look at again: half the time of a
   # date-time.
   def loaders(:boolean, :boolean), do: [&boolean/1]
-  def loaders(:naive_datetime, :naive_datetime), do: [&naive_datetime/1]
-  def loaders(:naive_datetime_usec, :naive_datetime_usec), do: [&naive_datetime_usec/1]
-  def loaders(:utc_datetime, :utc_datetime), do: [&utc_datetime/1]
-  def loaders(:utc_datetime_usec, :utc_datetime_usec), do: [&utc_datetime_usec/1]
+  def loaders(:naive_datetime, :naive_datetime), do: [&Moments.naive_datetime/1]
+  def loaders(:naive_datetime_usec, :naive_datetime_usec), do: [&Moments.naive_datetime_usec/1]
+  def loaders(:utc_datetime, :utc_datetime), do: [&Moments.utc_datetime/1]
+  def loaders(:utc_datetime_usec, :utc_datetime_usec), do: [&Moments.utc_datetime_usec/1]
 
   def loaders(:boolean, type), do: [&load_boolean/1, type]
   def loaders(:decimal, type), do: [&load_decimal/1, type]
@@ -153,13 +153,13 @@ defmodule Ecto.Adapters.LibSql.Types do
   def loaders(:map, type), do: [&load_json/1, type]
   def loaders({:map, _}, type), do: [&load_json/1, &Ecto.Type.embedded_load(type, &1, :json)]
   def loaders({:array, _}, type), do: [&load_array/1, type]
-  def loaders(:date, type), do: [&load_date/1, type]
-  def loaders(:time, type), do: [&load_time/1, type]
-  def loaders(:time_usec, type), do: [&load_time/1, type]
-  def loaders(:naive_datetime, type), do: [&load_naive/1, type]
-  def loaders(:naive_datetime_usec, type), do: [&load_naive/1, type]
-  def loaders(:utc_datetime, type), do: [&load_utc/1, type]
-  def loaders(:utc_datetime_usec, type), do: [&load_utc/1, type]
+  def loaders(:date, type), do: [&Moments.date/1, type]
+  def loaders(:time, type), do: [&Moments.time/1, type]
+  def loaders(:time_usec, type), do: [&Moments.time/1, type]
+  def loaders(:naive_datetime, type), do: [&Moments.naive/1, type]
+  def loaders(:naive_datetime_usec, type), do: [&Moments.naive/1, type]
+  def loaders(:utc_datetime, type), do: [&Moments.utc/1, type]
+  def loaders(:utc_datetime_usec, type), do: [&Moments.utc/1, type]
   def loaders(_base, type), do: [type]
 
   defp load_boolean(0), do: {:ok, false}
@@ -274,73 +274,4 @@ defmodule Ecto.Adapters.LibSql.Types do
 
   defp decodes?(nil), do: false
   defp decodes?(module), do: Code.ensure_loaded?(module) and function_exported?(module, :decode, 1)
-
-  ## Dates and times
-
-  defp load_date(text) when is_binary(text), do: ISO8601.date(text)
-  defp load_date(other), do: {:ok, other}
-
-  defp load_time(text) when is_binary(text), do: ISO8601.time(text)
-  defp load_time(other), do: {:ok, other}
-
-  defp load_naive(text) when is_binary(text), do: ISO8601.naive(text)
-
-  defp load_naive(microseconds) when is_integer(microseconds) do
-    with {:ok, datetime} <- load_utc(microseconds), do: {:ok, DateTime.to_naive(datetime)}
-  end
-
-  defp load_naive(other), do: {:ok, other}
-
-  defp naive_datetime(value) do
-    case load_naive(value) do
-      {:ok, %NaiveDateTime{microsecond: {0, 0}}} = loaded -> loaded
-      other -> finish(other, :naive_datetime)
-    end
-  end
-
-  defp naive_datetime_usec(value) do
-    case load_naive(value) do
-      {:ok, %NaiveDateTime{microsecond: {_, 6}}} = loaded -> loaded
-      other -> finish(other, :naive_datetime_usec)
-    end
-  end
-
-  defp finish({:ok, value}, type), do: Ecto.Type.load(type, value)
-  defp finish(:error, _type), do: :error
-
-  defp load_utc(text) when is_binary(text), do: ISO8601.utc(text)
-
-  defp load_utc(microseconds) when is_integer(microseconds) do
-    with {:error, _reason} <- DateTime.from_unix(microseconds, :microsecond), do: :error
-  end
-
-  defp load_utc(other), do: {:ok, other}
-
-  defp utc_datetime(value) do
-    case load_utc(value) do
-      {:ok, %DateTime{microsecond: {0, 0}, time_zone: "Etc/UTC"}} = loaded -> loaded
-      other -> finish(other, :utc_datetime)
-    end
-  end
-
-  defp utc_datetime_usec(value) do
-    case load_utc(value) do
-      {:ok, %DateTime{microsecond: {_, 6}, time_zone: "Etc/UTC"}} = loaded -> loaded
-      other -> finish(other, :utc_datetime_usec)
-    end
-  end
-
-  @doc "A date-time or time as its text has it, with its fraction and its zone: `{:ok, _}` or `:error`."
-  def moment(text) when is_binary(text) do
-    with {:error, _reason} <- utc(text),
-         {:error, _reason} <- NaiveDateTime.from_iso8601(text),
-         {:error, _reason} <- Time.from_iso8601(text),
-         do: :error
-  end
-
-  def moment(_other), do: :error
-
-  defp utc(text) do
-    with {:ok, datetime, _offset} <- DateTime.from_iso8601(text), do: {:ok, datetime}
-  end
 end

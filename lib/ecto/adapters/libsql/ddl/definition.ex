@@ -187,27 +187,6 @@ defmodule Ecto.Adapters.LibSql.DDL.Definition do
   defp primary_key?(%{type: :column} = column), do: has?(column, :primary_key)
   defp primary_key?(constraint), do: kind(constraint) == :primary_key
 
-  @doc """
-  Whether libSQL's ALTER COLUMN finds the end of a column's definition. It takes what comes before the next
-  comma, or the parenthesis that closes more than was opened, whatever they stand in: of `NUMERIC(5,2)` or
-  `/* a, b */` a piece would stay behind, as a column perhaps. And it puts the definition also where a
-  PRIMARY KEY of the table names the column.
-  """
-  def alterable?(definition, column) do
-    [_name | rest] = Tokens.read(column.text)
-    text = Tokens.text(rest) <> column.after
-
-    not String.contains?(text, ",") and balanced?(text, 0) and
-      (has?(column, :primary_key) or
-         not Enum.any?(primary_key(definition), &Tokens.same?(&1, column.name)))
-  end
-
-  defp balanced?("", depth), do: depth == 0
-  defp balanced?("(" <> rest, depth), do: balanced?(rest, depth + 1)
-  defp balanced?(")" <> _rest, 0), do: false
-  defp balanced?(")" <> rest, depth), do: balanced?(rest, depth - 1)
-  defp balanced?(<<_, rest::binary>>, depth), do: balanced?(rest, depth)
-
   @doc "Whether the options behind the parenthesis have these words: `STRICT`, `WITHOUT ROWID`."
   def option?(definition, words) do
     given = for {:word, word} <- Tokens.flat(definition.options), do: String.upcase(word)

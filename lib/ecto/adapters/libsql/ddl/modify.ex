@@ -53,7 +53,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
     rewritten? = converted?(types) or constrained?(type, opts)
 
     rebuild? =
-      not Definition.alterable?(catalog.definition, column) or
+      not alterable?(catalog.definition, column) or
         (key?(catalog.definition, name) and (reordered? or rowid_changes?(types))) or
         constraints[:generated] != nil or opts[:generated] != nil or
         (rewritten? and Catalog.update_trigger?(catalog))
@@ -97,6 +97,25 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
     Column.not_null?(type, opts, settings) or
       (constraints[:not_null] != nil and not Keyword.has_key?(opts, :null))
   end
+
+  # Whether libSQL's ALTER COLUMN finds the end of a column's definition. It takes what comes before the next
+  # comma, or the parenthesis that closes more than was opened, whatever they stand in: of `NUMERIC(5,2)` or
+  # `/* a, b */` a piece would stay behind, as a column perhaps. And it puts the definition also where a
+  # PRIMARY KEY of the table names the column.
+  defp alterable?(definition, column) do
+    [_name | rest] = Tokens.read(column.text)
+    text = Tokens.text(rest) <> column.after
+
+    not String.contains?(text, ",") and balanced?(text, 0) and
+      (Definition.has?(column, :primary_key) or
+         not key?(definition, column.name))
+  end
+
+  defp balanced?("", depth), do: depth == 0
+  defp balanced?("(" <> rest, depth), do: balanced?(rest, depth + 1)
+  defp balanced?(")" <> _rest, 0), do: false
+  defp balanced?(")" <> rest, depth), do: balanced?(rest, depth - 1)
+  defp balanced?(<<_, rest::binary>>, depth), do: balanced?(rest, depth)
 
   ## Collation
 
