@@ -30,7 +30,7 @@ defmodule Ecto.Adapters.LibSql.UntypedTest do
   end
 
   test "a charlist is the list of numbers that it is; bytes are said to be some" do
-    Repo.insert_all("t", [[a: 'ab'], [a: {:blob, "ab"}]])
+    Repo.insert_all("t", [[a: ~c"ab"], [a: {:blob, "ab"}]])
     assert stored() == [["text", "[97,98]"], ["blob", "ab"]]
   end
 
