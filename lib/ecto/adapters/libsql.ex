@@ -76,7 +76,8 @@ defmodule Ecto.Adapters.LibSql do
   ## insert_all
 
   Any number of rows: those beyond the engine's 32,766 parameters, and those that leave out other columns
-  than the rows before them, go into further INSERTs of the same transaction.
+  than the rows before them, go into further INSERTs of the same transaction. Where nobody says a value's
+  type, as without a schema, a list is an array and a map is JSON; bytes are `{:blob, bytes}`.
 
   ## Migrations
 
