@@ -66,18 +66,27 @@ defmodule EctoLibSql.Differential.Tables do
 
   def column?(column), do: Enum.any?(@columns, fn {_type, columns} -> column in columns end)
 
-  # "c" has no rowid.
+  # "c" has no rowid. Decimals are declared as migrations do it, and as others did.
+  @decimals %{
+    "a" => {"TEXT_DECIMAL COLLATE decimal", "TEXT_DECIMAL COLLATE decimal"},
+    "b" => {"TEXT_DECIMAL", "NUMERIC"},
+    "c" => {"TEXT_DECIMAL COLLATE decimal", "TEXT_DECIMAL"}
+  }
+
   def create(repo) do
-    for name <- @names do
+    for name <- @names, {d, e} = @decimals[name] do
       repo.query!("""
-      CREATE TABLE #{name} (id INTEGER PRIMARY KEY, i INTEGER, j INTEGER, f REAL, d TEXT_DECIMAL,
-        e #{if name == "b", do: "NUMERIC", else: "TEXT_DECIMAL"}, s TEXT, b INTEGER, day TEXT_DATE,
-        n ANYTHING, nu ANYTHING, u ANYTHING, uu ANYTHING, list BLOB, uuid BLOB, bid BLOB)
+      CREATE TABLE #{name} (id INTEGER PRIMARY KEY, i INTEGER, j INTEGER, f REAL, d #{d}, e #{e},
+        s TEXT, b INTEGER, day TEXT_DATE, n ANYTHING, nu ANYTHING, u ANYTHING, uu ANYTHING, list BLOB, uuid BLOB, bid BLOB)
       #{if name == "c", do: "WITHOUT ROWID", else: ""}
       """)
 
       repo.query!("CREATE INDEX #{name}_i ON #{name} (i)")
-      repo.query!("CREATE INDEX #{name}_d ON #{name} (d COLLATE decimal)")
+
+      repo.query!(
+        "CREATE INDEX #{name}_d ON #{name} (d #{if d == "TEXT_DECIMAL", do: "COLLATE decimal"})"
+      )
+
       repo.query!("CREATE INDEX #{name}_u ON #{name} (u)")
     end
   end
