@@ -1,34 +1,11 @@
 Code.require_file("query_case.exs", __DIR__)
+Code.require_file("../types/types_case.exs", __DIR__)
 
 defmodule Ecto.Adapters.LibSql.Query.ListTest do
   # `in` with a list of every type: each element finds its own row, and no other.
   use Ecto.Adapters.LibSql.QueryCase, async: true
 
-  defmodule Thing do
-    use Ecto.Schema
-
-    schema "things" do
-      field(:integer, :integer)
-      field(:float, :float)
-      field(:decimal, :decimal)
-      field(:boolean, :boolean)
-      field(:string, :string)
-      field(:binary, :binary)
-      field(:bitstring, :bitstring)
-      field(:uuid, Ecto.UUID)
-      field(:binary_id, :binary_id)
-      field(:date, :date)
-      field(:time, :time)
-      field(:time_usec, :time_usec)
-      field(:naive, :naive_datetime)
-      field(:naive_usec, :naive_datetime_usec)
-      field(:utc, :utc_datetime)
-      field(:utc_usec, :utc_datetime_usec)
-      field(:map, :map)
-      field(:array, {:array, :string})
-      field(:status, Ecto.Enum, values: [:on, :off])
-    end
-  end
+  alias Ecto.Adapters.LibSql.TypesCase.Thing
 
   @uuids ["601d74e4-a8d3-4b6e-8365-eddb4c893327", "00000000-0000-0000-0000-000000000000"]
 
@@ -49,7 +26,7 @@ defmodule Ecto.Adapters.LibSql.Query.ListTest do
     binary: ["", "a", <<0>>, <<255, 0, 1>>, "it's"],
     bitstring: [<<>>, <<1::1>>, <<0::3>>, <<255, 1::2>>],
     uuid: @uuids,
-    binary_id: @uuids,
+    bid: @uuids,
     date: [~D[2024-01-31], ~D[0000-01-01]],
     time: [~T[00:00:00], ~T[23:59:59]],
     time_usec: [~T[00:00:00.000000], ~T[23:59:59.000001]],
@@ -58,8 +35,8 @@ defmodule Ecto.Adapters.LibSql.Query.ListTest do
     utc: [~U[2024-01-31 10:00:00Z], ~U[1960-01-01 00:00:00Z]],
     utc_usec: [~U[2024-01-31 10:00:00.000000Z], ~U[2024-01-31 10:00:00.000001Z]],
     map: [%{}, %{"a" => 1}, %{"b" => nil, "a" => [1, %{"c" => "x"}]}],
-    array: [[], ["a"], ["a", "ü\0"], ["b", "a"]],
-    status: [:on, :off]
+    strings: [[], ["a"], ["a", "ü\0"], ["b", "a"]],
+    enum: [:red, :green]
   ]
 
   setup %{db: db} do
@@ -118,7 +95,7 @@ defmodule Ecto.Adapters.LibSql.Query.ListTest do
   end
 
   test "columns without a schema", %{db: db} do
-    for {field, values} <- @values, field not in [:decimal, :map, :array] do
+    for {field, values} <- @values, field not in [:decimal, :map, :strings] do
       fill(db, field)
       type = {:in, Thing.__schema__(:type, field)}
       query = from(t in "things", where: field(t, ^field) in type(^values, ^type))
@@ -127,7 +104,7 @@ defmodule Ecto.Adapters.LibSql.Query.ListTest do
   end
 
   test "NULL in a list", %{db: db} do
-    for field <- [:integer, :uuid, :naive, :decimal, :string, :binary_id, :float] do
+    for field <- [:integer, :uuid, :naive, :decimal, :string, :bid, :float] do
       fill(db, field)
       query = from(t in Thing, where: field(t, ^field) not in ^[nil])
       assert ids(db, query) == []
@@ -145,24 +122,24 @@ defmodule Ecto.Adapters.LibSql.Query.ListTest do
     {:ok, _, _, _} =
       EctoLibSql.query(
         db,
-        "INSERT INTO things (id, uuid, binary_id, utc, naive_usec) VALUES (1, ?1, ?2, ?3, ?3)",
+        "INSERT INTO things (id, uuid, bid, utc, naive_usec) VALUES (1, ?1, ?2, ?3, ?3)",
         [uuid, {:blob, bytes}, DateTime.to_unix(at, :microsecond)]
       )
 
     naive = ~N[2024-01-31 10:00:00.000000]
     assert ids(db, from(t in Thing, where: t.uuid in ^[uuid])) == [1]
-    assert ids(db, from(t in Thing, where: t.binary_id in ^[uuid])) == [1]
+    assert ids(db, from(t in Thing, where: t.bid in ^[uuid])) == [1]
     assert ids(db, from(t in Thing, where: t.utc in ^[at])) == [1]
     assert ids(db, from(t in Thing, where: t.naive_usec in ^[naive])) == [1]
     assert ids(db, from(t in "things", where: t.uuid in ^[uuid])) == [1]
-    assert ids(db, from(t in "things", where: t.binary_id in ^[uuid])) == [1]
+    assert ids(db, from(t in "things", where: t.bid in ^[uuid])) == [1]
     assert ids(db, from(t in "things", where: t.utc in ^[at])) == [1]
   end
 
   test "an id that is no UUID", %{db: db} do
-    raw(db, "INSERT INTO things (id, binary_id) VALUES (1, 'mine'), (2, 'abcd')")
-    assert ids(db, from(t in Thing, where: t.binary_id in ^["mine", "no"])) == [1]
-    assert ids(db, from(t in Thing, where: t.binary_id not in ^["mine", "no"])) == [2]
+    raw(db, "INSERT INTO things (id, bid) VALUES (1, 'mine'), (2, 'abcd')")
+    assert ids(db, from(t in Thing, where: t.bid in ^["mine", "no"])) == [1]
+    assert ids(db, from(t in Thing, where: t.bid not in ^["mine", "no"])) == [2]
   end
 
   test "any number of elements, and one text of SQL", %{db: db} do
@@ -180,39 +157,39 @@ defmodule Ecto.Adapters.LibSql.Query.ListTest do
   end
 
   test "arrays in columns", %{db: db} do
-    raw(db, ~s(UPDATE things SET "array" = NULL))
+    raw(db, ~s(UPDATE things SET strings = NULL))
 
     raw(
       db,
-      ~s{INSERT INTO things (id, "array", string) VALUES (1, '["a","b"]', 'b'), (2, '[]', 'a'), (3, NULL, 'a')}
+      ~s{INSERT INTO things (id, strings, string) VALUES (1, '["a","b"]', 'b'), (2, '[]', 'a'), (3, NULL, 'a')}
     )
 
-    raw(db, ~s{INSERT INTO things (id, "array", string) VALUES (4, jsonb('["a"]'), 'x')})
-    assert ids(db, from(t in Thing, where: "a" in t.array)) == [1, 4]
-    assert ids(db, from(t in Thing, where: ^"b" in t.array)) == [1]
-    assert ids(db, from(t in Thing, where: t.string in t.array)) == [1]
-    assert ids(db, from(t in Thing, where: t.array == ^["a"])) == [4]
-    assert ids(db, from(t in Thing, where: t.array == ["a", "b"])) == [1]
-    assert ids(db, from(t in Thing, where: t.array != ^["a"])) == [1, 2]
-    assert refused(from(t in Thing, where: t.array > ^["a"])) =~ "no order"
+    raw(db, ~s{INSERT INTO things (id, strings, string) VALUES (4, jsonb('["a"]'), 'x')})
+    assert ids(db, from(t in Thing, where: "a" in t.strings)) == [1, 4]
+    assert ids(db, from(t in Thing, where: ^"b" in t.strings)) == [1]
+    assert ids(db, from(t in Thing, where: t.string in t.strings)) == [1]
+    assert ids(db, from(t in Thing, where: t.strings == ^["a"])) == [4]
+    assert ids(db, from(t in Thing, where: t.strings == ["a", "b"])) == [1]
+    assert ids(db, from(t in Thing, where: t.strings != ^["a"])) == [1, 2]
+    assert refused(from(t in Thing, where: t.strings > ^["a"])) =~ "no order"
   end
 
   # A list of texts is a blob to the driver, and ["[1]"] one that reads as JSON.
   test "a list that nobody says is an array is refused" do
     query =
       "t"
-      |> with_cte("t", as: ^from(t in Thing, select: %{array: t.array}))
-      |> where([t], t.array == ^["[1]"])
+      |> with_cte("t", as: ^from(t in Thing, select: %{strings: t.strings}))
+      |> where([t], t.strings == ^["[1]"])
       |> select([t], 1)
 
     assert refused(query) =~ "type/2"
-    typed = from(t in query, where: t.array == type(^["[1]"], {:array, :string}))
+    typed = from(t in query, where: t.strings == type(^["[1]"], {:array, :string}))
     assert refused(typed) =~ "type/2"
 
     assert {_sql, _params} =
              typed
              |> exclude(:where)
-             |> where([t], t.array == type(^["a"], {:array, :string}))
+             |> where([t], t.strings == type(^["a"], {:array, :string}))
              |> sql()
   end
 
@@ -236,9 +213,9 @@ defmodule Ecto.Adapters.LibSql.Query.ListTest do
 
     for query <- [
           from(t in Thing, order_by: t.map, select: t.id),
-          from(t in Thing, select: max(t.array)),
+          from(t in Thing, select: max(t.strings)),
           from(t in Thing, where: t.bitstring < t.bitstring, select: t.id),
-          from(t in Thing, select: over(rank(), order_by: t.array))
+          from(t in Thing, select: over(rank(), order_by: t.strings))
         ],
         do: assert(refused(query) =~ "no order of")
   end
