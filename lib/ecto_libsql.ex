@@ -48,7 +48,14 @@ defmodule EctoLibSql do
   `timeout: ms` (from 1) among the options of a call bounds the whole call, waiting included (default: none; by way
   of `DBConnection` its own `:timeout`). The answer comes on time even where the engine cannot be stopped
   at once (a sort, a CREATE INDEX, one long SQL function): the connection is then in use until the engine
-  returns. `busy_timeout` bounds only the waiting for other connections' locks.
+  returns. `busy_timeout` bounds only the waiting for other programs' locks.
+
+  ## Writers
+
+  SQLite has one writer at a time. Connections of this VM that write to one file take turns, in the order in
+  which they ask, and wait without polling, as long as their calls' time-outs allow (without one, for
+  `busy_timeout`). `:busy` is then an error of those who held on for too long: a transaction that writes keeps
+  its turn to its end. Readers wait for nobody.
 
   ## Errors
 

@@ -99,10 +99,8 @@ ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
     res = obj;
     atomic_fetch_add(&res->interrupts, 1);
     enif_mutex_lock(res->conn->lock);
-    if (res->users > 0) {
-        lsq_stmt_interrupt(res->stmt);
-        jobs_tell_locked(res->conn, res, env);
-    }
+    if (res->users > 0) lsq_stmt_interrupt(res->stmt);
+    jobs_tell_locked(res->conn, res, env);
     enif_mutex_unlock(res->conn->lock);
     return state->atoms.ok;
 }

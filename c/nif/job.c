@@ -1,13 +1,15 @@
-/* Jobs: long calls. A job is a copy of a call in an environment of its own, run by a worker of the core,
+/* Jobs: long calls, and those that wait for their connection's turn to write. A job is a copy of a call in an environment of its own, run by a worker of the core,
  * answered by a message.
  *
  * Its life. submit links it to its connection. The worker marks it running while it is in the connection,
  * unlinks it under the lock, and sends the answer. cancel unlinks it first: then the answer is never sent,
  * and the worker frees the job as soon as it is done with it. So exactly one of the two takes it from the
- * list, and only the worker's side frees it. The end of the process that waits for the answer cancels,
+ * list, and only the worker's side frees it; but for a job that is taken out of line, which no worker ever
+ * sees. The end of the process that waits for the answer cancels,
  * too: nobody else could stop a call that has no end. */
 #include <string.h>
 
+#include "base/clock.h"
 #include "nif.h"
 
 struct job {
@@ -20,10 +22,12 @@ struct job {
     ErlNifPid pid;
     ErlNifMonitor monitor; /* of res on pid */
     bool monitored;
+    bool in_line;          /* it waits, or has waited, for its connection's turn to write */
     atomic_bool cancelled; /* set under res->lock */
     /* guarded by res->lock */
     bool running;          /* it is in the connection */
     bool told;             /* {ref, :interrupting} was sent */
+    struct lsq_turn *turn; /* its place in line; NULL: it has none, or another has taken it out */
     struct stmt_res *stmt; /* that it uses; borrowed */
 };
 
@@ -31,7 +35,7 @@ struct job {
 static void tell_locked(struct job *job, ErlNifEnv *env) {
     ErlNifEnv *message;
 
-    if (!job->running || job->told) return;
+    if (!(job->running || job->turn != NULL) || job->told) return;
     job->told = true;
     message = enif_alloc_env();
     (void)enif_send(env, &job->pid, message,
@@ -40,9 +44,21 @@ static void tell_locked(struct job *job, ErlNifEnv *env) {
     enif_free_env(message);
 }
 
+/* While it waits, a statement is but one of its arguments. */
+static bool uses(struct job *job, const struct stmt_res *stmt) {
+    void *obj;
+
+    if (job->stmt == stmt) return true;
+    for (int i = 0; i < job->op->arity; i++)
+        if (enif_get_resource(job->env, job->argv[i], job->res->state->stmt_type, &obj) &&
+            obj == stmt)
+            return true;
+    return false;
+}
+
 void jobs_tell_locked(struct conn_res *res, const struct stmt_res *stmt, ErlNifEnv *env) {
     for (struct job *job = res->jobs; job != NULL; job = job->next)
-        if (stmt == NULL || job->stmt == stmt) tell_locked(job, env);
+        if (stmt == NULL || uses(job, stmt)) tell_locked(job, env);
 }
 
 void job_use_locked(struct job *job, struct stmt_res *stmt) { job->stmt = stmt; }
@@ -68,15 +84,26 @@ static bool job_unlink_locked(struct job *job) {
     return false;
 }
 
+/* Taken out of line by the caller, who has to free it with no lock held. */
+static struct lsq_turn *job_take_turn_locked(struct job *job) {
+    struct lsq_turn *turn = job->turn;
+
+    job->turn = NULL;
+    return turn;
+}
+
 static void job_finish(struct job *job, ERL_NIF_TERM answer) {
+    struct lsq_turn *turn;
     bool wanted;
 
     enif_mutex_lock(job->res->lock);
     wanted = job_unlink_locked(job);
+    turn = job_take_turn_locked(job);
     enif_mutex_unlock(job->res->lock);
     if (wanted)
         (void)enif_send(calling_env, &job->pid, job->env,
                         enif_make_tuple2(job->env, job->ref, answer));
+    (void)lsq_turn_free(turn);
     job_free(job);
 }
 
@@ -88,8 +115,8 @@ static void job_running(struct job *job, bool running) {
 
 static void job_run(void *arg);
 
-/* The connection is free, or closed: to a worker again. Any thread. */
-static void job_again(void *arg) {
+/* To a worker: when the connection is free or closed, or when it is its turn. Any thread. */
+static void job_defer(void *arg) {
     struct job *job = arg;
     struct lsq_error err;
 
@@ -97,8 +124,24 @@ static void job_again(void *arg) {
         job_finish(job, make_error(job->env, job->res->state, &err));
 }
 
-static void job_run(void *arg) {
-    struct job *job = arg;
+/* In the connection, or with an answer that says why not. False: it will be run again. */
+static bool job_enter(struct job *job, ERL_NIF_TERM *answer) {
+    struct conn_res *res = job->res;
+    enum lsq_status st = lsq_conn_enter(res->conn, false);
+
+    *answer = res->state->atoms.nil;
+    if (st == LSQ_OK) return true;
+    if (st == LSQ_IN_USE && job->in_line) {
+        *answer = res->state->atoms.in_use; /* writers are not to wait for whoever is in there */
+        return true;
+    }
+    if (st == LSQ_IN_USE) st = lsq_conn_notify(res->conn, job_defer, job);
+    if (st == LSQ_OK) return false;
+    *answer = make_failure(job->env, res->state, st, NULL);
+    return true;
+}
+
+static void job_run_one(struct job *job) {
     struct conn_res *res = job->res;
     struct call call = {
         .env = job->env,
@@ -109,17 +152,10 @@ static void job_run(void *arg) {
         .job = job,
     };
     ERL_NIF_TERM answer = res->state->atoms.nil;
-    enum lsq_status st;
 
     if (!job_called_off(job)) {
-        st = lsq_conn_enter(res->conn, false);
-        if (st == LSQ_IN_USE) {
-            st = lsq_conn_notify(res->conn, job_again, job);
-            if (st == LSQ_OK) return;
-        }
-        if (st != LSQ_OK) {
-            answer = make_failure(job->env, res->state, st, NULL);
-        } else {
+        if (!job_enter(job, &answer)) return;
+        if (answer == res->state->atoms.nil) {
             job_running(job, true);
             answer = job->op->run(&call);
             job_running(job, false);
@@ -127,6 +163,38 @@ static void job_run(void *arg) {
         }
     }
     job_finish(job, answer);
+}
+
+/* A job whose end gave the turn to the next one is followed by that on the same worker: to wake another
+ * thread takes longer than most writes. */
+static _Thread_local struct {
+    bool on;
+    struct job *next;
+} following; /* per thread: a worker that runs jobs */
+
+enum {
+    FOLLOW_NS = 5000000
+}; /* then others have the thread, and its time is not taken for one long job's */
+
+static void job_granted(void *arg) {
+    if (following.on && following.next == NULL)
+        following.next = arg;
+    else
+        job_defer(arg);
+}
+
+static void job_run(void *arg) {
+    struct job *job = arg;
+    int64_t until = lsqi_now_ns() + FOLLOW_NS;
+
+    following.on = true;
+    while (job != NULL && lsqi_now_ns() < until) {
+        following.next = NULL;
+        job_run_one(job);
+        job = following.next;
+    }
+    following.on = false;
+    if (job != NULL) job_defer(job);
 }
 
 static bool job_args(ErlNifEnv *env, struct job *job, ERL_NIF_TERM list) {
@@ -145,20 +213,23 @@ static bool job_args(ErlNifEnv *env, struct job *job, ERL_NIF_TERM list) {
     return true;
 }
 
-ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+/* NULL: *answer says why, or is 0 where the arguments are none. */
+static struct job *job_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TERM *answer) {
     struct nif_state *state = enif_priv_data(env);
     struct conn_res *res;
     const struct op *op = NULL;
     struct job *job;
-    struct lsq_error err;
     char name[32];
 
-    (void)argc;
+    *answer = 0;
     if (enif_get_atom(env, argv[2], name, sizeof(name), ERL_NIF_LATIN1) > 0) op = op_find(name);
     if (op == NULL || !conn_get(env, state, argv[0], &res) || !enif_is_ref(env, argv[1]))
-        return enif_make_badarg(env);
+        return NULL;
     job = enif_alloc(sizeof(*job));
-    if (job == NULL) return make_failure(env, state, LSQ_NOMEM, NULL);
+    if (job == NULL) {
+        *answer = make_failure(env, state, LSQ_NOMEM, NULL);
+        return NULL;
+    }
     memset(job, 0, sizeof(*job));
     job->res = res;
     job->op = op;
@@ -166,23 +237,68 @@ ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     job->env = enif_alloc_env();
     if (!job_args(env, job, argv[3])) {
         job_free(job);
-        return enif_make_badarg(env);
+        return NULL;
     }
     job->ref = enif_make_copy(job->env, argv[1]);
     enif_self(env, &job->pid);
+    return job;
+}
+
+/* The job may be gone as soon as it is started. */
+static void job_link(ErlNifEnv *env, struct job *job) {
+    struct conn_res *res = job->res;
+
     job->monitored = enif_monitor_process(env, res, &job->pid, &job->monitor) == 0;
     enif_mutex_lock(res->lock);
     job->next = res->jobs;
     res->jobs = job;
     enif_mutex_unlock(res->lock);
+}
+
+ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
+    struct lsq_error err;
+    ERL_NIF_TERM answer;
+    struct job *job = job_new(env, argv, &answer);
+
+    (void)argc;
+    if (job == NULL) return answer == 0 ? enif_make_badarg(env) : answer;
+    job_link(env, job);
     if (lsq_defer(job_run, job, &err) == LSQ_OK) return state->atoms.ok;
-    enif_mutex_lock(res->lock);
+    enif_mutex_lock(job->res->lock);
     (void)job_unlink_locked(job);
-    enif_mutex_unlock(res->lock);
+    enif_mutex_unlock(job->res->lock);
     calling_env = env;
     job_free(job);
     calling_env = NULL;
     return make_error(env, state, &err);
+}
+
+ERL_NIF_TERM nif_submit_in_turn(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
+    struct lsq_error err;
+    ERL_NIF_TERM answer;
+    struct job *job = job_new(env, argv, &answer);
+    struct lsq_turn *turn;
+
+    (void)argc;
+    if (job == NULL) return answer == 0 ? enif_make_badarg(env) : answer;
+    if (lsq_turn_new(&turn, job->res->conn, job_granted, job, &err) != LSQ_OK) {
+        job_free(job);
+        return make_error(env, state, &err);
+    }
+    job->turn = turn;
+    job->in_line = true;
+    job_link(env, job);
+    calling_env = env;
+    lsq_turn_wait(turn);
+    calling_env = NULL;
+    return state->atoms.ok;
+}
+
+/* Takes a job out of line that its caller has cancelled; turn is its own, or NULL. No lock held. */
+static void job_out_of_line(struct job *job, struct lsq_turn *turn) {
+    if (turn != NULL && lsq_turn_free(turn)) job_free(job); /* no worker will see it */
 }
 
 static void job_cancel_locked(struct job *job) {
@@ -194,35 +310,64 @@ static void job_cancel_locked(struct job *job) {
 
 void conn_down(ErlNifEnv *env, void *obj, ErlNifPid *pid, ErlNifMonitor *monitor) {
     struct conn_res *res = obj;
+    struct lsq_turn *turn = NULL;
     struct job *job;
 
-    (void)env, (void)pid;
+    (void)pid;
     enif_mutex_lock(res->lock);
     job = res->jobs;
     while (job != NULL && !(job->monitored && enif_compare_monitors(&job->monitor, monitor) == 0))
         job = job->next;
-    if (job != NULL) job_cancel_locked(job);
-    enif_mutex_unlock(res->lock);
-}
-
-ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
-    struct nif_state *state = enif_priv_data(env);
-    struct conn_res *res;
-    struct job *job;
-    bool begun = false;
-
-    (void)argc;
-    if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
-    enif_mutex_lock(res->lock);
-    job = res->jobs;
-    while (job != NULL && !enif_is_identical(job->ref, argv[1])) job = job->next;
     if (job != NULL) {
-        begun = job->running;
+        if (!job->running) turn = job_take_turn_locked(job);
         job_cancel_locked(job);
     }
     enif_mutex_unlock(res->lock);
-    if (job == NULL) return state->atoms.sent;
+    calling_env = env;
+    job_out_of_line(job, turn);
+    calling_env = NULL;
+}
+
+static struct job *job_find_locked(struct conn_res *res, ERL_NIF_TERM ref) {
+    struct job *job = res->jobs;
+
+    while (job != NULL && !enif_is_identical(job->ref, ref)) job = job->next;
+    return job;
+}
+
+static ERL_NIF_TERM cancel(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool only_waiting) {
+    struct nif_state *state = enif_priv_data(env);
+    struct lsq_turn *turn = NULL;
+    struct conn_res *res;
+    struct job *job;
+    bool begun;
+    bool stays;
+
+    if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
+    enif_mutex_lock(res->lock);
+    job = job_find_locked(res, argv[1]);
+    begun = job != NULL && job->running;
+    stays = job == NULL || (only_waiting && begun);
+    if (!stays) {
+        if (!begun) turn = job_take_turn_locked(job);
+        job_cancel_locked(job);
+    }
+    enif_mutex_unlock(res->lock);
+    calling_env = env;
+    job_out_of_line(job, turn);
+    calling_env = NULL;
+    if (stays) return state->atoms.sent;
     return begun ? state->atoms.cancelled : state->atoms.not_begun;
+}
+
+ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    (void)argc;
+    return cancel(env, argv, false);
+}
+
+ERL_NIF_TERM nif_cancel_waiting(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    (void)argc;
+    return cancel(env, argv, true);
 }
 
 ERL_NIF_TERM nif_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {

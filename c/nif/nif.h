@@ -128,14 +128,16 @@ ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
 bool job_called_off(void *arg);
 /* Notes the statement that the job's call uses; NULL: none. */
 void job_use_locked(struct job *job, struct stmt_res *stmt);
-/* Tells the processes that wait for a running job of the connection (of that statement, if it is not
- * NULL) that it was interrupted: they need not wait for the engine. env: the caller's. */
+/* Tells the processes that wait for a job of the connection (of that statement, if it is not NULL), which
+ * runs or stands in line, that it was interrupted: they need not wait any longer. env: the caller's. */
 void jobs_tell_locked(struct conn_res *res, const struct stmt_res *stmt, ErlNifEnv *env);
 /* A process with a submitted call has ended. */
 void conn_down(ErlNifEnv *env, void *obj, ErlNifPid *pid, ErlNifMonitor *monitor);
 
 ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_submit_in_turn(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_cancel(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_cancel_waiting(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_interrupts(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 

@@ -5,7 +5,8 @@ defmodule EctoLibSql.Call do
   #
   #   :in_use   another process is in the connection: wait for its {ref, :idle}
   #   :async    the call is long: a thread of ours runs it, and sends {ref, answer}
-  #   busy      another connection holds a lock: again in a millisecond, until the busy time-out
+  #   busy      it is another connection's turn to write: a thread of ours runs the call when it is this
+  #             one's, and sends {ref, answer}; with an engine's code: another program holds a lock: again in a millisecond, until the busy time-out
   #
   # Whatever happens, no message of ours is left in the caller's mailbox. An answer is {:ok, _}, :ok,
   # {:error, native} or {:abandoned, native}: the call was given up at its deadline while the engine
@@ -108,13 +109,18 @@ defmodule EctoLibSql.Call do
 
   defp go_on(:async, call), do: call |> submit() |> go_on(call)
 
-  defp go_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call) do
-    start = System.monotonic_time()
-    until = now() + NIF.busy_timeout(call.conn)
-    answer = wait_for_lock(busy, call, until, interrupts(call))
+  # Code 0: the lock is in the hands of a connection of this VM.
+  defp go_on({:error, {:busy, 0, _, _, _, true, _, _}} = busy, call) do
+    {answer, duration} = timed(fn -> in_turn(busy, call) end)
+    Telemetry.event(:busy, %{duration: duration}, %{result: result(answer)})
+    if answer == busy, do: busy, else: go_on(answer, call)
+  end
 
-    Telemetry.event(:busy, %{duration: System.monotonic_time() - start}, %{result: result(answer)})
-    if final?(answer) or busy?(answer), do: answer, else: go_on(answer, call)
+  defp go_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call) do
+    until = now() + NIF.busy_timeout(call.conn)
+    {answer, duration} = timed(fn -> wait_for_lock(busy, call, until, interrupts(call)) end)
+    Telemetry.event(:busy, %{duration: duration}, %{result: result(answer)})
+    if final?(answer) or locked?(answer), do: answer, else: go_on(answer, call)
   end
 
   defp go_on(answer, _call), do: answer
@@ -140,8 +146,9 @@ defmodule EctoLibSql.Call do
     end
   end
 
-  defp wait_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call, until, interrupts),
-    do: wait_for_lock(busy, call, until, interrupts)
+  defp wait_on({:error, {:busy, code, _, _, _, true, _, _}} = busy, call, until, interrupts)
+       when code != 0,
+       do: wait_for_lock(busy, call, until, interrupts)
 
   defp wait_on(answer, _call, _until, _interrupts), do: answer
 
@@ -166,8 +173,14 @@ defmodule EctoLibSql.Call do
     end
   end
 
-  defp busy?({:error, {:busy, _, _, _, _, _, _, _}}), do: true
-  defp busy?(_answer), do: false
+  defp locked?({:error, {:busy, code, _, _, _, _, _, _}}), do: code != 0
+  defp locked?(_answer), do: false
+
+  defp timed(fun) do
+    start = System.monotonic_time()
+    answer = fun.()
+    {answer, System.monotonic_time() - start}
+  end
 
   defp result({:error, native}), do: elem(native, 0)
   defp result({:abandoned, native}), do: elem(native, 0)
@@ -179,6 +192,48 @@ defmodule EctoLibSql.Call do
       1 -> :ok
     end
   end
+
+  ## The line of those who want to write
+
+  # It is run by a thread of ours when it is its turn, so that the turn needs no process to wake up first.
+  defp in_turn(busy, call) do
+    ref = make_ref()
+
+    case NIF.submit_in_turn(call.conn, ref, call.op, submitted(call)) do
+      :ok -> await_turn(busy, call, ref)
+      error -> error
+    end
+  end
+
+  defp await_turn(busy, call, ref) do
+    receive do
+      {^ref, :interrupting} -> leave_line(call, ref, &stopped/1, &await_end(&1.conn, ref))
+      {^ref, answer} -> ended(ref, answer)
+    after
+      left(line_end(call)) -> leave_line(call, ref, &too_late(&1, busy), &await(&1, ref))
+    end
+  end
+
+  # Writers wait for one another as long as their calls may take; those without a time-out, as long as they
+  # would for another program's lock.
+  defp line_end(%{deadline: :infinity} = call), do: now() + NIF.busy_timeout(call.conn)
+  defp line_end(%{deadline: deadline}), do: deadline
+
+  defp leave_line(call, ref, gone, begun) do
+    case NIF.cancel_waiting(call.conn, ref) do
+      :not_begun -> ended(ref, gone.(call))
+      :sent -> begun.(call)
+    end
+  end
+
+  defp stopped(call) do
+    case NIF.status(call.conn) do
+      {:error, _closed} = closed -> closed
+      _open -> {:error, interrupted()}
+    end
+  end
+
+  defp too_late(call, busy), do: if(past?(call.deadline), do: {:error, late()}, else: busy)
 
   ## Another process in the connection
 
@@ -214,14 +269,14 @@ defmodule EctoLibSql.Call do
   defp submit(call) do
     ref = make_ref()
 
-    args =
-      if call.flags, do: call.args ++ [native(left(call.deadline)), call.flags], else: call.args
-
-    case NIF.submit(call.conn, ref, call.op, args) do
+    case NIF.submit(call.conn, ref, call.op, submitted(call)) do
       :ok -> await(call, ref)
       error -> error
     end
   end
+
+  defp submitted(%{flags: nil} = call), do: call.args
+  defp submitted(call), do: call.args ++ [native(left(call.deadline)), call.flags]
 
   defp await(call, ref) do
     receive do

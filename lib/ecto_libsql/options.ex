@@ -14,7 +14,8 @@ defmodule EctoLibSql.Options do
     {:mode, {:in, [:local, :remote, :remote_replica]}, nil,
      "the kind of connection; without it, it follows from which of the options are given"},
     {:busy_timeout, :ms, 5000,
-     "how long a call waits for other connections' locks, in ms; 0: not at all"},
+     "how long a call waits for the locks of other programs, in ms; 0: not at all. Connections of this VM " <>
+       "wait for one another as long as their calls' `:timeout` allows; without a time-out, this long too"},
     {:read_only, :boolean, false, "refuses all writes; the file must exist"},
     {:create, :boolean, true, "creates the file if it does not exist"},
     {:follow_symlinks, :boolean, true, "whether the path may be a symbolic link"},

@@ -4,7 +4,7 @@ defmodule EctoLibSql.Telemetry do
 
     * `[:ecto_libsql, :connect]`: `%{duration: native}` with `%{mode: mode, database: text, result: :ok |
       code}`
-    * `[:ecto_libsql, :busy]`: a call waited for another connection's lock, `%{duration: native}` with
+    * `[:ecto_libsql, :busy]`: a call waited for its turn to write, or for another program's lock, `%{duration: native}` with
       `%{result: :ok | code}`
     * `[:ecto_libsql, :abandoned]`: a call was given up because the engine could not be stopped in time,
       `%{count: 1}` with `%{code: :timeout | :interrupted | :closed}`

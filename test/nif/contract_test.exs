@@ -677,6 +677,40 @@ defmodule EctoLibSql.NIF.ContractTest do
       refute_receive {_, _}, 30
     end
 
+    test "submit_in_turn runs when it is the connection's turn to write, in the order of asking" do
+      path = tmp_path()
+      [holder, second, third] = for _ <- 1..3, do: connect(path)
+      {:ok, trx} = NIF.begin(holder, :immediate, 0, 0)
+      write = fn conn -> [conn, nil, "CREATE TABLE IF NOT EXISTS t (a)", [], 0, 0] end
+
+      assert {:error, {:busy, 0, _, _, _, true, :none, nil}} = NIF.begin(second, :immediate, 0, 0)
+      [two, three, gone] = for _ <- 1..3, do: make_ref()
+      assert :ok = NIF.submit_in_turn(second, two, :begin, [second, :immediate, 0, 0])
+      assert :ok = NIF.submit_in_turn(third, gone, :execute, write.(third))
+      assert :ok = NIF.submit_in_turn(third, three, :execute, write.(third))
+      assert NIF.cancel_waiting(third, gone) == :not_begun
+      assert NIF.cancel_waiting(third, gone) == :sent
+      refute_receive {_, _}, 30
+
+      assert NIF.commit(holder, trx, 0, 0) == :ok
+      assert {:ok, trx} = answer(two)
+      # Nobody overtakes.
+      assert {:error, {:busy, 0, _, _, _, true, :none, nil}} = NIF.begin(holder, :immediate, 0, 0)
+      refute_receive {_, _}, 30
+      assert NIF.rollback(second, trx) == :ok
+      assert {:ok, {:create, nil, nil, 0, 0, true}} = answer(three)
+      assert NIF.cancel(third, three) == :sent
+      assert {:ok, trx} = NIF.begin(holder, :immediate, 0, 0)
+
+      # Told of an interrupt while it waits.
+      assert :ok = NIF.submit_in_turn(third, three, :execute, write.(third))
+      assert NIF.interrupt(third) == :ok
+      assert_receive {^three, :interrupting}, 5000
+      assert NIF.cancel(third, three) == :not_begun
+      assert NIF.rollback(holder, trx) == :ok
+      refute_receive {_, _}, 30
+    end
+
     test "submit answers every function that may be submitted", %{conn: conn} do
       stmt = prepare!(conn, "SELECT 1")
       select = {:ok, {:select, ["1"], [[1]], 1, 0, true}}
@@ -1025,7 +1059,7 @@ defmodule EctoLibSql.NIF.ContractTest do
 
     test "every function of the contract is native" do
       exported = NIF.__info__(:functions) |> Keyword.drop([:load])
-      assert length(exported) == 40
+      assert length(exported) == 42
 
       for {name, arity} <- exported, arity > 0 do
         # A stub would raise :not_loaded.

@@ -39,13 +39,15 @@ defmodule EctoLibSql.NIF.HostileTest do
     busy_timeout: [],
     status: [],
     submit: [:ref, :op, :args],
+    submit_in_turn: [:ref, :op, :args],
     cancel: [:any],
+    cancel_waiting: [:any],
     notify_idle: [:ref],
     close: [:pid, :ref]
   ]
 
   @direct [:prepare, :set_busy_timeout, :info, :notices, :interrupt, :busy_timeout, :status] ++
-            [:submit, :cancel, :notify_idle, :close]
+            [:submit, :submit_in_turn, :cancel, :cancel_waiting, :notify_idle, :close]
 
   setup do
     conn = connect(tmp_path())

@@ -157,6 +157,7 @@ struct lsq_params {
 /* ---- Connections -------------------------------------------------------------------------- */
 
 struct lsq_conn;
+struct lsq_turn;
 struct lsq_stmt;
 
 /* A setting of the connection: PRAGMA name = value. */
@@ -241,6 +242,23 @@ LSQ_API void lsq_conn_leave(struct lsq_conn *conn);
  * fn is called with no lock held, on the thread that leaves; it must be short.
  * Errors: LSQ_NOMEM. */
 LSQ_API enum lsq_status lsq_conn_notify(struct lsq_conn *conn, void (*fn)(void *arg), void *arg);
+
+/* A place in the line of those who want to write to the same file. A call with LSQ_CALL_NOWAIT that would
+ * write out of turn answers LSQ_BUSY with no engine_code: then get in line, and call again when it is the
+ * connection's turn. Calls without that flag wait by themselves.
+ *
+ * fn(arg) will be called once, when it is the connection's turn: on the thread whose turn has ended, with
+ * no lock held; it must be short. Errors: LSQ_NOMEM. Any thread. */
+LSQ_API enum lsq_status lsq_turn_new(struct lsq_turn **out, struct lsq_conn *conn,
+                                     void (*fn)(void *arg), void *arg, struct lsq_error *err);
+
+/* Gets in line, once. fn may be called before this returns. The turn is then kept until the connection's
+ * next call that writes has ended, or lsq_turn_free(). Any thread. */
+LSQ_API void lsq_turn_wait(struct lsq_turn *turn);
+
+/* Gets out of line, at any time; a turn that came and was not used is the next one's. Returns true if fn
+ * was not called: it will not be. turn may be NULL. Any thread. */
+LSQ_API bool lsq_turn_free(struct lsq_turn *turn);
 
 /* Stops the call that runs on the connection, which answers LSQ_INTERRUPTED; with none running it
  * does nothing. An interrupted write inside a transaction rolls the whole transaction back. A sort,

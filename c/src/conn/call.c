@@ -147,7 +147,7 @@ static int on_wal(void *arg, sqlite3 *db, const char *database, int pages) {
     int limit = conn->autocheckpoint;
 
     if (limit == 0 || pages < limit) return SQLITE_OK;
-    if (conn->file != NULL && strcmp(database, "main") == 0 &&
+    if (conn->file != NULL && !conn->has_key && strcmp(database, "main") == 0 &&
         lsqi_file_checkpoint(conn->file, pages, limit))
         return SQLITE_OK;
     (void)sqlite3_wal_checkpoint_v2(db, database, SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
@@ -225,6 +225,7 @@ enum lsq_status lsqi_call_not_short(const struct lsq_call *call, struct lsq_erro
 void lsqi_call_end(struct lsq_conn *conn) {
     atomic_store_explicit(&conn->running, NULL, memory_order_relaxed);
     if (conn->keys_switched) lsqi_txn_look(conn); /* a failure may have ended the transaction */
+    if (conn->turn) lsqi_turn_look(conn);
     lsqi_gate_end(&conn->gate);
 }
 

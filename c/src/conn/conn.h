@@ -7,6 +7,7 @@
  * values.c    parameters in, rows out            speed.c     where a statement may run
  * stmt.c      statements and cursors             batch.c     many statements, many rows
  * txn.c       transactions and savepoints        info.c      counters, checkpoint, extensions
+ * turn.c      turns to write
  *
  * Threads: "who is in" below is the one thread that gate.h let begin a call. */
 #ifndef LSQI_CONN_CONN_H
@@ -96,7 +97,8 @@ struct lsq_conn {
     bool no_fast_path;
     int configured_busy_timeout;
     int max_sql;            /* bytes of SQL text that the engine takes */
-    struct lsqi_file *file; /* of the main database; NULL: none */
+    struct lsqi_file *file; /* of the main database; NULL: none. Stays after closing */
+    bool has_key;
     struct lsqi_setting *settings;
     size_t setting_count;
     struct lsqi_attached *attached;
@@ -113,6 +115,7 @@ struct lsq_conn {
     bool wal;                      /* the main database */
     bool calm;  /* all databases are in WAL mode, or this connection's alone: nobody locks it out */
     bool wrote; /* the open transaction has run what writes; void where none is open */
+    bool turn;  /* it has the file's turn to write */
     bool read_txn;      /* LSQ_TXN_READ is open */
     bool keys_switched; /* lsq_enforce_foreign_keys() was called in this transaction ... */
     bool keys_before;   /* ... and this holds again after it */
@@ -252,6 +255,16 @@ enum lsq_status lsqi_undo_run(struct lsq_conn *conn, enum lsqi_undo undo, struct
 enum lsq_status lsqi_txn_refused(struct lsq_error *err);
 /* After what may have ended a transaction: what held for its length holds no more. */
 void lsqi_txn_look(struct lsq_conn *conn);
+
+/* ---- turn.c ---- */
+
+/* Before what writes to the main database. Errors: LSQ_BUSY without an engine's code, transient, where it
+ * is not this connection's turn and the call is not to wait; LSQ_BUSY_SNAPSHOT. */
+enum lsq_status lsqi_turn_take(struct lsq_conn *conn, struct lsq_error *err);
+/* At the end of a call: gives the turn back where nothing is being written any more. */
+void lsqi_turn_look(struct lsq_conn *conn);
+/* The engine has closed the file. */
+void lsqi_turn_end(struct lsq_conn *conn);
 
 /* ---- settings.c ---- */
 

@@ -43,9 +43,9 @@ static void close_engine(struct lsq_conn *conn) {
     pthread_mutex_unlock(&conn->gate.lock);
     sqlite3_progress_handler(db, 0, NULL, NULL);
     sqlite3_busy_handler(db, NULL, NULL); /* the last connection checkpoints: not at any price */
-    lsqi_file_put(conn->file);
-    conn->file = NULL;
+    if (conn->file != NULL) lsqi_file_leave(conn->file);
     (void)sqlite3_close_v2(db);
+    lsqi_turn_end(conn);
 }
 
 static void clean(struct lsqi_gate *gate, bool closing) {
@@ -60,6 +60,7 @@ static void destroy(struct lsqi_gate *gate) {
 
     lsqi_settings_release(conn);
     lsqi_attached_release(conn);
+    lsqi_file_unref(conn->file);
     lsqi_free(conn);
 }
 
@@ -230,7 +231,8 @@ static enum lsq_status set_up(struct lsq_conn *conn, const struct lsq_config *cf
     if (st == LSQ_OK) st = check_filesystems(conn, cfg, err);
     if (st == LSQ_OK) st = lsqi_settings_apply(conn, err);
     if (st == LSQ_OK) st = lsqi_undo_prepare(conn, err);
-    if (st == LSQ_OK && cfg->key == NULL) conn->file = lsqi_file_get(conn->db);
+    if (st == LSQ_OK) conn->file = lsqi_file_get(conn->db);
+    conn->has_key = cfg->key != NULL;
     return st;
 }
 

@@ -188,6 +188,13 @@ static bool writes_file(const struct lsqi_prepared *prepared) {
                                             !sqlite3_stmt_readonly(prepared->stmt));
 }
 
+/* What writes to the main database, or may: BEGIN IMMEDIATE, VACUUM, a PRAGMA. */
+static bool needs_turn(const struct lsqi_prepared *prepared) {
+    if (prepared->record.writes != 0) return (prepared->record.writes & 1) != 0;
+    return (prepared->record.actions & LSQI_WRITES_TEMP) == 0 &&
+           !sqlite3_stmt_readonly(prepared->stmt);
+}
+
 void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
     if (changes_settings(prepared)) lsqi_settings_look(conn);
 }
@@ -209,6 +216,11 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
     if (!conn->compiles && changes_settings(prepared))
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that changes settings");
     if (conn->read_txn && prepared->record.writes != 0) return lsqi_txn_refused(err);
+    if (needs_turn(prepared)) {
+        enum lsq_status st = lsqi_turn_take(conn, err);
+
+        if (st != LSQ_OK) return st;
+    }
     if (sqlite3_get_autocommit(conn->db)) conn->wrote = false;
     if (writes_file(prepared)) conn->wrote = true;
     return LSQ_OK;

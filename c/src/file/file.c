@@ -4,7 +4,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -12,9 +11,8 @@
 
 enum {
     MOST_LIMITS = 4, /* a WAL so many limits long is made to begin again */
-    RESTARTS = 5,    /* so often that is tried, 1 ms apart ... */
-    WAIT_MS = 10,    /* ... and each time waits so long: writers wait meanwhile */
-    WAIT_STEP_US = 100,
+    TURN_MS = 10000, /* how long it waits for its turn to do that */
+    WAIT_MS = 10,    /* and then for readers: writers wait meanwhile */
     BY_CALLERS = 100 /* checkpoints, before a worker tries again */
 };
 
@@ -26,6 +24,7 @@ struct lsqi_file {
     atomic_uint refs;
     char *path;
     const char *vfs; /* a name that the engine keeps */
+    struct lsqi_lane lane;
     pthread_mutex_t lock;
     pthread_cond_t done; /* a checkpoint has ended */
     /* guarded by lock */
@@ -66,7 +65,8 @@ static struct lsqi_file *new_locked(const char *path, const char *vfs, const str
     file->dev = st->st_dev;
     file->ino = st->st_ino;
     file->vfs = vfs;
-    atomic_init(&file->refs, 1);
+    atomic_init(&file->refs, 0);
+    lsqi_lane_init(&file->lane);
     pthread_mutex_init(&file->lock, NULL);
     pthread_cond_init(&file->done, NULL);
     file->next = files.first;
@@ -90,7 +90,10 @@ struct lsqi_file *lsqi_file_get(sqlite3 *db) {
     pthread_mutex_lock(&files.lock);
     file = find_locked(&st);
     if (file == NULL) file = new_locked(path, vfs_name(db), &st);
-    if (file != NULL) file->users++;
+    if (file != NULL) {
+        file->users++;
+        atomic_fetch_add(&file->refs, 1);
+    }
     pthread_mutex_unlock(&files.lock);
     return file;
 }
@@ -104,19 +107,19 @@ static void stop(struct lsqi_file *file) {
     pthread_mutex_unlock(&file->lock);
 }
 
-static void unref(struct lsqi_file *file) {
-    if (atomic_fetch_sub(&file->refs, 1) != 1) return;
+void lsqi_file_unref(struct lsqi_file *file) {
+    if (file == NULL || atomic_fetch_sub(&file->refs, 1) != 1) return;
+    lsqi_lane_release(&file->lane);
     pthread_cond_destroy(&file->done);
     pthread_mutex_destroy(&file->lock);
     lsqi_free(file->path);
     lsqi_free(file);
 }
 
-void lsqi_file_put(struct lsqi_file *file) {
+void lsqi_file_leave(struct lsqi_file *file) {
     struct lsqi_file **link = &files.first;
     bool last;
 
-    if (file == NULL) return;
     pthread_mutex_lock(&files.lock);
     last = --file->users == 0;
     if (last) {
@@ -124,9 +127,11 @@ void lsqi_file_put(struct lsqi_file *file) {
         *link = file->next;
     }
     pthread_mutex_unlock(&files.lock);
-    if (!last) return;
-    stop(file);
-    unref(file);
+    if (last) stop(file);
+}
+
+struct lsqi_lane *lsqi_file_lane(struct lsqi_file *file) {
+    return &file->lane;
 }
 
 /* ---- One checkpoint, on a worker ---- */
@@ -168,24 +173,27 @@ static int on_busy(void *arg, int count) {
 
     if (count == 0) *since = lsqi_now_ns();
     if (lsqi_now_ns() - *since > (int64_t)WAIT_MS * 1000000) return 0;
-    (void)usleep(WAIT_STEP_US);
+    sqlite3_sleep(1);
     return 1;
 }
 
-/* A WAL begins again from its start when a writer finds all of it in the file, and no reader in it. Beside
- * writers who never rest, a passive checkpoint is always a few commits behind: this one locks them out for
- * the rest, and sees the last readers off. */
-static int restart(struct lsqi_file *file, sqlite3 *db, int *pages, int *done) {
-    int rc = SQLITE_BUSY;
-    int64_t since = 0;
+static bool to_stop(void *arg) { return stopping(arg); }
 
+/* A WAL begins again from its start when a writer finds all of it in the file, and no reader in it. Beside
+ * writers who never rest, a passive checkpoint is always a few commits behind: this one takes a turn, and
+ * sees the last readers off. */
+static int restart(struct lsqi_file *file, sqlite3 *db, int *pages, int *done) {
+    int64_t until = lsqi_now_ns() + (int64_t)TURN_MS * 1000000;
+    int64_t since = 0;
+    int rc;
+
+    if (!lsqi_lane_await(&file->lane, file, until, to_stop, file)) return SQLITE_OK;
     sqlite3_busy_handler(db, on_busy, &since);
-    for (int i = 0; rc == SQLITE_BUSY && i < RESTARTS && !stopping(file); i++) {
-        if (i > 0) (void)usleep(1000);
-        rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, pages, done);
-    }
+    rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, pages, done);
     sqlite3_busy_handler(db, NULL, NULL);
-    return rc == SQLITE_BUSY ? SQLITE_OK : rc; /* readers of old pages: at another time */
+    lsqi_lane_leave(&file->lane, file);
+    return rc == SQLITE_BUSY ? SQLITE_OK
+                             : rc; /* readers of old pages, other processes: next time */
 }
 
 /* *pages: of the WAL afterwards, that are not to be looked at again. */
@@ -245,7 +253,7 @@ static void job(void *arg) {
         (void)sqlite3_close(db);
         end(file);
     }
-    unref(file);
+    lsqi_file_unref(file);
 }
 
 /* ---- Asking for one ---- */

@@ -1,5 +1,5 @@
 /* file.h - what the process knows of a database file: one record for each file, by whatever names it
- * is opened, as long as a connection has it; and the checkpoints that are taken of it.
+ * is opened, as long as a connection has it; the line of its writers, and the checkpoints that are taken of it.
  *
  * A checkpoint writes what stands in the WAL to the file and syncs both, 10 to 100 ms of work. The
  * engine has the connection do it whose commit makes the WAL too long; here a worker does, with a
@@ -12,15 +12,21 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 
+#include "file/lane.h"
+
 struct lsqi_file;
 
 /* The record of the file that db has open as its main database, which another lsqi_file_get() gives
- * too; NULL where there is none, in memory, or no memory for it. To be given to lsqi_file_put(). */
+ * too; NULL where there is none, in memory, or no memory for it. It stays until lsqi_file_unref(). */
 struct lsqi_file *lsqi_file_get(sqlite3 *db);
+void lsqi_file_unref(struct lsqi_file *file);
 
 /* Before a connection closes the file. Where it was the last one, a running checkpoint is broken off
- * and waited for, so that the engine finds itself alone and can clean up. file may be NULL. */
-void lsqi_file_put(struct lsqi_file *file);
+ * and waited for, so that the engine finds itself alone and can clean up. */
+void lsqi_file_leave(struct lsqi_file *file);
+
+/* The line of those who want to write to it. */
+struct lsqi_lane *lsqi_file_lane(struct lsqi_file *file);
 
 /* After a commit that left `pages` pages in the WAL, of which `limit` are enough for a checkpoint.
  * Hands one to a worker, if none is under way and there is something to gain. False: the last one could

@@ -1,0 +1,162 @@
+defmodule EctoLibSql.WritersTest do
+  # Writers of one file take turns, whoever they are. `busy_timeout: 0` shows that nobody polls the lock.
+  use EctoLibSql.Case, async: true
+
+  alias EctoLibSql.{Error, Native, Query}
+
+  setup do
+    path = tmp_path()
+    {:ok, db} = EctoLibSql.connect(database: path)
+    {:ok, _, _, db} = EctoLibSql.query(db, "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER)")
+    {:ok, _, _, db} = EctoLibSql.query(db, "INSERT INTO t VALUES (1, 0)")
+    %{path: path, db: db}
+  end
+
+  defp pool(path, opts) do
+    opts = Keyword.merge([database: path, busy_timeout: 0, queue_target: 60_000], opts)
+    start_supervised!(DBConnection.child_spec(EctoLibSql, opts), id: make_ref())
+  end
+
+  defp run(conn, sql, params \\ [], opts \\ []),
+    do: DBConnection.execute(conn, %Query{statement: sql}, params, opts)
+
+  defp count(conn) do
+    {:ok, _, %{rows: [[n]]}} = run(conn, "SELECT n FROM t WHERE id = 1")
+    n
+  end
+
+  test "fifty processes of two pools, and none is told that the database is locked", %{path: path} do
+    pools = [pool(path, pool_size: 5), pool(path, pool_size: 3)]
+
+    1..50
+    |> Enum.map(fn number -> Task.async(fn -> add(Enum.at(pools, rem(number, 2)), 20) end) end)
+    |> Task.await_many(120_000)
+
+    assert count(hd(pools)) == 50 * 20
+  end
+
+  # Read, then write what was read: by transactions, and by statements of their own.
+  defp add(pool, times) do
+    for i <- 1..times do
+      if rem(i, 2) == 0 do
+        {:ok, _, _} = run(pool, "UPDATE t SET n = n + 1", [], timeout: 60_000)
+      else
+        {:ok, :done} =
+          DBConnection.transaction(
+            pool,
+            fn conn ->
+              n = count(conn)
+              {:ok, _, _} = run(conn, "UPDATE t SET n = ?1", [n + 1])
+              :done
+            end,
+            timeout: 60_000
+          )
+      end
+    end
+  end
+
+  test "in the order in which they asked", %{path: path, db: db} do
+    {:ok, db} = Native.begin(db, behavior: :immediate)
+    test = self()
+
+    waiting =
+      for number <- 1..5 do
+        task = Task.async(fn -> insert(path, number, test) end)
+        assert_receive {:opened, ^number}, 10_000
+        eventually(fn -> waits?(task.pid) end)
+        task
+      end
+
+    {:ok, _} = Native.commit(db)
+    Task.await_many(waiting, 30_000)
+
+    {:ok, _, %{rows: rows}, _} =
+      EctoLibSql.query(%{db | trx_id: nil}, "SELECT n FROM t WHERE id > 1 ORDER BY id")
+
+    assert rows == [[1], [2], [3], [4], [5]]
+  end
+
+  defp insert(path, number, test) do
+    {:ok, db} = EctoLibSql.connect(database: path, busy_timeout: 60_000)
+    send(test, {:opened, number})
+    {:ok, _, _, _} = EctoLibSql.query(db, "INSERT INTO t (n) VALUES (?1)", [number])
+  end
+
+  # In Call's receive, not in native code.
+  defp waits?(pid) do
+    {:current_stacktrace, stack} = Process.info(pid, :current_stacktrace)
+    Enum.any?(stack, &match?({EctoLibSql.Call, :await_turn, _, _}, &1))
+  end
+
+  test "who dies in line is passed over, and who dies with the turn gives it up", %{path: path} do
+    pool = pool(path, pool_size: 4)
+    test = self()
+
+    holder =
+      spawn(fn ->
+        DBConnection.transaction(pool, fn conn ->
+          {:ok, _, _} = run(conn, "UPDATE t SET n = 1000")
+          send(test, :written)
+          Process.sleep(:infinity)
+        end)
+      end)
+
+    assert_receive :written, 10_000
+    dead = spawn(fn -> run(pool, "UPDATE t SET n = n + 100") end)
+    eventually(fn -> waits?(dead) end)
+    next = Task.async(fn -> run(pool, "UPDATE t SET n = n + 1", [], timeout: 60_000) end)
+    eventually(fn -> waits?(next.pid) end)
+
+    Process.exit(dead, :kill)
+    Process.exit(holder, :kill)
+    assert {:ok, _, _} = Task.await(next, 60_000)
+    assert count(pool) == 1
+  end
+
+  test "a call's time-out ends its waiting, and its place is gone", %{path: path, db: db} do
+    pool = pool(path, pool_size: 2)
+    {:ok, db} = Native.begin(db, behavior: :immediate)
+
+    assert {:error, %Error{code: :timeout, outcome: :none}} =
+             run(pool, "UPDATE t SET n = n + 1", [], timeout: 400)
+
+    {:ok, _} = Native.commit(db)
+    assert {:ok, _, _} = run(pool, "UPDATE t SET n = n + 1")
+    assert count(pool) == 1
+  end
+
+  test "without a time-out it is busy_timeout that counts", %{path: path, db: db} do
+    {:ok, other} = EctoLibSql.connect(database: path, busy_timeout: 50)
+    {:ok, db} = Native.begin(db, behavior: :immediate)
+
+    assert {:error, %Error{code: :busy, transient?: true, engine_code: 0} = error, _} =
+             EctoLibSql.query(other, "UPDATE t SET n = 5")
+
+    assert error.message =~ "turn"
+    {:ok, _} = Native.rollback(db)
+    assert {:ok, _, _, _} = EctoLibSql.query(other, "UPDATE t SET n = 5")
+  end
+
+  test "an interrupt and a close end it", %{path: path, db: db} do
+    {:ok, _db} = Native.begin(db, behavior: :immediate)
+    {:ok, other} = EctoLibSql.connect(database: path, busy_timeout: 60_000)
+
+    task = Task.async(fn -> EctoLibSql.query(other, "UPDATE t SET n = 5") end)
+    eventually(fn -> waits?(task.pid) end)
+    :ok = EctoLibSql.interrupt_connection(other)
+    assert {:error, %Error{code: :interrupted}, _} = Task.await(task, 10_000)
+
+    task = Task.async(fn -> EctoLibSql.query(other, "UPDATE t SET n = 5") end)
+    eventually(fn -> waits?(task.pid) end)
+    :ok = EctoLibSql.close(other)
+    assert {:error, %Error{code: :closed}, _} = Task.await(task, 10_000)
+  end
+
+  test "readers do not wait", %{path: path, db: db} do
+    pool = pool(path, pool_size: 2)
+    {:ok, _db} = Native.begin(db, behavior: :immediate)
+    assert count(pool) == 0
+    assert {:ok, 0} = DBConnection.transaction(pool, &count/1, mode: :read)
+    assert {:ok, 0} = DBConnection.transaction(pool, &count/1, mode: :deferred)
+  end
+end
