@@ -115,6 +115,11 @@ defmodule Bench.Ecto do
 
     Application.put_env(:bench, repo, config)
     {:ok, _} = Application.ensure_all_started(:ecto_sql)
+
+    # libSQL's engine sets itself up at its first use, and not for two threads at once: it crashed there.
+    if Code.ensure_loaded?(Exqlite.Sqlite3),
+      do: {:ok, _} = apply(Exqlite.Sqlite3, :open, [":memory:"])
+
     {:ok, pid} = repo.start_link()
     if repo == StubRepo, do: answers(), else: Shop.fill(repo)
     pid
