@@ -7,6 +7,7 @@
  * list, and only the worker's side frees it; but for a job that is taken out of line, which no worker ever
  * sees. The end of the process that waits for the answer cancels,
  * too: nobody else could stop a call that has no end. */
+#include <sched.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -124,15 +125,22 @@ static void job_defer(void *arg) {
         job_finish(job, make_error(job->env, job->res->state, &err));
 }
 
+enum { LOOKS = 100 };
+
 /* In the connection, or with an answer that says why not. False: it will be run again. */
 static bool job_enter(struct job *job, ERL_NIF_TERM *answer) {
     struct conn_res *res = job->res;
     enum lsq_status st = lsq_conn_enter(res->conn, false);
 
     *answer = res->state->atoms.nil;
+    /* Writers are not to wait for whoever is in there, unless he has only looked whose turn it is. */
+    for (int i = 0; st == LSQ_IN_USE && job->in_line && i < LOOKS; i++) {
+        (void)sched_yield();
+        st = lsq_conn_enter(res->conn, false);
+    }
     if (st == LSQ_OK) return true;
     if (st == LSQ_IN_USE && job->in_line) {
-        *answer = res->state->atoms.in_use; /* writers are not to wait for whoever is in there */
+        *answer = res->state->atoms.in_use;
         return true;
     }
     if (st == LSQ_IN_USE) st = lsq_conn_notify(res->conn, job_defer, job);

@@ -56,6 +56,20 @@ defmodule EctoLibSql.Call do
     end
   end
 
+  @doc """
+  The same, but `:in_use` where another process is in the connection. `fast?`: it may be short enough for
+  this scheduler.
+  """
+  def try_execute(conn, sql, params, timeout, flags, fast?) do
+    tried = if fast?, do: flags + @fast, else: flags
+
+    case NIF.execute(conn, nil, sql, params, native(timeout), tried) do
+      {:ok, _} = ok -> ok
+      :in_use -> :in_use
+      other -> settle(other, conn, :execute, [conn, nil, sql, params], timeout, flags)
+    end
+  end
+
   @doc "A function of NIF whose last arguments are time-out and flags; args are those before."
   def timed(op, [conn | _] = args, timeout, flags \\ 0) do
     op |> attempt(args, native(timeout), flags) |> settle(conn, op, args, timeout, flags)
@@ -111,9 +125,10 @@ defmodule EctoLibSql.Call do
 
   # Code 0: the lock is in the hands of a connection of this VM.
   defp go_on({:error, {:busy, 0, _, _, _, true, _, _}} = busy, call) do
-    {answer, duration} = timed(fn -> in_turn(busy, call) end)
+    {{how, answer}, duration} = timed(fn -> in_turn(busy, call) end)
     Telemetry.event(:busy, %{duration: duration}, %{result: result(answer)})
-    if answer == busy, do: busy, else: go_on(answer, call)
+    # A turn may have been used by another process that shares the connection: then once more.
+    if how == :over, do: answer, else: go_on(answer, call)
   end
 
   defp go_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call) do
@@ -196,19 +211,20 @@ defmodule EctoLibSql.Call do
   ## The line of those who want to write
 
   # It is run by a thread of ours when it is its turn, so that the turn needs no process to wake up first.
+  # {:ran, answer}, or {:over, error}: the waiting was.
   defp in_turn(busy, call) do
     ref = make_ref()
 
     case NIF.submit_in_turn(call.conn, ref, call.op, submitted(call)) do
       :ok -> await_turn(busy, call, ref)
-      error -> error
+      error -> {:over, error}
     end
   end
 
   defp await_turn(busy, call, ref) do
     receive do
       {^ref, :interrupting} -> leave_line(call, ref, &stopped/1, &await_end(&1.conn, ref))
-      {^ref, answer} -> ended(ref, answer)
+      {^ref, answer} -> {:ran, ended(ref, answer)}
     after
       left(line_end(call)) -> leave_line(call, ref, &too_late(&1, busy), &await(&1, ref))
     end
@@ -221,8 +237,8 @@ defmodule EctoLibSql.Call do
 
   defp leave_line(call, ref, gone, begun) do
     case NIF.cancel_waiting(call.conn, ref) do
-      :not_begun -> ended(ref, gone.(call))
-      :sent -> begun.(call)
+      :not_begun -> {:over, ended(ref, gone.(call))}
+      :sent -> {:ran, begun.(call)}
     end
   end
 

@@ -387,7 +387,8 @@ defmodule EctoLibSql.Connection do
   defp answer(answer), do: answer
 
   # DBConnection's own timer closes the connection; ours stops the call before that.
-  defp deadline(opts) do
+  @doc "How long a call may take, by its options."
+  def deadline(opts) do
     case Keyword.get(opts, :timeout, @default_timeout) do
       :infinity -> :infinity
       ms -> max(ms - min(150, div(ms, 2)), 1)

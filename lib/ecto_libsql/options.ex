@@ -97,7 +97,7 @@ defmodule EctoLibSql.Options do
   @others ~w(adapter after_connect backoff_max backoff_min backoff_type configure connection_listeners
              dump_path dump_prefixes idle_interval idle_limit log migration_lock migration_primary_key
              migration_repo migration_source migration_timestamps name otp_app ownership_timeout pool
-             pool_count pool_index pool_size priv queue_interval queue_target repo show_sensitive_data
+             pool_count pool_index pool_size priv queue_interval queue_target repo shared_connections show_sensitive_data
              socket_options ssl stacktrace start_apps_before_migration telemetry_prefix timeout
              strict_tables types url username password hostname port)a
 

@@ -152,6 +152,23 @@ defmodule EctoLibSql.WritersTest do
     assert {:error, %Error{code: :closed}, _} = Task.await(task, 10_000)
   end
 
+  test "processes that share a connection take turns on it", %{path: path, db: db} do
+    pool = pool(path, pool_size: 2)
+    other = Task.async(fn -> add(pool, 200) end)
+
+    1..8
+    |> Enum.map(fn _ -> Task.async(fn -> add_by(db, 100) end) end)
+    |> Task.await_many(120_000)
+
+    Task.await(other, 120_000)
+    assert {:ok, _, %{rows: [[1000]]}, _} = EctoLibSql.query(db, "SELECT n FROM t WHERE id = 1")
+  end
+
+  defp add_by(db, times) do
+    for _ <- 1..times,
+        do: {:ok, _, _, _} = EctoLibSql.query(db, "UPDATE t SET n = n + 1", [], timeout: 60_000)
+  end
+
   test "readers do not wait", %{path: path, db: db} do
     pool = pool(path, pool_size: 2)
     {:ok, _db} = Native.begin(db, behavior: :immediate)

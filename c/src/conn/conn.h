@@ -113,6 +113,7 @@ struct lsq_conn {
     struct lsqi_record *recording; /* where the authorizer notes; NULL: nowhere */
     bool compiles;                 /* SQL may be compiled: see lsqi_call_compile() */
     bool wal;                      /* the main database */
+    bool query_only; /* PRAGMA query_only: what writes is an error, and takes no turn */
     bool calm;  /* all databases are in WAL mode, or this connection's alone: nobody locks it out */
     bool wrote; /* the open transaction has run what writes; void where none is open */
     bool turn;  /* it has the file's turn to write */

@@ -216,7 +216,7 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
     if (!conn->compiles && changes_settings(prepared))
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that changes settings");
     if (conn->read_txn && prepared->record.writes != 0) return lsqi_txn_refused(err);
-    if (needs_turn(prepared)) {
+    if (!conn->query_only && needs_turn(prepared)) {
         enum lsq_status st = lsqi_turn_take(conn, err);
 
         if (st != LSQ_OK) return st;

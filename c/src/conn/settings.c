@@ -253,6 +253,10 @@ static bool is_private(struct lsq_conn *conn, const char *schema) {
 void lsqi_settings_look(struct lsq_conn *conn) {
     const char *name;
 
+    char got[16];
+
+    conn->query_only = read_pragma(conn, NULL, "query_only", got, sizeof(got)) == SQLITE_OK &&
+                       strcmp(got, "1") == 0;
     conn->wal = in_wal_mode(conn, "main");
     conn->calm = conn->wal || is_private(conn, "main");
     for (int i = 2; conn->calm && (name = sqlite3_db_name(conn->db, i)) != NULL; i++)

@@ -201,6 +201,23 @@ static void who_has_read_does_not_get_in_line(void **state) {
     db_forget(state);
 }
 
+/* Its write is an error in any case: it does not get in line for that. */
+static void who_only_queries_does_not_get_in_line(void **state) {
+    struct lsq_conn *conn = db_open(NULL);
+    struct lsq_conn *other = db_open(db_file(conn));
+
+    run(conn, "CREATE TABLE t (n INTEGER)");
+    run(other, "PRAGMA query_only = 1");
+    run(conn, "BEGIN IMMEDIATE");
+    expect(LSQ_READONLY, other, "INSERT INTO t VALUES (1)");
+    run(conn, "ROLLBACK");
+    run(other, "PRAGMA query_only = 0");
+    run(other, "INSERT INTO t VALUES (1)");
+    db_close(other);
+    db_close(conn);
+    db_forget(state);
+}
+
 /* A closed connection has no turn, whatever it was about; nor has one that was told, and freed. */
 static void the_end_of_a_connection_ends_its_turn(void **state) {
     struct lsq_conn *conn = db_open(NULL);
@@ -235,6 +252,7 @@ int main(void) {
         TEST(one_at_a_time),
         TEST(connections_take_turns),
         TEST(who_has_read_does_not_get_in_line),
+        TEST(who_only_queries_does_not_get_in_line),
         TEST(the_end_of_a_connection_ends_its_turn),
     };
 

@@ -16,6 +16,14 @@ defmodule Ecto.Adapters.LibSql do
   gone when the connection is. What is wrong with the configuration is said when the Repo starts. Ecto's own
   `url:` cannot say where a database is; `EctoLibSql.config!/1` makes options of an address or a path.
 
+  Beside the pool, where it has more than one connection to a file in WAL mode, a Repo keeps a few that its
+  processes share, and that run its single statements: `Repo.get`, `Repo.insert`, all that is in no transaction
+  and no `Repo.checkout`. They have the same options, but no part in `:pool_size`: at most one that reads for
+  each scheduler, and one that writes; who is not used for a minute is closed. What belongs to one connection,
+  a temporary table or `last_insert_rowid()`, wants a transaction or a checkout, as with any pool.
+  `shared_connections: false` has everything done by the pool; so it is in the SQL sandbox, and with
+  `:after_connect`.
+
   Transactions begin IMMEDIATE; `Repo.transaction(fun, mode: :deferred)` and the modes `:exclusive` and
   `:read` begin otherwise. SQLite has one lock for all that is written: a query with `lock: "FOR UPDATE"`
   takes it, if its transaction does not have it. `Repo.stream/2` belongs into one of mode `:read`.

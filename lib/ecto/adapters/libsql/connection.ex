@@ -5,25 +5,30 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   @behaviour Ecto.Adapters.SQL.Connection
 
-  alias Ecto.Adapters.LibSql.{Constraints, DDL, Declared, Explain, Lock, Params, QueryMany, RowKeys}
-  alias Ecto.Adapters.LibSql.Write
+  alias Ecto.Adapters.LibSql.{Constraints, DDL, Declared, Explain, Lock, Params, QueryMany}
+  alias Ecto.Adapters.LibSql.{RowKeys, Shared, Write}
   alias Ecto.Adapters.LibSql.Query, as: Sql
   alias EctoLibSql.Query
 
   ## Calls
 
   @impl true
-  def child_spec(opts), do: DBConnection.child_spec(EctoLibSql, opts)
+  defdelegate child_spec(opts), to: Shared
 
   @impl true
   def prepare_execute(conn, name, sql, params, opts) do
     query = new(name, sql)
-    call(conn, query, opts, &DBConnection.prepare_execute(conn, &1, mark(params, opts), &2))
+    call(conn, query, opts, &run(conn, &1, mark(params, opts), &2, :prepare_execute))
   end
 
   @impl true
   def execute(conn, %Query{} = query, params, opts),
-    do: call(conn, query, opts, &DBConnection.execute(conn, &1, mark(params, opts), &2))
+    do: call(conn, query, opts, &run(conn, &1, mark(params, opts), &2, :execute))
+
+  defp run(conn, query, params, opts, function) do
+    with :pool <- Shared.execute(conn, query, params, opts),
+         do: apply(DBConnection, function, [conn, query, params, opts])
+  end
 
   # What values are stored as is the connection's to say.
   defp new(name, sql),

@@ -1,0 +1,251 @@
+defmodule Ecto.Adapters.LibSql.Shared do
+  @moduledoc false
+  # Connections that all processes of a Repo share, beside its pool: for single statements that were given
+  # the pool, and not a connection. One that only reads for each scheduler, and one that writes.
+  #
+  # Nothing is checked out. A short read is done before its scheduler turns to another process, so the reader
+  # of that scheduler is free whenever it is looked at, and its caches are warm; the pool's connections take
+  # turns, and each finds its pages changed. Where somebody is in the connection, the native call says so at
+  # once, and the statement goes by the pool. So does whatever else is not plain: what the reader refuses (the engine
+  # does, told to be query-only: not the text counts), what cannot be compiled (a temporary table
+  # of a connection of the pool), a connection that is not open yet.
+  #
+  # A keeper opens them when they are first wanted, closes those that nobody used for a while, and ends with
+  # the pool. Without it everything goes by the pool.
+
+  use GenServer
+
+  alias Ecto.Adapters.LibSql.DatabaseFile
+  alias EctoLibSql.{Call, Connection, Encoder, Error, Forms, NIF, Result}
+
+  @idle_ms 60_000
+  # After a failure to open one.
+  @pause_ms 10_000
+
+  ## The pool
+
+  @doc "The child of a Repo: its pool, with shared connections beside it where they are of use."
+  def child_spec(opts) do
+    spec = DBConnection.child_spec(EctoLibSql, opts)
+    if useful?(opts), do: %{spec | start: {__MODULE__, :start_link, [spec, opts]}}, else: spec
+  end
+
+  # Not in the sandbox, where a test's rows are on its own connection; nor where the Repo has one connection,
+  # perhaps on purpose, or where each is prepared by a function of the pool's.
+  defp useful?(opts) do
+    Keyword.get(opts, :shared_connections, true) and
+      Keyword.get(opts, :pool, DBConnection.ConnectionPool) == DBConnection.ConnectionPool and
+      Keyword.get(opts, :pool_size, 10) > 1 and Keyword.get(opts, :pool_count, 1) == 1 and
+      opts[:after_connect] == nil and match?({:file, _path}, DatabaseFile.locate(opts))
+  end
+
+  @doc false
+  # The pool's pid is what Ecto knows the Repo's connections by.
+  def start_link(%{start: {module, function, args}}, opts) do
+    with {:ok, pool} <- apply(module, function, args) do
+      {:ok, _keeper} = GenServer.start(__MODULE__, {pool, opts})
+      {:ok, pool}
+    end
+  end
+
+  ## A statement
+
+  @doc """
+  Runs a query by a shared connection: what `DBConnection.execute/4` would answer, or `:pool`, and nothing
+  has happened.
+  """
+  def execute(pool, %{statement: sql} = query, params, opts) when is_pid(pool) do
+    case kind(sql) do
+      :other -> :pool
+      kind -> by_shared(kind, pool, query, params, opts)
+    end
+  end
+
+  def execute(_conn, _query, _params, _opts), do: :pool
+
+  # As Ecto writes them. PRAGMAs, BEGIN and others are meant for a connection of the pool.
+  defp kind("SELECT " <> _), do: :read
+  defp kind("WITH " <> _), do: :read
+  defp kind("select " <> _), do: :read
+  defp kind("INSERT " <> _), do: :write
+  defp kind("UPDATE " <> _), do: :write
+  defp kind("DELETE " <> _), do: :write
+  defp kind(_sql), do: :other
+
+  defp by_shared(kind, pool, query, params, opts) do
+    with {table, keeper, readers} <- :persistent_term.get({__MODULE__, pool}, :pool) do
+      slot = slot(kind, readers)
+
+      case lookup(table, slot) do
+        %{} = state -> call(kind, state, query, params, opts)
+        :none -> GenServer.cast(keeper, {:open, slot}) && :pool
+        :pause -> :pool
+      end
+    end
+  end
+
+  defp slot(:write, _readers), do: :writer
+  defp slot(:read, readers), do: rem(:erlang.system_info(:scheduler_id), readers)
+
+  defp lookup(table, slot) do
+    case :ets.lookup(table, slot) do
+      [{_slot, state}] -> state
+      [] -> :none
+    end
+  rescue
+    # The keeper, whose table it is, has ended with the pool.
+    ArgumentError -> :pause
+  end
+
+  defp call(kind, state, %{statement: sql} = query, params, opts) do
+    start = System.monotonic_time()
+
+    with stored when stored != :pool <- stored(Encoder.client(params), state) do
+      state.conn_id
+      |> Call.try_execute(
+        sql,
+        stored,
+        Connection.deadline(opts),
+        Connection.flags(opts),
+        kind == :read
+      )
+      |> answer(kind, query)
+      |> told(start, query, params, Keyword.get(opts, :log))
+    end
+  end
+
+  # What a connection's forms cannot hold is an error of the call: the pool answers it.
+  defp stored(params, state) do
+    Encoder.params(params, Forms.of(state))
+  rescue
+    ArgumentError -> :pool
+  end
+
+  defp answer({:ok, native}, _kind, query), do: {:ok, query, Result.from_native(native)}
+  defp answer(:in_use, _kind, _query), do: :pool
+
+  defp answer({_failed, native}, kind, query) do
+    if final?(kind, elem(native, 0)),
+      do: {:error, Error.from_native(native, query.statement)},
+      else: :pool
+  end
+
+  # A read may as well be tried again, and what was not run; that which took its time already is not.
+  defp final?(:read, code), do: code in [:timeout, :interrupted]
+  defp final?(:write, code), do: code not in [:sql, :closed]
+
+  # As DBConnection logs.
+  defp told(:pool, _start, _query, _params, _log), do: :pool
+  defp told(answer, _start, _query, _params, nil), do: answer
+
+  defp told(answer, start, query, params, {module, function, args}) do
+    apply(module, function, [entry(answer, start, params, query) | args])
+    answer
+  end
+
+  defp told(answer, start, query, params, log) do
+    log.(entry(answer, start, params, query))
+    answer
+  end
+
+  defp entry(answer, start, params, query) do
+    %DBConnection.LogEntry{
+      call: :execute,
+      query: query,
+      params: params,
+      result: answer,
+      pool_time: 0,
+      connection_time: System.monotonic_time() - start,
+      decode_time: 0,
+      idle_time: 0
+    }
+  end
+
+  ## The keeper
+
+  @impl true
+  def init({pool, opts}) do
+    Process.monitor(pool)
+    table = :ets.new(__MODULE__, [:set, :protected, read_concurrency: true])
+    readers = min(System.schedulers(), Keyword.get(opts, :pool_size, 10))
+    :persistent_term.put({__MODULE__, pool}, {table, self(), readers})
+    Process.send_after(self(), :look, @idle_ms)
+    {:ok, %{pool: pool, opts: opts, table: table, uses: %{}}}
+  end
+
+  @impl true
+  def handle_cast({:open, slot}, %{table: table} = state) do
+    if :ets.lookup(table, slot) == [], do: open(table, slot, state.opts)
+    {:noreply, state}
+  end
+
+  defp open(table, slot, opts) do
+    case Connection.connect(options(slot, opts)) do
+      {:ok, state} ->
+        if wal?(state), do: :ets.insert(table, {slot, state}), else: pause(table, slot, state)
+
+      {:error, _error} ->
+        pause(table, slot, nil)
+    end
+  end
+
+  # pool_index: the options are those of a pool. Not read_only: who cannot write cannot clean up either, if he
+  # is the last to close the file.
+  defp options(:writer, opts), do: Keyword.merge(opts, create: false, pool_index: 0)
+
+  defp options(_reader, opts) do
+    pragmas = Keyword.get(opts, :pragmas, []) ++ [query_only: true]
+    :writer |> options(opts) |> Keyword.put(:pragmas, pragmas)
+  end
+
+  # Elsewhere readers and writers would wait for one another.
+  defp wal?(state), do: match?({:ok, %{wal: true}}, NIF.info(state.conn_id, false))
+
+  defp pause(table, slot, state) do
+    close(state)
+    :ets.insert(table, {slot, :pause})
+    Process.send_after(self(), {:again, slot}, @pause_ms)
+  end
+
+  defp close(%{conn_id: conn}), do: Call.close_later(conn)
+  defp close(_none), do: :ok
+
+  @impl true
+  def handle_info({:again, slot}, state) do
+    :ets.match_delete(state.table, {slot, :pause})
+    {:noreply, state}
+  end
+
+  def handle_info(:look, state) do
+    uses = for {slot, %{} = shared} <- :ets.tab2list(state.table), do: {slot, uses(shared)}
+    for {slot, count} <- uses, state.uses[slot] == count, do: close_idle(state.table, slot)
+    Process.send_after(self(), :look, @idle_ms)
+    {:noreply, %{state | uses: Map.new(uses)}}
+  end
+
+  def handle_info({:DOWN, _ref, :process, _pool, _reason}, state) do
+    {:stop, :normal, state}
+  end
+
+  # While it is in use, it is used.
+  defp uses(shared) do
+    case NIF.info(shared.conn_id, true) do
+      {:ok, info} -> info.cache_hits + info.cache_misses
+      _in_use -> make_ref()
+    end
+  end
+
+  # Who has just looked it up is told that it is closed, and goes by the pool.
+  defp close_idle(table, slot) do
+    [{_slot, shared}] = :ets.lookup(table, slot)
+    :ets.delete(table, slot)
+    close(shared)
+  end
+
+  @impl true
+  def terminate(_reason, state) do
+    :persistent_term.erase({__MODULE__, state.pool})
+    for {_slot, shared} <- :ets.tab2list(state.table), do: close(shared)
+    :ok
+  end
+end
