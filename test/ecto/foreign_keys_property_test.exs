@@ -13,6 +13,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
   @writes 30
   @tables ~w(t1 t2 t3 t4)
 
+  @tag timeout: 300_000
   test "the key that is named was broken by the statement" do
     seed = String.to_integer(System.get_env("FK_SEED") || "#{System.unique_integer([:positive])}")
     IO.puts("foreign_keys_property_test: FK_SEED=#{seed}")
