@@ -24,6 +24,15 @@ defmodule Ecto.Adapters.LibSql.TransactionTest do
 
   defp numbers, do: Repo.all(from(t in "t", select: t.a, order_by: t.id))
 
+  test "many wait for a connection as long as their time-outs say" do
+    1..90
+    |> Enum.map(fn _ ->
+      Task.async(fn -> Repo.transaction(fn -> Process.sleep(60) end, timeout: 60_000) end)
+    end)
+    |> Task.await_many(60_000)
+    |> Enum.each(fn answer -> assert answer == {:ok, :ok} end)
+  end
+
   test "how a transaction begins", %{other: other} do
     for {opts, write?} <- [
           {[], false},
@@ -224,7 +233,7 @@ defmodule Ecto.Adapters.LibSql.TransactionTest do
   end
 
   test "readers and a writer, many at once" do
-    1..40
+    1..90
     |> Task.async_stream(
       fn n ->
         Repo.transaction(fn ->

@@ -24,6 +24,9 @@ defmodule Ecto.Adapters.LibSql do
   `shared_connections: false` has everything done by the pool; so it is in the SQL sandbox, and with
   `:after_connect`.
 
+  Who waits for a connection of the pool waits as long as its `:timeout` (15 seconds): `:queue_target` is that,
+  unless the configuration says otherwise, since writers wait for one another anyway.
+
   Transactions begin IMMEDIATE; `Repo.transaction(fun, mode: :deferred)` and the modes `:exclusive` and
   `:read` begin otherwise. SQLite has one lock for all that is written: a query with `lock: "FOR UPDATE"`
   takes it, if its transaction does not have it. `Repo.stream/2` belongs into one of mode `:read`.

@@ -12,8 +12,14 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
     with {:error, message} <- DatabaseFile.locate(config), do: refuse(config, message)
     with {:error, message} <- EctoLibSql.Options.validate(config), do: refuse(config, message)
     check_folder(config, DatabaseFile.locate(config))
+    config = Keyword.put_new(config, :queue_target, queue_target(config[:timeout]))
     if DatabaseFile.private?(config), do: one_connection(config), else: config
   end
+
+  # Writers wait for one another: that the pool's connections are taken for longer than DBConnection's 50 ms is
+  # no sign of trouble, for which others are to be turned away.
+  defp queue_target(ms) when is_integer(ms), do: ms
+  defp queue_target(_none_or_infinity), do: 15_000
 
   # Not made here: a disk that is not mounted would get an empty database in its place.
   defp check_folder(config, {:file, path}) do
