@@ -233,7 +233,7 @@ defmodule Ecto.Adapters.LibSql.TransactionTest do
   end
 
   test "readers and a writer, many at once" do
-    1..90
+    1..40
     |> Task.async_stream(
       fn n ->
         Repo.transaction(fn ->
