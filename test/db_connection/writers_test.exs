@@ -152,6 +152,86 @@ defmodule EctoLibSql.WritersTest do
     assert {:error, %Error{code: :closed}, _} = Task.await(task, 10_000)
   end
 
+  # Whatever becomes of those who have the turn or wait for it: it is never lost, nor is a row that was
+  # acknowledged, and none is counted twice.
+  @tag :capture_log
+  test "no turn is lost where processes are killed, time-outs end calls, and statements are interrupted",
+       %{
+         path: path,
+         db: db
+       } do
+    seed = :erlang.phash2(make_ref())
+    IO.puts("writers_test: SEED=#{System.get_env("WRITERS_SEED") || seed}")
+    seed = String.to_integer(System.get_env("WRITERS_SEED") || "#{seed}")
+    :rand.seed(:exsss, seed)
+    pools = [pool(path, pool_size: 4), pool(path, pool_size: 2)]
+    test = self()
+
+    for n <- 1..400 do
+      pid = spawn(fn -> write(Enum.random(pools), db, n, test, seed) end)
+      if rem(n, 3) == 0, do: Process.send_after(test, {:kill, pid}, :rand.uniform(40))
+      kill_due(db)
+    end
+
+    Process.sleep(50)
+    kill_due(db)
+    acknowledged = acknowledged([])
+    assert {:ok, _, _} = run(hd(pools), "UPDATE t SET n = 1", [], timeout: 60_000)
+
+    assert {:ok, _, _, _} =
+             EctoLibSql.query(db, "UPDATE t SET n = 2 WHERE id = 1", [], timeout: 60_000)
+
+    {:ok, _, %{rows: rows}} = run(hd(pools), "SELECT id FROM t WHERE id > 1")
+    written = List.flatten(rows)
+    assert acknowledged -- written == []
+    assert length(acknowledged) > 100
+  end
+
+  defp write(pool, db, n, test, seed) do
+    :rand.seed(:exsss, {seed, n, 7})
+    id = n + 1
+    insert = "INSERT INTO t (id, n) VALUES (?1, 0)"
+
+    answer =
+      case rem(n, 4) do
+        0 -> run(pool, insert, [id], timeout: Enum.random([5, 30, 60_000]))
+        1 -> EctoLibSql.query(db, insert, [id], timeout: Enum.random([5, 30, 60_000]))
+        2 -> DBConnection.transaction(pool, &pause_in(&1, insert, id), timeout: 60_000)
+        3 -> run(pool, insert <> " RETURNING id", [id], timeout: 60_000)
+      end
+
+    if elem(answer, 0) == :ok, do: send(test, {:written, id})
+  rescue
+    _killed_or_late in [DBConnection.ConnectionError, Error] -> :ok
+  end
+
+  defp pause_in(conn, insert, id) do
+    {:ok, _, _} = run(conn, insert, [id], timeout: 60_000)
+    Process.sleep(:rand.uniform(3))
+    {:ok, _, _} = run(conn, "UPDATE t SET n = 1 WHERE id = ?1", [id], timeout: 60_000)
+  end
+
+  defp kill_due(db) do
+    receive do
+      {:kill, pid} ->
+        Process.exit(pid, :kill)
+        if :rand.uniform(3) == 1, do: EctoLibSql.interrupt_connection(db)
+        kill_due(db)
+    after
+      0 -> :ok
+    end
+  end
+
+  # Until nobody has said anything for a while.
+  defp acknowledged(ids) do
+    receive do
+      {:written, id} -> acknowledged([id | ids])
+      {:kill, pid} -> Process.exit(pid, :kill) && acknowledged(ids)
+    after
+      1500 -> ids
+    end
+  end
+
   test "processes that share a connection take turns on it", %{path: path, db: db} do
     pool = pool(path, pool_size: 2)
     other = Task.async(fn -> add(pool, 200) end)
