@@ -8,6 +8,8 @@ defmodule EctoLibSql.Connection do
 
   # DBConnection's own default; inside the sandbox's proxy no time-out is given.
   @default_timeout 15_000
+  # Asked for, and not merely no time-out: in ms, the most that native code takes.
+  @endless 0x7FFFFFFF
   @close_timeout 5_000
   @savepoint "ecto_libsql"
   @one 8
@@ -390,7 +392,7 @@ defmodule EctoLibSql.Connection do
   @doc "How long a call may take, by its options."
   def deadline(opts) do
     case Keyword.get(opts, :timeout, @default_timeout) do
-      :infinity -> :infinity
+      :infinity -> @endless
       ms -> max(ms - min(150, div(ms, 2)), 1)
     end
   end

@@ -10,6 +10,37 @@ defmodule EctoLibSql.Driver.BatchTest do
     {:ok, db: db}
   end
 
+  test "a batch that meets another's turn is not begun again from its start" do
+    path = tmp_path()
+    [holder, db] = for _ <- 1..2, do: open(path)
+    q(holder, "CREATE TABLE t(a)")
+    q(db, "CREATE TEMP TABLE log(a)")
+
+    for run <- [
+          &Native.batch(&1, [{"INSERT INTO log VALUES (1)", []}, {"INSERT INTO t VALUES (1)", []}]),
+          &Native.execute_batch_sql(&1, "INSERT INTO log VALUES (1); INSERT INTO t VALUES (1)")
+        ] do
+      {:ok, held} = Native.begin(holder, behavior: :immediate)
+      task = Task.async(fn -> run.(db) end)
+      assert Task.yield(task, 200) == nil
+      {:ok, _} = Native.commit(held)
+      assert {:ok, _} = Task.await(task, 30_000)
+    end
+
+    assert all(db, "SELECT count(*) FROM log") == [[2]]
+    assert all(db, "SELECT count(*) FROM t") == [[2]]
+
+    # And if the waiting is in vain, it says so as an error that is not to be tried again.
+    :ok = EctoLibSql.set_busy_timeout(db, 50)
+    {:ok, held} = Native.begin(holder, behavior: :immediate)
+
+    assert {:error, %Error{code: :busy, transient?: false, statement_number: 2}} =
+             Native.batch(db, [{"INSERT INTO log VALUES (1)", []}, {"INSERT INTO t VALUES (1)", []}])
+
+    {:ok, _} = Native.rollback(held)
+    assert all(db, "SELECT count(*) FROM log") == [[3]]
+  end
+
   describe "batch/2" do
     test "answers a result for each statement", %{db: db} do
       assert {:ok, results} =

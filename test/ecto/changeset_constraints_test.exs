@@ -130,6 +130,28 @@ defmodule Ecto.Adapters.LibSql.ChangesetConstraintsTest do
   @tag :sandbox
   test("each kind, in the sandbox", context, do: each_case(context))
 
+  test "while rows are being streamed a foreign key has no name, and the stream goes on" do
+    for n <- 1..3, do: Repo.insert!(%Author{name: "a#{n}"})
+
+    {:ok, answers} =
+      Repo.transaction(fn ->
+        Author
+        |> Repo.stream(max_rows: 1)
+        |> Enum.map(fn _author ->
+          book = %Book{title: "t", author_id: -1} |> Ecto.Changeset.change()
+          book = Ecto.Changeset.foreign_key_constraint(book, :author_id)
+
+          assert_raise EctoLibSql.Error, ~r/FOREIGN KEY/, fn ->
+            Repo.insert(book, mode: :savepoint)
+          end
+
+          :went_on
+        end)
+      end)
+
+    assert length(answers) >= 3
+  end
+
   test "a constraint that the changeset does not know raises, and names itself", context do
     expected = [
       "authors_name_index",

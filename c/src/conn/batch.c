@@ -38,8 +38,22 @@ struct batch {
     struct lsq_error *err;
 };
 
+/* What has been done is not undone, so the batch must not be begun again from its start: from here on it
+ * waits itself for the locks of others, on whatever thread it runs. */
+static void keep_waiting(struct batch *batch) {
+    if (!batch->transaction) batch->conn->run.flags &= ~(unsigned)LSQ_CALL_NOWAIT;
+}
+
 static enum lsq_status fail(struct batch *batch, enum lsq_status st) {
-    if (batch->err != NULL) batch->err->statement = batch->number;
+    struct lsq_error *err = batch->err;
+
+    if (err == NULL) return st;
+    err->statement = batch->number;
+    if (batch->done == 0 || batch->transaction) return st;
+    err->transient = false;
+    /* In a transaction of the caller's nothing is stored yet. */
+    if (err->outcome == LSQ_OUTCOME_NONE && sqlite3_get_autocommit(batch->conn->db))
+        err->outcome = LSQ_OUTCOME_UNKNOWN;
     return st;
 }
 
@@ -57,6 +71,7 @@ static enum lsq_status run_one(struct batch *batch, struct lsqi_prepared *prepar
         st = lsqi_run(batch->conn, prepared, params, batch->sink, batch->ctx, &reply, batch->err);
     if (st != LSQ_OK) return st;
     batch->done++;
+    keep_waiting(batch);
     if (batch->sink != NULL && batch->sink->statement_end != NULL &&
         !batch->sink->statement_end(batch->ctx, batch->number, &reply))
         return lsqi_error_set(batch->err, LSQ_NOMEM, "%s", lsq_status_text(LSQ_NOMEM));

@@ -234,6 +234,7 @@ bool lsqi_push_row(sqlite3_stmt *stmt, int columns, const struct lsq_sink *sink,
 
 /* ---- speed.c: who is in ---- */
 
+bool lsqi_speed_vacuum(const struct lsqi_prepared *prepared);
 /* Whether threads that many share should not run it. */
 bool lsqi_speed_too_long(const struct lsqi_prepared *prepared);
 /* Whether it may run on the fast path. */
@@ -273,8 +274,9 @@ enum lsq_status lsqi_settings_copy(struct lsq_conn *conn, const struct lsq_confi
 void lsqi_settings_release(struct lsq_conn *conn);
 /* Applies all settings and reads them back; fills the notices. */
 enum lsq_status lsqi_settings_apply(struct lsq_conn *conn, struct lsq_error *err);
-/* PRAGMAs that are ours, since what the engine would do, sleep or checkpoint, is not for all threads:
- * whether it is one, its value (-1: none of them), and the name of the column that shows it. */
+/* PRAGMAs that are ours: what the engine would do, sleep or checkpoint, is not for all threads, and of
+ * open_cursors, how many are being read, it knows nothing. Whether it is one, its value, and the name of the
+ * column that shows it. */
 bool lsqi_settings_own(const char *pragma);
 int lsqi_settings_own_value(struct lsq_conn *conn, const char *pragma);
 const char *lsqi_settings_own_column(const char *pragma);

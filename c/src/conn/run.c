@@ -184,15 +184,39 @@ static bool changes_settings(const struct lsqi_prepared *prepared) {
 
 /* The record knows of no table where a PRAGMA writes; BEGIN IMMEDIATE is not read-only to the engine. */
 static bool writes_file(const struct lsqi_prepared *prepared) {
+    if (sqlite3_stmt_isexplain(prepared->stmt)) return false;
     return prepared->record.writes != 0 || ((prepared->record.actions & LSQI_PRAGMA) != 0 &&
                                             !sqlite3_stmt_readonly(prepared->stmt));
 }
 
+/* VACUUM INTO, whose one word is looked for outside of quotes, reads. */
+static bool is_vacuum_into(const struct lsqi_prepared *prepared) {
+    const char *sql = prepared->sql;
+
+    if (!lsqi_speed_vacuum(prepared)) return false;
+    for (size_t i = 0; i + 4 <= prepared->len; i++) {
+        if (sql[i] == '\'' || sql[i] == '"') return false; /* the file's name, or a database's */
+        if (sqlite3_strnicmp(sql + i, "into", 4) == 0) return true;
+    }
+    return false;
+}
+
+/* Of those that the engine does not call read-only. */
+static bool pragma_writes(const struct lsqi_record *record) {
+    if (sqlite3_stricmp(record->pragma, "journal_mode") == 0) return record->pragma_value;
+    return sqlite3_stricmp(record->pragma, "wal_checkpoint") != 0;
+}
+
 /* What writes to the main database, or may: BEGIN IMMEDIATE, VACUUM, a PRAGMA. */
 static bool needs_turn(const struct lsqi_prepared *prepared) {
-    if (prepared->record.writes != 0) return (prepared->record.writes & 1) != 0;
-    return (prepared->record.actions & LSQI_WRITES_TEMP) == 0 &&
-           !sqlite3_stmt_readonly(prepared->stmt);
+    const struct lsqi_record *record = &prepared->record;
+
+    if (sqlite3_stmt_isexplain(prepared->stmt)) return false;
+    if (record->writes != 0) return (record->writes & 1) != 0;
+    if ((record->actions & LSQI_WRITES_TEMP) != 0 || sqlite3_stmt_readonly(prepared->stmt))
+        return false;
+    if ((record->actions & LSQI_PRAGMA) != 0) return pragma_writes(record);
+    return !is_vacuum_into(prepared);
 }
 
 void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
@@ -215,7 +239,8 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement to be judged");
     if (!conn->compiles && changes_settings(prepared))
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that changes settings");
-    if (conn->read_txn && prepared->record.writes != 0) return lsqi_txn_refused(err);
+    if (conn->read_txn && prepared->record.writes != 0 && !sqlite3_stmt_isexplain(prepared->stmt))
+        return lsqi_txn_refused(err);
     if (!conn->query_only && needs_turn(prepared)) {
         enum lsq_status st = lsqi_turn_take(conn, err);
 

@@ -272,15 +272,19 @@ static bool is(const char *pragma, const char *name) {
 }
 
 bool lsqi_settings_own(const char *pragma) {
-    return is(pragma, "busy_timeout") || is(pragma, "wal_autocheckpoint");
+    return is(pragma, "busy_timeout") || is(pragma, "wal_autocheckpoint") ||
+           is(pragma, "open_cursors");
 }
 
 const char *lsqi_settings_own_column(const char *pragma) {
-    return is(pragma, "busy_timeout") ? "timeout" : "wal_autocheckpoint";
+    if (is(pragma, "busy_timeout")) return "timeout";
+    return is(pragma, "open_cursors") ? "open_cursors" : "wal_autocheckpoint";
 }
 
 int lsqi_settings_own_value(struct lsq_conn *conn, const char *pragma) {
-    return is(pragma, "busy_timeout") ? atomic_load(&conn->busy_timeout) : conn->autocheckpoint;
+    if (is(pragma, "busy_timeout")) return atomic_load(&conn->busy_timeout);
+    return is(pragma, "open_cursors") ? (int)atomic_load(&conn->open_cursors)
+                                      : conn->autocheckpoint;
 }
 
 bool lsqi_settings_own_set(struct lsq_conn *conn, const char *pragma, const char *value) {
@@ -290,7 +294,7 @@ bool lsqi_settings_own_set(struct lsq_conn *conn, const char *pragma, const char
     if (!lsqi_settings_own(pragma)) return false;
     if (is(pragma, "busy_timeout"))
         atomic_store(&conn->busy_timeout, number);
-    else
+    else if (is(pragma, "wal_autocheckpoint"))
         conn->autocheckpoint = number;
     return true;
 }

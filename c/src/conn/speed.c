@@ -9,7 +9,7 @@ enum {
     PATIENCE = 3        /* ... until it was under a quarter of that so many times */
 };
 
-static bool is_vacuum(const struct lsqi_prepared *prepared) {
+bool lsqi_speed_vacuum(const struct lsqi_prepared *prepared) {
     size_t at = lsqi_sql_skip(prepared->sql, prepared->len, true);
 
     return sqlite3_strnicmp(prepared->sql + at, "vacuum", 6) == 0;
@@ -29,7 +29,7 @@ bool lsqi_speed_too_long(const struct lsqi_prepared *prepared) {
         }
     }
     if ((prepared->record.actions & unstoppable) != 0) return prepared->speed.patience < PATIENCE;
-    return prepared->command == LSQ_COMMAND_OTHER && is_vacuum(prepared);
+    return prepared->command == LSQ_COMMAND_OTHER && lsqi_speed_vacuum(prepared);
 }
 
 void lsqi_speed_learn(struct lsqi_prepared *prepared, int64_t took) {

@@ -46,8 +46,9 @@ static ssize_t vfs_pread(int fd, void *buf, size_t size, off_t offset) {
 
     if (!nowait.on) return real_pread(fd, buf, size, offset);
     got = read_cached(fd, buf, size, offset);
-    if (got >= 0 || errno == EINTR) return got;
-    if (errno == EAGAIN && nowait.reads_fail) {
+    if (got > 0 || (got < 0 && errno == EINTR)) return got;
+    /* Linux 5.9 and 5.10 answer 0 for what is not in the cache, as at the end of the file. */
+    if (got < 0 && errno == EAGAIN && nowait.reads_fail) {
         nowait.refused = true;
         return -1;
     }

@@ -10,6 +10,7 @@
 #include "base/helper.h"
 
 enum {
+    PASSES = 10,     /* of a passive checkpoint */
     MOST_LIMITS = 4, /* a WAL so many limits long is made to begin again */
     TURN_MS = 10000, /* how long it waits for its turn to do that */
     WAIT_MS = 10,    /* and then for readers: writers wait meanwhile */
@@ -196,13 +197,39 @@ static int restart(struct lsqi_file *file, sqlite3 *db, int *pages, int *done) {
                              : rc; /* readers of old pages, other processes: next time */
 }
 
+/* Pages of the WAL, by the last commit, that are not in the file. */
+static int pages_left(struct lsqi_file *file, int done) {
+    int left;
+
+    pthread_mutex_lock(&file->lock);
+    left = file->pages - done;
+    pthread_mutex_unlock(&file->lock);
+    return left;
+}
+
+/* Again until little is left: a long one, after a reader that kept the WAL, gives writers time for many pages,
+ * and those are not to be copied while they wait. */
+static int passive(struct lsqi_file *file, sqlite3 *db, int limit, int *pages, int *done) {
+    int rc = SQLITE_OK;
+    int before;
+
+    *done = 0;
+    for (int i = 0; rc == SQLITE_OK && i < PASSES && !stopping(file); i++) {
+        before = *done;
+        rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, pages, done);
+        if (*done == before || pages_left(file, *done) <= limit) break;
+    }
+    return rc;
+}
+
 /* *pages: of the WAL afterwards, that are not to be looked at again. */
 static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
-    int done = -1;
-    int rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, pages, &done);
+    int done;
+    int rc = passive(file, db, limit, pages, &done);
 
     if (rc == SQLITE_BUSY) return true; /* somebody else takes one */
-    if (rc == SQLITE_OK && *pages / MOST_LIMITS >= limit) rc = restart(file, db, pages, &done);
+    if (rc == SQLITE_OK && *pages / MOST_LIMITS >= limit && pages_left(file, done) <= limit)
+        rc = restart(file, db, pages, &done);
     return (rc == SQLITE_OK && *pages >= 0) || rc == SQLITE_INTERRUPT;
 }
 

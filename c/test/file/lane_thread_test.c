@@ -218,6 +218,42 @@ static void who_only_queries_does_not_get_in_line(void **state) {
     db_forget(state);
 }
 
+static void what_reads_takes_no_turn(void **state) {
+    static const char *const texts[] = {
+        "EXPLAIN INSERT INTO t VALUES (1)",
+        "EXPLAIN QUERY PLAN UPDATE t SET n = 1",
+        "PRAGMA journal_mode",
+        "PRAGMA wal_checkpoint(passive)",
+        "PRAGMA user_version",
+        "VACUUM main INTO 'COPY'",
+        "CREATE TEMP TABLE mine (a)",
+        "INSERT INTO mine VALUES (1)",
+    };
+    struct lsq_conn *conn = db_open(NULL);
+    struct lsq_conn *other = db_open(db_file(conn));
+
+    run(conn, "CREATE TABLE t (n INTEGER)");
+    assert_int_equal(lsq_conn_set_busy_timeout(other, 100, NULL), LSQ_OK);
+    run(conn, "BEGIN IMMEDIATE");
+    for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+        char sql[600];
+
+        snprintf(sql, sizeof(sql), "%s", texts[i]);
+        if (strstr(sql, "COPY") != NULL)
+            snprintf(sql, sizeof(sql), "VACUUM main INTO '%s-copy'", db_file(conn));
+        run(other, sql);
+    }
+    expect(LSQ_BUSY, other, "VACUUM");
+    expect(LSQ_BUSY, other, "PRAGMA user_version = 7");
+    run(conn, "ROLLBACK");
+    assert_int_equal(lsq_begin(other, LSQ_TXN_READ, NULL, NULL), LSQ_OK);
+    run(other, "EXPLAIN QUERY PLAN UPDATE t SET n = 1");
+    run(other, "ROLLBACK");
+    db_close(other);
+    db_close(conn);
+    db_forget(state);
+}
+
 /* A closed connection has no turn, whatever it was about; nor has one that was told, and freed. */
 static void the_end_of_a_connection_ends_its_turn(void **state) {
     struct lsq_conn *conn = db_open(NULL);
@@ -253,6 +289,7 @@ int main(void) {
         TEST(connections_take_turns),
         TEST(who_has_read_does_not_get_in_line),
         TEST(who_only_queries_does_not_get_in_line),
+        TEST(what_reads_takes_no_turn),
         TEST(the_end_of_a_connection_ends_its_turn),
     };
 

@@ -60,7 +60,8 @@ defmodule Ecto.Adapters.LibSql do
   is the same for all Repos: interpolate it with `^`.
 
   All forms are read, whichever the Repo writes, and what other programs wrote: a space for the `T`, a
-  missing `Z`, decimals as numbers. A value that is not of its field's type is an error that names the field.
+  missing `Z`, decimals as numbers. Read, not compared: where a column holds several forms, bring them into
+  one. A value that is not of its field's type is an error that names the field.
   `EctoLibSql.Upgrade` mends what EctoLibSql 0.9 stored in a way that queries cannot bridge.
 
   Queries of tables without a schema read decimals, dates and times, JSON and arrays by the type that the
@@ -73,9 +74,10 @@ defmodule Ecto.Adapters.LibSql do
   All of `Ecto.Query` that SQLite can express, with whatever SQL it takes; the rest raises when the query is
   planned. docs/capabilities.md lists both, each with an example that the tests run.
 
-    * what means the same is equal, and sorts by what it means, however it is stored: decimals, UUIDs and
-      binary ids, date-times with and without microseconds, in UTC and naive, dates, arrays, maps. One side
-      of a comparison takes the form of the other, and the index of that one serves
+    * what means the same is equal, and sorts by what it means, though fields store it differently: decimals,
+      UUIDs and binary ids, date-times with and without microseconds, in UTC and naive, dates, arrays, maps.
+      One side of a comparison takes the form of the other, and the index of that one serves. Within one
+      column, values must have one form: UUIDs all BLOB or all text, moments all with `T` or all with a space
     * decimals compare by the collation `decimal` and are calculated by the functions `decimal_*`, which the
       driver adds to SQLite. Migrations declare columns with this collation, so that indexes serve, and SQL
       of your own compares numbers too. A server that lacks them refuses such a statement
@@ -144,7 +146,8 @@ defmodule Ecto.Adapters.LibSql do
   at every row of the tables (`PRAGMA foreign_key_check`).
 
   `insert_all`, `update_all` and `delete_all` raise an `EctoLibSql.Error` with the name in its `constraint`.
-  NOT NULL has no changeset function, and raises.
+  While rows of a `Repo.stream` are being read in the same transaction, the statement cannot be run once more: a
+  foreign key has no name then, and the error is raised. NOT NULL has no changeset function, and raises.
 
   ## explain, query_many
 

@@ -27,8 +27,21 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   defp run(conn, query, params, opts, function) do
     with :pool <- Shared.execute(conn, query, params, opts),
+         :ok <- no_transaction(conn, query.statement),
          do: apply(DBConnection, function, [conn, query, params, opts])
   end
+
+  # On a connection that goes back to the pool at once it would stay there, with the turn to write.
+  defp no_transaction(pool, sql) when is_pid(pool) do
+    if sql =~ ~r/\A\s*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/i do
+      message = "transactions are begun and ended by Repo.transaction, or within Repo.checkout"
+      {:error, EctoLibSql.Error.new(:misuse, message)}
+    else
+      :ok
+    end
+  end
+
+  defp no_transaction(_conn, _sql), do: :ok
 
   # What values are stored as is the connection's to say.
   defp new(name, sql),

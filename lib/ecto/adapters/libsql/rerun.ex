@@ -36,8 +36,15 @@ defmodule Ecto.Adapters.LibSql.Rerun do
     end
   end
 
-  @doc "What `fun` answers, with foreign keys deferred; what it does is undone."
+  @doc """
+  What `fun` answers, with foreign keys deferred; what it does is undone. `nil` where rows are being read by a
+  stream: temporary triggers change the schema, and undoing that would end the stream.
+  """
   def undone(query, fun) do
+    if rows(query, "PRAGMA open_cursors") == [[0]], do: undone_now(query, fun)
+  end
+
+  defp undone_now(query, fun) do
     [[deferred]] = rows(query, "PRAGMA defer_foreign_keys")
     rows(query, "SAVEPOINT " <> @savepoint)
 
