@@ -92,7 +92,7 @@ defmodule EctoLibSql.Call do
     if final?(answer) do
       answer
     else
-      call = %{conn: conn, op: op, args: args, flags: flags, deadline: deadline(timeout)}
+      call = %{conn: conn, op: op, args: args, flags: flags, deadline: deadline(timeout), waited: 0}
       go_on(answer, call)
     end
   end
@@ -132,8 +132,11 @@ defmodule EctoLibSql.Call do
   end
 
   defp go_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call) do
-    until = now() + NIF.busy_timeout(call.conn)
+    start = now()
+    # In all, however often it goes on to wait for its turn in between.
+    until = start + max(NIF.busy_timeout(call.conn) - call.waited, 0)
     {answer, duration} = timed(fn -> wait_for_lock(busy, call, until, interrupts(call)) end)
+    call = %{call | waited: call.waited + now() - start}
     Telemetry.event(:busy, %{duration: duration}, %{result: result(answer)})
     if final?(answer) or locked?(answer), do: answer, else: go_on(answer, call)
   end

@@ -34,7 +34,9 @@ defmodule Ecto.Adapters.LibSql.Connection do
   # On a connection that goes back to the pool at once it would stay there, with the turn to write.
   defp no_transaction(pool, sql) when is_pid(pool) do
     if sql =~ ~r/\A\s*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/i do
-      message = "transactions are begun and ended by Repo.transaction, or within Repo.checkout"
+      message =
+        "transactions are begun and ended by Repo.transaction: on a connection of the pool it would be anybody's"
+
       {:error, EctoLibSql.Error.new(:misuse, message)}
     else
       :ok

@@ -52,6 +52,9 @@ defmodule Ecto.Adapters.LibSql.Violations do
   defp find(%Error{constraint: %{kind: :unique, name: nil}} = error, meta, statement, opts),
     do: UniqueIndexes.find(error, meta, statement, opts)
 
+  defp find(%Error{constraint: %{kind: :primary_key, name: nil} = key}, _meta, _statement, _opts),
+    do: %{key | name: "#{key.table}_pkey"}
+
   defp find(_error, _meta, _statement, _opts), do: nil
 
   # The engine's words have its table and columns, but nothing of a foreign key.
