@@ -135,10 +135,10 @@ void lsqi_failure_explain(struct lsq_error *err, sqlite3 *db) {
     if (err->table[0] == '\0' || err->constraint != LSQ_CONSTRAINT_UNIQUE) return;
     /* The engine says neither which of several indexes it was nor in which database: what is not
      * certain is left out. So is an index that it made for an inline UNIQUE, for nobody chose its
-     * name. */
+     * name. CROSS JOIN: SQLite 3.40 else begins with the lists, which then have no schema. */
     look_up(db,
             "SELECT CASE WHEN count(DISTINCT l.name) = 1 AND max(l.origin) = 'c' THEN l.name END "
-            "FROM pragma_database_list AS d, pragma_index_list(?1, d.name) AS l "
+            "FROM pragma_database_list AS d CROSS JOIN pragma_index_list(?1, d.name) AS l "
             "WHERE l.\"unique\" AND l.origin <> 'pk' AND (SELECT group_concat(name, ', ') FROM "
             "(SELECT name FROM pragma_index_info(l.name, d.name) ORDER BY seqno)) = ?2",
             err->table, err->columns, err->constraint_name, sizeof(err->constraint_name));
