@@ -107,7 +107,11 @@ static void fast_path_is_not_fooled(void **state) {
     struct lsq_reply reply;
 
     (void)state;
-    assert_int_equal(exec(conn, "SELECT * FROM t", NULL, &try, &reply), LSQ_OK);
+    /* A loaded machine can make a run too long to count. */
+    for (int i = 0; exec(conn, "SELECT * FROM t", NULL, &try, &reply) != LSQ_OK; i++) {
+        assert_true(i < 1000);
+        assert_string_equal(ask_columns(conn, "SELECT * FROM t"), "a,b");
+    }
     assert_int_equal(reply.columns, 2);
     run(other, "ALTER TABLE t ADD COLUMN c");
     /* It may only answer with all three columns, or not there. */
