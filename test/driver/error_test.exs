@@ -285,8 +285,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
             Native.begin(db, behavior: :exclusive),
             Native.batch(db, [{sql, []}]),
             Native.batch_transactional(db, [{sql, []}]),
-            Native.execute_batch_sql(db, sql),
-            EctoLibSql.handle_execute(sql, [], [timeout: :infinity], db)
+            Native.execute_batch_sql(db, sql)
           ] do
         assert :error = elem(answer, 0)
         assert %Error{code: :busy, transient?: true, outcome: :none} = error = elem(answer, 1)
