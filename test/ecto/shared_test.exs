@@ -44,10 +44,13 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
     end
   end
 
+  # By kind; the processes of a test may run on several schedulers.
   defp uses do
-    for {slot, state} <- open(), into: %{} do
-      {:ok, info} = NIF.info(state.conn_id, true)
-      {if(slot == :writer, do: :writer, else: :reader), info.cache_hits + info.cache_misses}
+    for {slot, state} <- open(), reduce: %{} do
+      uses ->
+        {:ok, info} = NIF.info(state.conn_id, true)
+        kind = if slot == :writer, do: :writer, else: :reader
+        Map.update(uses, kind, info.cache_hits, &(&1 + info.cache_hits))
     end
   end
 
@@ -88,7 +91,7 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
       for _ <- 1..50, do: assert(Repo.get!(Item, item.id) == item)
       assert %{num_rows: 1} = Repo.query!("UPDATE items SET name = 'b'")
       assert uses().writer == writes + 2
-      assert uses().reader > reads + 10
+      assert uses().reader > reads + 5
     end
 
     test "reads what it has just written" do
