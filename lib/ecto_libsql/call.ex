@@ -6,7 +6,8 @@ defmodule EctoLibSql.Call do
   #   :in_use   another process is in the connection: wait for its {ref, :idle}
   #   :async    the call is long: a thread of ours runs it, and sends {ref, answer}
   #   busy      it is another connection's turn to write: a thread of ours runs the call when it is this
-  #             one's, and sends {ref, answer}; with an engine's code: another program holds a lock: again in a millisecond, until the busy time-out
+  #             one's, and sends {ref, answer}; with an engine's code: another program holds a lock: again
+  #             in a millisecond, until the busy time-out
   #
   # Whatever happens, no message of ours is left in the caller's mailbox. An answer is {:ok, _}, :ok,
   # {:error, native} or {:abandoned, native}: the call was given up at its deadline while the engine

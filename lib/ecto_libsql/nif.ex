@@ -20,7 +20,8 @@ defmodule EctoLibSql.NIF do
   #
   # Native code never waits for a lock of another connection: it answers :busy, with engine_code 0 where
   # another connection of this VM has the turn to write, and the caller gets in line with submit_in_turn/4;
-  # else the lock is another's, and the caller tries again (EctoLibSql.Call). `timeout` is ms for this call, 0 for none. `flags` is a sum of
+  # else the lock is another's, and the caller tries again (EctoLibSql.Call). `timeout` is ms for this call,
+  # 0 for none. `flags` is a sum of
   # 1 (may run on this scheduler, if known to be short), 8 (exactly one row), 16 (a batch is one
   # transaction), 32 (with the columns' declared types: of execute/6, stmt_execute/6, cursor_fetch/5).
   #
@@ -141,8 +142,8 @@ defmodule EctoLibSql.NIF do
   # :in_use.
   def submit_in_turn(_conn, _ref, _op, _args), do: stub()
 
-  # Stops what submit/4 or submit_in_turn/4 started: :cancelled (no message will come), :not_begun (nor will it run), or
-  # :sent (the message has come or is about to: receive it). Interrupts the engine, does not wait for it.
+  # Stops what submit/4 or submit_in_turn/4 started: :cancelled (no message will come), :not_begun (nor will
+  # it run), or :sent (the message has come or is about to: receive it). Interrupts the engine, does not wait for it.
   def cancel(_conn, _ref), do: stub()
 
   # The same, but what has begun goes on: :not_begun, or :sent (the message has come or will come).

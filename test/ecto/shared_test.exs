@@ -215,6 +215,23 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
       assert Process.alive?(keeper)
     end
 
+    test "refuses a transaction that would stay on a connection of the pool" do
+      warm()
+
+      for sql <- ["BEGIN", " begin immediate", "COMMIT", "savepoint a", "ROLLBACK"] do
+        assert {:error, %Error{code: :misuse, message: message}} = Repo.query(sql)
+        assert message =~ "Repo.transaction"
+      end
+
+      Repo.insert!(%Item{name: "stays"})
+      assert [%{name: "stays"}] = Repo.all(Item)
+    end
+
+    test "keeps its configuration out of what a crash reports" do
+      {_table, keeper, _readers} = :persistent_term.get({Shared, pool()})
+      refute inspect(:sys.get_state(keeper), limit: :infinity) =~ "pool_size"
+    end
+
     test "lives on without its keeper" do
       warm()
       {_table, keeper, _readers} = :persistent_term.get({Shared, pool()})
@@ -272,6 +289,12 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
       if !opts[:pool], do: for(_ <- 1..20, do: Repo.query!("SELECT 1"))
       assert :persistent_term.get({Shared, pool()}, nil) == nil
     end
+  end
+
+  test "with one connection a transaction by hand is its own" do
+    start(pool_size: 1)
+    assert {:ok, _} = Repo.query("BEGIN")
+    assert {:ok, _} = Repo.query("ROLLBACK")
   end
 
   test "a database that is not in WAL mode is read by the pool" do

@@ -6,9 +6,9 @@ defmodule Ecto.Adapters.LibSql.Shared do
   # Nothing is checked out. A short read is done before its scheduler turns to another process, so the reader
   # of that scheduler is free whenever it is looked at, and its caches are warm; the pool's connections take
   # turns, and each finds its pages changed. Where somebody is in the connection, the native call says so at
-  # once, and the statement goes by the pool. So does whatever else is not plain: what the reader refuses (the engine
-  # does, told to be query-only: not the text counts), what cannot be compiled (a temporary table
-  # of a connection of the pool), a connection that is not open yet.
+  # once, and the statement goes by the pool. So does whatever else is not plain: what the reader refuses (the
+  # engine does, told to be query-only: the text does not count), what cannot be compiled (a temporary table of
+  # a connection of the pool), a connection that is not open yet.
   #
   # A keeper opens them when they are first wanted, closes those that nobody used for a while, and ends with
   # the pool. Without it everything goes by the pool.
@@ -47,6 +47,9 @@ defmodule Ecto.Adapters.LibSql.Shared do
       {:ok, pool}
     end
   end
+
+  @doc "Whether the Repo's pool has shared connections beside it."
+  def beside?(pool), do: :persistent_term.get({__MODULE__, pool}, nil) != nil
 
   ## A statement
 
@@ -170,12 +173,13 @@ defmodule Ecto.Adapters.LibSql.Shared do
     readers = min(System.schedulers(), Keyword.get(opts, :pool_size, 10))
     :persistent_term.put({__MODULE__, pool}, {table, self(), readers})
     Process.send_after(self(), :look, @idle_ms)
-    {:ok, %{pool: pool, opts: opts, table: table, uses: %{}}}
+    # In a function, so that no report of a crash shows a key.
+    {:ok, %{pool: pool, opts: fn -> opts end, table: table, uses: %{}}}
   end
 
   @impl true
   def handle_cast({:open, slot}, %{table: table} = state) do
-    if :ets.lookup(table, slot) == [], do: open(table, slot, state.opts)
+    if :ets.lookup(table, slot) == [], do: open(table, slot, state.opts.())
     {:noreply, state}
   end
 
