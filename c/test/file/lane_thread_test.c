@@ -169,26 +169,44 @@ static void *write_rows(void *arg) {
 
 static void connections_take_turns(void **state) {
     pthread_t threads[THREADS];
-    struct lsq_conn *conn;
+    struct lsq_conn *first;
 
     path = db_path();
-    conn = db_open(path);
-    run(conn, "CREATE TABLE t (n INTEGER)");
-    run(conn, "INSERT INTO t VALUES (0)");
+    first = db_open(path);
+    run(first, "CREATE TABLE t (n INTEGER)");
+    run(first, "INSERT INTO t VALUES (0)");
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, write_rows, NULL), 0);
     for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
-    assert_int_equal(ask(conn, "SELECT n FROM t"), THREADS * 200);
-    db_close(conn);
+    assert_int_equal(ask(first, "SELECT n FROM t"), THREADS * 200);
+    db_close(first);
     db_forget(state);
+}
+
+/* ---- Two of one file ---- */
+
+static struct lsq_conn *conn;
+static struct lsq_conn *other;
+
+static int open_two(void **state) {
+    (void)state;
+    told_count = 0;
+    conn = db_open(NULL);
+    run(conn, "CREATE TABLE t (n INTEGER)");
+    other = db_open(db_file(conn));
+    return 0;
+}
+
+static int close_two(void **state) {
+    if (other != NULL) db_close(other);
+    if (conn != NULL) db_close(conn);
+    return db_forget(state);
 }
 
 /* A transaction that has read, and would have to wait, can only fail. */
 static void who_has_read_does_not_get_in_line(void **state) {
-    struct lsq_conn *conn = db_open(NULL);
-    struct lsq_conn *other = db_open(db_file(conn));
 
-    run(conn, "CREATE TABLE t (n INTEGER)");
+    (void)state;
     run(conn, "BEGIN IMMEDIATE");
     run(other, "BEGIN");
     run(other, "SELECT * FROM t");
@@ -196,26 +214,18 @@ static void who_has_read_does_not_get_in_line(void **state) {
     run(conn, "ROLLBACK");
     run(other, "INSERT INTO t VALUES (1)");
     run(other, "COMMIT");
-    db_close(other);
-    db_close(conn);
-    db_forget(state);
 }
 
 /* Its write is an error in any case: it does not get in line for that. */
 static void who_only_queries_does_not_get_in_line(void **state) {
-    struct lsq_conn *conn = db_open(NULL);
-    struct lsq_conn *other = db_open(db_file(conn));
 
-    run(conn, "CREATE TABLE t (n INTEGER)");
+    (void)state;
     run(other, "PRAGMA query_only = 1");
     run(conn, "BEGIN IMMEDIATE");
     expect(LSQ_READONLY, other, "INSERT INTO t VALUES (1)");
     run(conn, "ROLLBACK");
     run(other, "PRAGMA query_only = 0");
     run(other, "INSERT INTO t VALUES (1)");
-    db_close(other);
-    db_close(conn);
-    db_forget(state);
 }
 
 static void what_reads_takes_no_turn(void **state) {
@@ -229,10 +239,8 @@ static void what_reads_takes_no_turn(void **state) {
         "CREATE TEMP TABLE mine (a)",
         "INSERT INTO mine VALUES (1)",
     };
-    struct lsq_conn *conn = db_open(NULL);
-    struct lsq_conn *other = db_open(db_file(conn));
 
-    run(conn, "CREATE TABLE t (n INTEGER)");
+    (void)state;
     assert_int_equal(lsq_conn_set_busy_timeout(other, 100, NULL), LSQ_OK);
     run(conn, "BEGIN IMMEDIATE");
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
@@ -249,35 +257,32 @@ static void what_reads_takes_no_turn(void **state) {
     assert_int_equal(lsq_begin(other, LSQ_TXN_READ, NULL, NULL), LSQ_OK);
     run(other, "EXPLAIN QUERY PLAN UPDATE t SET n = 1");
     run(other, "ROLLBACK");
-    db_close(other);
-    db_close(conn);
-    db_forget(state);
 }
 
 /* A closed connection has no turn, whatever it was about; nor has one that was told, and freed. */
 static void the_end_of_a_connection_ends_its_turn(void **state) {
-    struct lsq_conn *conn = db_open(NULL);
-    struct lsq_conn *other = db_open(db_file(conn));
     struct lsq_conn *third = db_open(db_file(conn));
     struct lsq_turn *turn = NULL;
 
-    run(conn, "CREATE TABLE t (n INTEGER)");
+    (void)state;
     run(conn, "BEGIN IMMEDIATE");
     told_count = 0;
     assert_int_equal(lsq_turn_new(&turn, other, note, "o", &last_error), LSQ_OK);
     lsq_turn_wait(turn);
     db_close(conn);
+    conn = NULL;
     for (int i = 0; i < 500 && told_count == 0; i++) sleep_ms(10);
     assert_int_equal(told_count, 1);
     db_close(other);
+    other = NULL;
     assert_false(lsq_turn_free(turn));
     assert_false(lsq_turn_free(NULL));
     run(third, "INSERT INTO t VALUES (1)");
     db_close(third);
-    db_forget(state);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define TEST_TWO(name) cmocka_unit_test_setup_teardown(name, open_two, close_two)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
@@ -287,10 +292,10 @@ int main(void) {
         TEST(told_at_once_where_it_is_free),
         TEST(one_at_a_time),
         TEST(connections_take_turns),
-        TEST(who_has_read_does_not_get_in_line),
-        TEST(who_only_queries_does_not_get_in_line),
-        TEST(what_reads_takes_no_turn),
-        TEST(the_end_of_a_connection_ends_its_turn),
+        TEST_TWO(who_has_read_does_not_get_in_line),
+        TEST_TWO(who_only_queries_does_not_get_in_line),
+        TEST_TWO(what_reads_takes_no_turn),
+        TEST_TWO(the_end_of_a_connection_ends_its_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
