@@ -8,6 +8,12 @@ defmodule EctoLibSql.NIFHelp do
 
   @endless "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c"
 
+  @doc "A prepared statement."
+  def prepare!(conn, sql) do
+    {:ok, stmt} = NIF.prepare(conn, sql)
+    stmt
+  end
+
   @doc "A query without an end; the engine can stop it at any time."
   def endless, do: @endless
 

@@ -1,0 +1,311 @@
+defmodule EctoLibSql.NIF.ContractWaitingTest do
+  # What lib/ecto_libsql/nif.ex says of waiting and of closing.
+  use EctoLibSql.Case, async: false
+
+  import EctoLibSql.NIFHelp
+
+  alias EctoLibSql.NIF, as: Direct
+  alias EctoLibSql.Settled, as: NIF
+
+  # What a thread of the core does in any case: it compiles SQL, or has much to do.
+  @long [:execute_many, :batch, :batch_sql, :prepare, :stmt_info, :reset, :checkpoint] ++
+          [:load_extension]
+
+  setup do
+    conn = connect(tmp_path())
+    execute!(conn, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
+    %{conn: conn}
+  end
+
+  describe "waiting" do
+    test "another process is answered :in_use by every function that enters", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT 1")
+      ref = start_endless(conn)
+      parent = self()
+
+      spawn_link(fn -> send(parent, {:answers, entering_calls(Direct, conn, stmt)}) end)
+      assert_receive {:answers, answers}, 5000
+      {long, short} = Enum.split_with(answers, fn {name, _} -> name in @long end)
+      for {name, answer} <- short, do: assert({name, answer} == {name, :in_use})
+      for {name, answer} <- long, do: assert({name, answer} == {name, :async})
+
+      assert NIF.busy_timeout(conn) == 5000
+      assert NIF.status(conn) == :idle
+      assert NIF.cancel(conn, ref) == :cancelled
+      eventually(fn -> NIF.stmt_reset(conn, stmt) == :ok end)
+      assert mailbox() == []
+    end
+
+    test "notify_idle tells once, when the connection is free", %{conn: conn} do
+      ref = make_ref()
+      assert {:ok, free} = NIF.notify_idle(conn, ref)
+      assert_receive {^ref, :idle}
+      assert NIF.cancel_idle(free) == :sent
+
+      job = start_endless(conn)
+      assert {:ok, waiter} = NIF.notify_idle(conn, ref)
+      assert {:ok, cancelled} = NIF.notify_idle(conn, make_ref())
+      assert NIF.cancel_idle(cancelled) == :cancelled
+      assert NIF.cancel_idle(cancelled) == :sent
+      refute_receive {_, _}, 30
+      assert NIF.interrupt(conn) == :ok
+      assert_receive {^ref, :idle}, 5000
+      assert code(answer(job)) == :interrupted
+      assert NIF.cancel_idle(waiter) == :sent
+      refute_receive {_, _}, 30
+    end
+
+    test "submit_in_turn runs when it is the connection's turn to write, in the order of asking" do
+      path = tmp_path()
+      [holder, second, third] = for _ <- 1..3, do: connect(path)
+      {:ok, trx} = NIF.begin(holder, :immediate, 0, 0)
+      write = fn conn -> [conn, nil, "CREATE TABLE IF NOT EXISTS t (a)", [], 0, 0] end
+
+      assert {:error, {:busy, 0, _, _, _, true, :none, nil}} = NIF.begin(second, :immediate, 0, 0)
+      [two, three, gone] = for _ <- 1..3, do: make_ref()
+      assert :ok = NIF.submit_in_turn(second, two, :begin, [second, :immediate, 0, 0])
+      assert :ok = NIF.submit_in_turn(third, gone, :execute, write.(third))
+      assert :ok = NIF.submit_in_turn(third, three, :execute, write.(third))
+      assert NIF.cancel_waiting(third, gone) == :not_begun
+      assert NIF.cancel_waiting(third, gone) == :sent
+      refute_receive {_, _}, 30
+
+      assert NIF.commit(holder, trx, 0, 0) == :ok
+      assert {:ok, trx} = answer(two)
+      # Nobody overtakes.
+      assert {:error, {:busy, 0, _, _, _, true, :none, nil}} = NIF.begin(holder, :immediate, 0, 0)
+      refute_receive {_, _}, 30
+      assert NIF.rollback(second, trx) == :ok
+      assert {:ok, {:create, nil, nil, 0, 0, true}} = answer(three)
+      assert NIF.cancel(third, three) == :sent
+      assert {:ok, trx} = NIF.begin(holder, :immediate, 0, 0)
+
+      # Told of an interrupt while it waits.
+      assert :ok = NIF.submit_in_turn(third, three, :execute, write.(third))
+      assert NIF.interrupt(third) == :ok
+      assert_receive {^three, :interrupting}, 5000
+      assert NIF.cancel(third, three) == :not_begun
+      assert NIF.rollback(holder, trx) == :ok
+      refute_receive {_, _}, 30
+    end
+
+    test "submit answers every function that may be submitted", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT 1")
+      select = {:ok, {:select, ["1"], [[1]], 1, 0, true}}
+
+      submit = fn op, args ->
+        ref = make_ref()
+        assert NIF.submit(conn, ref, op, [conn | args]) == :ok
+        answer(ref)
+      end
+
+      assert submit.(:execute, [nil, "SELECT 1", [], 0, 0]) == select
+      assert submit.(:stmt_execute, [nil, stmt, [], 0, 1]) == select
+
+      assert submit.(:execute_many, [nil, "INSERT INTO t(b) VALUES (?)", [[1]], 0, 0]) |> elem(0) ==
+               :ok
+
+      assert {:ok, [_]} = submit.(:batch, [nil, [{"SELECT 1", []}], 0, 0])
+      assert {:ok, [_]} = submit.(:batch_sql, [nil, "SELECT 1", 0, 0])
+      assert {:ok, trx} = submit.(:begin, [:deferred, 0, 0])
+      assert submit.(:savepoint, [trx, "s"]) == :ok
+      assert submit.(:rollback_to, [trx, "s"]) == :ok
+      assert submit.(:release, [trx, "s"]) == :ok
+      assert submit.(:commit, [trx, 0, 0]) == :ok
+      assert {:ok, trx} = submit.(:begin, [:deferred, 0, 0])
+      assert submit.(:rollback, [trx]) == :ok
+      assert submit.(:cursor_start, [nil, stmt, []]) == :ok
+      assert submit.(:cursor_fetch, [stmt, 1, 0, 0]) |> elem(0) == :ok
+      assert submit.(:stmt_reset, [stmt]) == :ok
+      assert {:ok, {[_], [], true}} = submit.(:stmt_info, [stmt])
+      assert submit.(:cacheflush, []) == :ok
+      assert {:ok, {log, log}} = submit.(:checkpoint, [nil, :passive])
+      assert submit.(:enable_extensions, [false]) == :ok
+      assert code(submit.(:load_extension, ["none", nil])) == :auth
+      assert submit.(:reset, []) == :ok
+      assert code(submit.(:execute, [nil, "nonsense", [], 0, 0])) == :sql
+      assert code(submit.(:execute, [trx, "SELECT 1", [], 0, 0])) == :no_transaction
+
+      assert {:ok, prepared} = submit.(:prepare, ["SELECT 1"])
+
+      assert {:ok, {:select, _, [[1]], 1, _, true}} =
+               NIF.stmt_execute(conn, nil, prepared, [], 0, 0)
+
+      assert {:ok, %{}} = submit.(:info, [true])
+      assert submit.(:notices, []) == []
+      assert submit.(:set_busy_timeout, [5000]) == :ok
+
+      for op <- [:close, :submit, :open, :none] do
+        assert_raise ArgumentError, fn -> NIF.submit(conn, make_ref(), op, [conn]) end
+      end
+
+      other = connect(tmp_path())
+      args = [other, nil, "SELECT 1", [], 0, 0]
+      assert_raise ArgumentError, fn -> NIF.submit(conn, make_ref(), :execute, args) end
+      assert_raise ArgumentError, fn -> NIF.submit(conn, make_ref(), :execute, [conn]) end
+      assert mailbox() == []
+    end
+
+    test "submitted calls take turns", %{conn: conn} do
+      refs =
+        for i <- 1..20, ref = make_ref() do
+          :ok =
+            NIF.submit(conn, ref, :execute, [conn, nil, "INSERT INTO t(a) VALUES (?)", [i], 0, 0])
+
+          ref
+        end
+
+      for ref <- refs, do: assert({:ok, {:insert, nil, nil, 1, _, true}} = answer(ref))
+      assert rows!(conn, "SELECT count(*) FROM t") == [[20]]
+    end
+
+    test "cancel stops what runs and what waits, and no message comes", %{conn: conn} do
+      running = start_endless(conn)
+      waiting = make_ref()
+
+      :ok =
+        NIF.submit(conn, waiting, :execute, [conn, nil, "INSERT INTO t(b) VALUES (1)", [], 0, 0])
+
+      assert NIF.cancel(conn, waiting) == :not_begun
+      assert NIF.cancel(conn, waiting) == :sent
+      assert NIF.cancel(conn, running) == :cancelled
+      assert NIF.cancel(conn, running) == :sent
+      assert NIF.cancel(conn, make_ref()) == :sent
+      eventually(fn -> match?({:ok, _}, NIF.execute(conn, nil, "SELECT 1", [], 0, 0)) end)
+      Process.sleep(30)
+      assert mailbox() == []
+      assert rows!(conn, "SELECT count(*) FROM t") == [[0]]
+    end
+
+    test "cancel is :sent once the answer has come", %{conn: conn} do
+      ref = make_ref()
+      :ok = NIF.submit(conn, ref, :execute, [conn, nil, "SELECT 1", [], 0, 0])
+      assert {:ok, _} = answer(ref)
+      assert NIF.cancel(conn, ref) == :sent
+      assert mailbox() == []
+    end
+
+    test "exactly one of answer and :cancelled", %{conn: conn} do
+      for i <- 1..300 do
+        ref = make_ref()
+        :ok = NIF.submit(conn, ref, :execute, [conn, nil, "SELECT 1", [], 0, 0])
+        for _ <- 1..rem(i * 7, 200)//1, do: :erlang.phash2(i)
+
+        case NIF.cancel(conn, ref) do
+          :sent -> assert {:ok, _} = answer(ref)
+          cancelled when cancelled in [:cancelled, :not_begun] -> :ok
+        end
+      end
+
+      ref = make_ref()
+      :ok = NIF.submit(conn, ref, :stmt_reset, [conn, nil])
+      assert code(answer(ref)) == :bad_argument
+      Process.sleep(30)
+      assert mailbox() == []
+    end
+
+    test "interrupts are counted, of connections and of statements", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT 1")
+      assert {NIF.interrupts(conn), NIF.interrupts(stmt)} == {0, 0}
+      NIF.interrupt(conn)
+      assert {NIF.interrupts(conn), NIF.interrupts(stmt)} == {1, 0}
+      NIF.stmt_interrupt(stmt)
+      assert {NIF.interrupts(conn), NIF.interrupts(stmt)} == {1, 1}
+    end
+
+    test "interrupt tells at once, and the connection goes on", %{conn: conn} do
+      assert NIF.interrupt(conn) == :ok
+      assert {:ok, _} = NIF.execute(conn, nil, "SELECT 1", [], 0, 0)
+      ref = start_endless(conn)
+      assert NIF.interrupt(conn) == :ok
+      assert NIF.interrupt(conn) == :ok
+      assert_receive {^ref, :interrupting}, 5000
+      assert_receive {^ref, {:error, error}}, 5000
+      assert elem(error, 0) == :interrupted
+      assert mailbox() == []
+      assert {:ok, _} = NIF.execute(conn, nil, "SELECT 1", [], 0, 0)
+    end
+  end
+
+  # Each function that enters the connection, with arguments that are right.
+  defp entering_calls(nif, conn, stmt) do
+    [
+      execute: nif.execute(conn, nil, "SELECT 1", [], 0, 0),
+      execute_fast: nif.execute(conn, nil, "SELECT 1", [], 0, 1),
+      execute_many: nif.execute_many(conn, nil, "SELECT 1", [[]], 0, 0),
+      batch: nif.batch(conn, nil, [{"SELECT 1", []}], 0, 0),
+      batch_sql: nif.batch_sql(conn, nil, "SELECT 1", 0, 0),
+      begin: nif.begin(conn, :deferred, 0, 0),
+      commit: nif.commit(conn, nil, 0, 0),
+      rollback: nif.rollback(conn, nil),
+      savepoint: nif.savepoint(conn, nil, "s"),
+      release: nif.release(conn, nil, "s"),
+      rollback_to: nif.rollback_to(conn, nil, "s"),
+      enforce_foreign_keys: nif.enforce_foreign_keys(conn, nil, true),
+      prepare: nif.prepare(conn, "SELECT 1"),
+      stmt_execute: nif.stmt_execute(conn, nil, stmt, [], 0, 0),
+      stmt_reset: nif.stmt_reset(conn, stmt),
+      stmt_info: nif.stmt_info(conn, stmt),
+      cursor_start: nif.cursor_start(conn, nil, stmt, []),
+      cursor_fetch: nif.cursor_fetch(conn, stmt, 1, 0, 0),
+      reset: nif.reset(conn),
+      set_busy_timeout: nif.set_busy_timeout(conn, 1),
+      info: nif.info(conn, true),
+      notices: nif.notices(conn),
+      cacheflush: nif.cacheflush(conn),
+      checkpoint: nif.checkpoint(conn, nil, :passive),
+      enable_extensions: nif.enable_extensions(conn, true),
+      load_extension: nif.load_extension(conn, "none", nil)
+    ]
+  end
+
+  describe "closing" do
+    test "twice is fine, and everything after it is :closed", %{conn: conn} do
+      stmt = prepare!(conn, "SELECT 1")
+      execute!(conn, "INSERT INTO t(b) VALUES (1)")
+      ref = make_ref()
+      assert NIF.close(conn, self(), ref) == :ok
+      assert_receive {^ref, :closed}, 5000
+      assert NIF.close(conn, self(), ref) == :ok
+      assert_receive {^ref, :closed}, 5000
+      assert NIF.close(conn, nil, ref) == :ok
+
+      for {name, answer} <- entering_calls(NIF, conn, stmt),
+          do: assert({name, code(answer)} == {name, :closed})
+
+      assert code(NIF.status(conn)) == :closed
+      assert NIF.busy_timeout(conn) == 5000
+      assert NIF.interrupt(conn) == :ok
+      assert NIF.cancel(conn, make_ref()) == :sent
+      assert NIF.stmt_interrupt(stmt) == :ok
+      assert NIF.stmt_finalize(stmt) == :ok
+
+      assert {:ok, _} = NIF.notify_idle(conn, ref)
+      assert_receive {^ref, :idle}
+      assert NIF.submit(conn, ref, :reset, [conn]) == :ok
+      assert code(answer(ref)) == :closed
+      assert mailbox() == []
+    end
+
+    test "stops what runs, tells who waits, and rolls back", %{conn: conn} do
+      [[_, _, path]] = rows!(conn, "PRAGMA database_list")
+      {:ok, trx} = NIF.begin(conn, :immediate, 0, 0)
+      {:ok, _} = NIF.execute(conn, trx, "INSERT INTO t(b) VALUES (1)", [], 0, 0)
+      job = start_endless(conn)
+      queued = make_ref()
+      :ok = NIF.submit(conn, queued, :execute, [conn, nil, "SELECT 1", [], 0, 0])
+      idle = make_ref()
+      {:ok, _} = NIF.notify_idle(conn, idle)
+      ref = make_ref()
+      assert NIF.close(conn, self(), ref) == :ok
+      assert_receive {^idle, :idle}, 5000
+      assert_receive {^job, :interrupting}, 5000
+      assert code(answer(job)) in [:interrupted, :closed]
+      assert code(answer(queued)) == :closed
+      assert_receive {^ref, :closed}, 5000
+      assert code(NIF.status(conn)) == :closed
+      assert rows!(connect(path), "SELECT count(*) FROM t") == [[0]]
+      assert mailbox() == []
+    end
+  end
+end
