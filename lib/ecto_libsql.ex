@@ -224,7 +224,8 @@ defmodule EctoLibSql do
   @spec execute_many(State.t(), iodata(), [params()], keyword()) ::
           {:ok, Result.t()} | {:error, Error.t()}
   def execute_many(state, sql, rows, opts \\ []) do
-    rows = Enum.map(rows, &Encoder.params(&1, Forms.of(state)))
+    forms = Forms.of(state)
+    rows = Enum.map(rows, &Encoder.params(&1, forms))
     sql = IO.iodata_to_binary(sql)
     args = [state.conn_id, state.trx_id, sql, rows]
 

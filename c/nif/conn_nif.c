@@ -134,15 +134,21 @@ static const char *config_decode(ErlNifEnv *env, struct nif_state *state, ERL_NI
 }
 
 /* The resource without a connection, so that nothing can fail once that is open. */
-static struct conn_res *conn_alloc(struct nif_state *state) {
+static struct conn_res *conn_alloc(struct nif_state *state, ErlNifEnv *env, ERL_NIF_TERM map) {
     struct conn_res *res = enif_alloc_resource(state->conn_type, sizeof(*res));
+    ERL_NIF_TERM kept;
 
     if (res == NULL) return NULL;
     memset(res, 0, sizeof(*res));
     res->state = state;
     res->number = atomic_fetch_add(&state->conns, 1) % INT32_MAX + 1;
+    res->kept_env = enif_alloc_env();
+    if (res->kept_env != NULL) {
+        if (!enif_get_map_value(env, map, state->atoms.kept, &kept)) kept = state->atoms.nil;
+        res->kept = enif_make_copy(res->kept_env, kept);
+    }
     res->lock = enif_mutex_create("ecto_libsql connection");
-    if (res->lock != NULL) return res;
+    if (res->lock != NULL && res->kept_env != NULL) return res;
     enif_release_resource(res);
     return NULL;
 }
@@ -157,7 +163,7 @@ static ERL_NIF_TERM open_now(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TE
 
     lsq_config_init(&config.cfg);
     wrong = config_decode(env, state, map, &config);
-    res = wrong == NULL ? conn_alloc(state) : NULL;
+    res = wrong == NULL ? conn_alloc(state, env, map) : NULL;
     if (wrong != NULL) {
         snprintf(message, sizeof(message), "the configuration is not valid: %s", wrong);
         answer = make_failure(env, state, LSQ_BAD_ARGUMENT, message);
@@ -224,6 +230,15 @@ ERL_NIF_TERM nif_busy_timeout(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     (void)argc;
     if (!conn_get(env, enif_priv_data(env), argv[0], &res)) return enif_make_badarg(env);
     return enif_make_int(env, lsq_conn_busy_timeout(res->conn));
+}
+
+/* Nobody writes it: any number of threads may read. */
+ERL_NIF_TERM nif_kept(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct conn_res *res;
+
+    (void)argc;
+    if (!conn_get(env, enif_priv_data(env), argv[0], &res)) return enif_make_badarg(env);
+    return enif_make_copy(env, res->kept);
 }
 
 ERL_NIF_TERM nif_status(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {

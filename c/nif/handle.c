@@ -17,6 +17,7 @@ void conn_destroy(ErlNifEnv *env, void *obj) {
     (void)env;
     /* Nobody waits for it and nothing of it runs: each waiter and job keeps the resource. */
     lsq_conn_free(res->conn);
+    if (res->kept_env != NULL) enif_free_env(res->kept_env);
     if (res->lock != NULL) enif_mutex_destroy(res->lock);
 }
 

@@ -53,6 +53,7 @@ static ErlNifFunc functions[] = {
     {"interrupt", 1, nif_interrupt, 0},
     {"interrupts", 1, nif_interrupts, 0},
     {"busy_timeout", 1, nif_busy_timeout, 0},
+    {"kept", 1, nif_kept, 0},
     {"status", 1, nif_status, 0},
     {"stmt_finalize", 1, nif_stmt_finalize, 0},
     {"stmt_interrupt", 1, nif_stmt_interrupt, 0},

@@ -48,6 +48,8 @@ struct conn_res {
     uint32_t last_trx; /* who is in */
     ErlNifMutex *lock; /* guards jobs, and users and finalized of statements; no work under it */
     struct job *jobs;
+    ErlNifEnv *kept_env; /* owns kept */
+    ERL_NIF_TERM kept;   /* what the driver keeps with the connection; constant once it is open */
 };
 
 /* A statement or cursor. Keeps its connection's resource. */
@@ -217,6 +219,7 @@ size_t get_atom_text(ErlNifEnv *env, ERL_NIF_TERM term, char *text);
 
 ERL_NIF_TERM nif_open(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_busy_timeout(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_kept(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_status(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_core_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_memory(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);

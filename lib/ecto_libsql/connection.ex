@@ -3,7 +3,7 @@ defmodule EctoLibSql.Connection do
   # What DBConnection calls, by way of EctoLibSql, and what the driver's own functions share. A state
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
-  alias EctoLibSql.{Call, Encoder, Error, Forms, Hook, IdleWriter, NIF, Options, Query, Result}
+  alias EctoLibSql.{Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query, Result}
   alias EctoLibSql.{Owner, State, Telemetry}
 
   # DBConnection's own default; inside the sandbox's proxy no time-out is given.
@@ -26,7 +26,7 @@ defmodule EctoLibSql.Connection do
       with {:ok, checked} <- check(opts, strict?),
            {:ok, conn} <- open(checked) do
         unless strict?, do: Owner.closes(conn)
-        conn |> state(opts, checked) |> prepare(checked)
+        prepare(%State{conn_id: conn, sync: State.detect_sync(opts)}, checked)
       end
 
     tell_connected(answer, opts, System.monotonic_time() - start)
@@ -62,18 +62,6 @@ defmodule EctoLibSql.Connection do
       {:ok, conn} -> {:ok, conn}
       {:error, native} -> {:error, Error.from_native(native)}
     end
-  end
-
-  defp state(conn, opts, checked) do
-    %State{
-      conn_id: conn,
-      mode: :local,
-      sync: State.detect_sync(opts),
-      config:
-        checked
-        |> Map.take([:database, :transaction_mode, :long_transaction])
-        |> Map.put(:forms, Forms.new(checked))
-    }
   end
 
   # What is open and does not come so far is closed again.
@@ -190,7 +178,7 @@ defmodule EctoLibSql.Connection do
     end
   end
 
-  defp kind(nil, state), do: state.config[:transaction_mode] || :immediate
+  defp kind(nil, state), do: State.kept(state)[:transaction_mode] || :immediate
   # What the SQL sandbox asks for: tests that only read are not to wait for each other.
   defp kind(:transaction, _state), do: :deferred
   defp kind(:read_only, _state), do: :read
@@ -319,7 +307,7 @@ defmodule EctoLibSql.Connection do
 
   # Raising here would cost DBConnection the connection.
   defp stored(params, state) do
-    {:ok, Encoder.params(params, Forms.of(state))}
+    {:ok, Encoder.stored(params, state)}
   rescue
     error in ArgumentError ->
       {:error, Error.new(:parameters, Exception.message(error)), state}
@@ -327,7 +315,7 @@ defmodule EctoLibSql.Connection do
 
   @doc "Runs SQL or a prepared statement; answers the native result."
   def execute(state, sql, params, timeout, flags),
-    do: execute_stored(state, sql, Encoder.params(params, Forms.of(state)), timeout, flags)
+    do: execute_stored(state, sql, Encoder.stored(params, state), timeout, flags)
 
   defp execute_stored(state, sql, params, timeout, flags) when is_binary(sql) do
     state.conn_id

@@ -41,6 +41,10 @@ defmodule EctoLibSql.Encoder do
     end
   end
 
+  @doc "The same in the forms of a connection, which is asked for them where they matter."
+  def stored(params, state),
+    do: if(plain?(params), do: params, else: params(params, Forms.of(state)))
+
   @doc "The first step, for values whose connection is not known."
   def client(params) do
     cond do

@@ -3,6 +3,8 @@ defmodule EctoLibSql.Forms do
   # What a connection stores of the values that SQLite has no type for, where there is a choice. The
   # options :uuid_type, :binary_id_type, :json_type and :datetime_type of the connection choose.
 
+  alias EctoLibSql.State
+
   defstruct uuid: :blob, binary_id: :text, json: :text, datetime: :text
 
   @type t :: %__MODULE__{
@@ -23,8 +25,7 @@ defmodule EctoLibSql.Forms do
   end
 
   @doc "The forms of a connection, or of the options of a Repo."
-  def of(%{config: %{forms: forms}}), do: forms
-  def of(%{config: _without}), do: %__MODULE__{}
+  def of(%State{} = state), do: State.kept(state)[:forms] || %__MODULE__{}
 
   def of(options) when is_list(options) do
     %__MODULE__{

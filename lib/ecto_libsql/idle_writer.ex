@@ -5,7 +5,7 @@ defmodule EctoLibSql.IdleWriter do
   #
   # While it is short this costs two looks at the clock; only then the connection is asked what it did.
 
-  alias EctoLibSql.{NIF, Telemetry}
+  alias EctoLibSql.{NIF, State, Telemetry}
 
   @doc "The state, in the transaction that was begun."
   def begun(state, kind, trx) when kind in [:immediate, :exclusive],
@@ -16,7 +16,7 @@ defmodule EctoLibSql.IdleWriter do
   @doc "Before the transaction ends: what is to be told after it, or nil."
   def look(%{begun: {trx, kind, since}, trx_id: trx} = state) do
     duration = System.monotonic_time() - since
-    if long?(duration, state.config) and not wrote?(state.conn_id), do: {kind, duration}
+    if long?(duration, State.kept(state)) and not wrote?(state.conn_id), do: {kind, duration}
   end
 
   def look(_state), do: nil
@@ -40,7 +40,7 @@ defmodule EctoLibSql.IdleWriter do
   def tell(nil, _ended, _state), do: :ok
 
   def tell({kind, duration}, ended, state) do
-    metadata = %{database: state.config[:database], mode: kind, ended: ended}
+    metadata = %{database: State.kept(state)[:database], mode: kind, ended: ended}
     Telemetry.event(:idle_writer, %{duration: duration}, metadata)
   end
 end

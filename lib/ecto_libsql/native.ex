@@ -4,7 +4,7 @@ defmodule EctoLibSql.Native do
   counters. `EctoLibSql` has the rest. Errors are `%EctoLibSql.Error{}` everywhere.
   """
 
-  alias EctoLibSql.{Connection, Encoder, Error, Forms, IdleWriter, NIF, Query, Result, State}
+  alias EctoLibSql.{Connection, Encoder, Error, IdleWriter, NIF, Query, Result, State}
   alias EctoLibSql.Native.{Raw, Sql}
 
   @type answer(value) :: {:ok, value} | {:error, Error.t()}
@@ -218,7 +218,7 @@ defmodule EctoLibSql.Native do
   defp run_batch(state, statements, flags) do
     items =
       for {sql, args} <- statements,
-          do: {IO.iodata_to_binary(sql), Encoder.params(args, Forms.of(state))}
+          do: {IO.iodata_to_binary(sql), Encoder.stored(args, state)}
 
     case Connection.timed(:batch, [state.conn_id, state.trx_id, items], :infinity, flags) do
       {:ok, results} ->

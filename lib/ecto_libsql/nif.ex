@@ -47,8 +47,8 @@ defmodule EctoLibSql.NIF do
   ## Connections
 
   # config: %{path, flags, vfs, busy_timeout, settings: [{name, value}], attached: [{name, path}],
-  # statement_cache, fast_path, key}: flags as LSQ_OPEN_*; vfs, key: binary or nil -> :ok; then {ref, {:ok, conn} | {:error, _}} comes
-  # as a message: opening is long.
+  # statement_cache, fast_path, key, kept}: flags as LSQ_OPEN_*; vfs, key: binary or nil; kept: any term
+  # -> :ok; then {ref, {:ok, conn} | {:error, _}} comes as a message: opening is long.
   def open(_ref, _config), do: stub()
 
   # Never waits; sends {ref, :closed} to pid, if that is not nil, when the engine has closed
@@ -65,6 +65,9 @@ defmodule EctoLibSql.NIF do
 
   # -> integer of ms, also after close
   def busy_timeout(_conn), do: stub()
+
+  # -> the term `kept` of the configuration, also after close
+  def kept(_conn), do: stub()
 
   # -> {:ok, map} with the fields of struct lsq_conn_info; only the cheap ones unless all? is true
   def info(_conn, _all?), do: stub()

@@ -4,6 +4,8 @@ defmodule EctoLibSql.Options do
 
   require Logger
 
+  alias EctoLibSql.Forms
+
   # {name, type, default, documentation}. An option that sets a PRAGMA of the same name has the type
   # {:pragma, type}; nil leaves the engine's own.
   @schema [
@@ -273,8 +275,17 @@ defmodule EctoLibSql.Options do
       statement_cache: checked.statement_cache,
       fast_path: checked.fast_path,
       max_length: checked.max_length,
-      key: checked.encryption_key
+      key: checked.encryption_key,
+      kept: kept(checked)
     }
+  end
+
+  # What the driver wants to know of an open connection. It stays with the handle, for the state is copied by
+  # DBConnection several times in each call.
+  defp kept(checked) do
+    checked
+    |> Map.take([:database, :transaction_mode, :long_transaction])
+    |> Map.put(:forms, Forms.new(checked))
   end
 
   defp flags(checked) do

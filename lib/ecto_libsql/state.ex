@@ -11,14 +11,19 @@ defmodule EctoLibSql.State do
           trx_id: integer() | nil,
           mode: mode(),
           sync: :enable_sync | :disable_sync,
-          config: map(),
           begun: {integer(), :immediate | :exclusive, integer()} | nil
         }
 
   @type mode :: :local | :remote | :remote_replica | :unknown
 
   @enforce_keys [:conn_id]
-  defstruct [:conn_id, :trx_id, mode: :local, sync: :disable_sync, config: %{}, begun: nil]
+  defstruct [:conn_id, :trx_id, mode: :local, sync: :disable_sync, begun: nil]
+
+  # Of the options it was opened with, what the driver needs later: database, transaction_mode,
+  # long_transaction, forms.
+  @doc false
+  @spec kept(t()) :: map()
+  def kept(%__MODULE__{conn_id: conn}), do: EctoLibSql.NIF.kept(conn)
 
   @doc """
   The kind of connection that options ask for: `:mode` where it is given; else a replica with `:uri`,

@@ -113,7 +113,7 @@ defmodule EctoLibSql.Driver.IdleWriterTest do
   end
 
   test "short ones are not, nor any where that is not wanted", %{path: path} do
-    assert open(path).config.long_transaction == 1000
+    assert State.kept(open(path)).long_transaction == 1000
 
     for opts <- [[long_transaction: 60_000], [long_transaction: :infinity]] do
       path |> open(opts) |> begin() |> commit()

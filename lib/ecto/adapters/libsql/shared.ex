@@ -16,7 +16,7 @@ defmodule Ecto.Adapters.LibSql.Shared do
   use GenServer
 
   alias Ecto.Adapters.LibSql.DatabaseFile
-  alias EctoLibSql.{Call, Connection, Encoder, Error, Forms, NIF, Result}
+  alias EctoLibSql.{Call, Connection, Encoder, Error, NIF, Result}
 
   @idle_ms 60_000
   # After a failure to open one.
@@ -119,7 +119,7 @@ defmodule Ecto.Adapters.LibSql.Shared do
 
   # What a connection's forms cannot hold is an error of the call: the pool answers it.
   defp stored(params, state) do
-    Encoder.params(params, Forms.of(state))
+    Encoder.stored(params, state)
   rescue
     ArgumentError -> :pool
   end
