@@ -11,6 +11,9 @@ defmodule EctoLibSql.Telemetry do
     * `[:ecto_libsql, :idle_writer]`: an immediate or exclusive transaction was held for longer than the
       option `:long_transaction` says, and has written nothing, `%{duration: native}` with `%{database:
       text, mode: :immediate | :exclusive, ended: :commit | :rollback | :disconnect}`
+    * `[:ecto_libsql, :retry]`: a transaction of a Repo failed because of other writers and is run again, as its
+      `:retry` asks, `%{count: 1, pause: native}` with `%{repo: module, code: :busy_snapshot | :busy, attempt: n,
+      left: n}`: the number of the run that failed, and how many more there may be after the next
     * `[:ecto_libsql, :setting_refused]`: a database cannot have a setting, `%{count: 1}` with
       `%{database: text, name: text, asked: text, got: text}`
 

@@ -31,6 +31,14 @@ defmodule Ecto.Adapters.LibSql do
   `:read` begin otherwise. SQLite has one lock for all that is written: a query with `lock: "FOR UPDATE"`
   takes it, if its transaction does not have it. `Repo.stream/2` belongs into one of mode `:read`.
 
+  `Repo.transaction(fun, retry: 3)` runs a transaction again, up to three times, if other writers made it fail:
+  if it ended with the error `:busy_snapshot` or `:busy`, raised or given to `Repo.rollback/1`. So do
+  `Repo.transact/2` and an `Ecto.Multi`. The whole function runs once more, with all that it does beside the
+  database; after the last time the caller gets the last error. A run after the first begins IMMEDIATE, so that
+  it does not meet the same conflict. Each has the whole `:timeout`. `:retry` is passed over in a nested
+  transaction, where the outermost says, and in the SQL sandbox, where nothing is committed. Nothing is ever run
+  again when it is not known what is in the database.
+
   `:migration_lock` says how migrators keep out of each other's way. The default is a lock of the operating
   system on a file beside the database; `:lease` is a row in the database, for machines that share one,
   and needs a `:pool_size` of 2; `false` is no lock.
@@ -172,7 +180,8 @@ defmodule Ecto.Adapters.LibSql do
     InsertAll,
     Lock,
     MigrationLock,
-    RepoConfig
+    RepoConfig,
+    Retry
   }
 
   alias Ecto.Adapters.LibSql.{MigrationLease, Params, Storage, Structure, Types, Violations}
@@ -187,8 +196,14 @@ defmodule Ecto.Adapters.LibSql do
   def init(config) do
     config = RepoConfig.check!(config)
     {:ok, child, meta} = super(config)
-    ids = %{ids_are_bytes: config[:binary_id_type] == :blob}
-    {:ok, child, meta |> Map.merge(ids) |> Map.put(:settings, Keyword.take(config, @settings))}
+
+    ours = %{
+      ids_are_bytes: config[:binary_id_type] == :blob,
+      sandbox?: config[:pool] == Ecto.Adapters.SQL.Sandbox,
+      settings: Keyword.take(config, @settings)
+    }
+
+    {:ok, child, Map.merge(meta, ours)}
   end
 
   # :transaction and :savepoint are DBConnection's own words.
@@ -204,8 +219,10 @@ defmodule Ecto.Adapters.LibSql do
             "a transaction's :mode is :immediate, :deferred, :exclusive or :read, not #{inspect(mode)}"
     end
 
-    super(meta, opts, fun)
+    Retry.run(meta, opts, fn -> alone?(meta) end, &super(meta, &1, fun))
   end
+
+  defp alone?(meta), do: not meta.sandbox? and not in_transaction?(meta)
 
   ## Types
 
