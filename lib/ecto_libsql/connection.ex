@@ -4,7 +4,7 @@ defmodule EctoLibSql.Connection do
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
   alias EctoLibSql.{Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query, Result}
-  alias EctoLibSql.{Owner, State, Telemetry}
+  alias EctoLibSql.{Mvcc, Owner, State, Telemetry}
 
   # DBConnection's own default; inside the sandbox's proxy no time-out is given.
   @default_timeout 15_000
@@ -67,7 +67,8 @@ defmodule EctoLibSql.Connection do
   # What is open and does not come so far is closed again.
   defp prepare(state, checked) do
     with :ok <- load_extensions(state.conn_id, checked.extensions),
-         :ok <- Hook.call(checked.on_connect, state) do
+         :ok <- Hook.call(checked.on_connect, state),
+         :ok <- Mvcc.check(checked, state.conn_id) do
       {:ok, state}
     else
       error ->
@@ -178,7 +179,7 @@ defmodule EctoLibSql.Connection do
     end
   end
 
-  defp kind(nil, state), do: State.kept(state)[:transaction_mode] || :immediate
+  defp kind(nil, state), do: State.kept(state)[:transaction_mode]
   # What the SQL sandbox asks for: tests that only read are not to wait for each other.
   defp kind(:transaction, _state), do: :deferred
   defp kind(:read_only, _state), do: :read

@@ -26,9 +26,20 @@ defmodule EctoLibSql.Options do
      "key of an encrypted file (AES-256); the wrong one is `:not_a_database`"},
     {:journal_mode, {:pragma, {:in, [:wal, :delete, :truncate, :persist, :memory, :off]}}, :wal,
      "how changes are made safe; readers and the writer stand in each other's way in all but `:wal`"},
-    {:synchronous, {:pragma, {:in, [:off, :normal, :full, :extra]}}, :normal,
-     "how often the disk is waited for; with `:wal`, `:normal` may lose the last commits at a power cut, " <>
-       "never the file"},
+    {:durability, {:in, [:durable, :balanced, :embedded, :none]}, :balanced,
+     "what a power cut may cost; a crash of the program costs nothing that was committed. It is the default of " <>
+       "the options named here, which win where they are given. `:durable`: nothing: each commit waits for the " <>
+       "disk (`synchronous: :extra`, `fullfsync: true`). `:balanced`: the commits since the last checkpoint, " <>
+       "never the file (`synchronous: :normal`). `:embedded`: the same, for devices with little flash " <>
+       "storage: pages are written to the file less often (`wal_autocheckpoint: 2000`, so a checkpoint may " <>
+       "be longer ago), the WAL's file shrinks to 1 MiB when it begins again (`journal_size_limit`), and sorts " <>
+       "and temporary tables stay in memory (`temp_store: :memory`). `:none`: the file; for what can be made " <>
+       "again (`synchronous: :off`, which is refused without this word)"},
+    {:synchronous, {:pragma, {:in, [:off, :normal, :full, :extra]}}, nil,
+     "how often the disk is waited for, by default as `:durability` says; with `:wal`, `:normal` waits at " <>
+       "checkpoints, `:full` and `:extra` at each commit"},
+    {:fullfsync, {:pragma, :boolean}, nil,
+     "on macOS, waits until the disk has emptied its own cache, too"},
     {:foreign_keys, {:pragma, :boolean}, true, "enforces foreign keys"},
     {:cache_size, {:pragma, :integer}, nil, "pages of the page cache if positive, KiB if negative"},
     {:temp_store, {:pragma, {:in, [:default, :file, :memory]}}, nil,
@@ -70,8 +81,17 @@ defmodule EctoLibSql.Options do
        "other answers are passed over. `connect/1` calls it too; DBConnection's `after_connect:` is the " <>
        "pool's own, and gets a `DBConnection` instead. What a setting can do belongs into the options: " <>
        "`reset_connection/1` applies those again, and does not call this"},
-    {:transaction_mode, {:in, [:deferred, :immediate, :exclusive, :read]}, :immediate,
-     "how DBConnection and Ecto begin transactions"},
+    {:transaction_mode, {:in, [:deferred, :immediate, :exclusive, :read]}, nil,
+     "how DBConnection and Ecto begin transactions, if the call does not say: by default `:immediate`, and with " <>
+       "`:mvcc` `:deferred`"},
+    {:mvcc, :boolean, false,
+     "optimistic transactions. They begin `:deferred` and have a snapshot from their first read on; those that " <>
+       "only read neither wait for a writer nor keep one waiting, and whoever writes after it has read is " <>
+       "refused with `:busy_snapshot` if another has written since, or is writing: run it again, by " <>
+       "`Repo.transaction(fun, retry: n)` for one. One that writes first waits for its turn, as ever. " <>
+       "All databases of the connection must be in WAL mode and have `locking_mode` normal: the connect fails " <>
+       "if one is not, or is in memory. A `:transaction_mode` of `:immediate` or `:exclusive` says the opposite " <>
+       "and is refused beside it; a single transaction may still ask for one by its `:mode`"},
     {:uuid_type, {:in, [:blob, :text]}, :blob,
      "how `Ecto.UUID` is stored: its 16 bytes, or 36 characters"},
     {:binary_id_type, {:in, [:text, :blob]}, :text,
@@ -89,6 +109,18 @@ defmodule EctoLibSql.Options do
     {:sync, :boolean, nil, "keeps a local replica of the remote database"},
     {:remote_encryption_key, :string, nil, "key that the remote server needs"}
   ]
+
+  @durability %{
+    durable: %{synchronous: :extra, fullfsync: true},
+    balanced: %{synchronous: :normal},
+    embedded: %{
+      synchronous: :normal,
+      wal_autocheckpoint: 2000,
+      journal_size_limit: 1_048_576,
+      temp_store: :memory
+    },
+    none: %{synchronous: :off}
+  }
 
   @secrets [:encryption_key, :auth_token, :remote_encryption_key]
 
@@ -126,8 +158,10 @@ defmodule EctoLibSql.Options do
   def validate(opts, settings \\ []) do
     with :ok <- check_keyword(opts),
          unknown = for({key, _} <- opts, key not in @names, do: key),
-         :ok <- check_unknown(unknown, Keyword.get(settings, :strict, false)) do
-      check_all(opts)
+         :ok <- check_unknown(unknown, Keyword.get(settings, :strict, false)),
+         {:ok, checked} <- check_all(opts),
+         :ok <- check_together(checked) do
+      {:ok, implied(checked)}
     end
   end
 
@@ -183,6 +217,36 @@ defmodule EctoLibSql.Options do
            {:error, "option #{inspect(name)} must be #{describe(type)}#{instead(name, value)}"}}
       end
     end)
+  end
+
+  ## Options that speak of one another
+
+  defp check_together(%{synchronous: :off, durability: durability}) when durability != :none do
+    {:error,
+     "option :synchronous is :off, with which a power cut may destroy the database; if that is meant, say " <>
+       "durability: :none"}
+  end
+
+  defp check_together(%{mvcc: true, transaction_mode: mode})
+       when mode in [:immediate, :exclusive] do
+    {:error,
+     "options :mvcc and :transaction_mode contradict each other: with mvcc: true transactions begin " <>
+       ":deferred (or :read), not #{inspect(mode)}"}
+  end
+
+  defp check_together(%{mvcc: true, journal_mode: mode}) when mode != :wal,
+    do: {:error, "option :mvcc needs journal_mode: :wal, not #{inspect(mode)}"}
+
+  defp check_together(_checked), do: :ok
+
+  # What is not given follows from what is.
+  defp implied(checked) do
+    mode = if checked.mvcc, do: :deferred, else: :immediate
+
+    @durability
+    |> Map.fetch!(checked.durability)
+    |> Map.put(:transaction_mode, mode)
+    |> Map.merge(checked, fn _name, implied, given -> if given == nil, do: implied, else: given end)
   end
 
   # Messages come into logs: what may be a secret is not shown.

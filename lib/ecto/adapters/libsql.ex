@@ -31,6 +31,9 @@ defmodule Ecto.Adapters.LibSql do
   `:read` begin otherwise. SQLite has one lock for all that is written: a query with `lock: "FOR UPDATE"`
   takes it, if its transaction does not have it. `Repo.stream/2` belongs into one of mode `:read`.
 
+  With `mvcc: true` they begin DEFERRED: those that only read never wait for writers, nor these for them, and one
+  that writes after it has read fails with `:busy_snapshot` if another has written since, or is writing.
+
   `Repo.transaction(fun, retry: 3)` runs a transaction again, up to three times, if other writers made it fail:
   if it ended with the error `:busy_snapshot` or `:busy`, raised or given to `Repo.rollback/1`. So do
   `Repo.transact/2` and an `Ecto.Multi`. The whole function runs once more, with all that it does beside the

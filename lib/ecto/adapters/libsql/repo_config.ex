@@ -12,6 +12,7 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
     with {:error, message} <- DatabaseFile.locate(config), do: refuse(config, message)
     with {:error, message} <- EctoLibSql.Options.validate(config), do: refuse(config, message)
     check_folder(config, DatabaseFile.locate(config))
+    check_mvcc(config, DatabaseFile.locate(config))
     config = Keyword.put_new(config, :queue_target, queue_target(config[:timeout]))
     if DatabaseFile.private?(config), do: one_connection(config), else: config
   end
@@ -34,6 +35,14 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
   end
 
   defp check_folder(_config, _no_file), do: :ok
+
+  defp check_mvcc(config, where) do
+    if config[:mvcc] == true and where == :memory do
+      refuse(config, """
+      mvcc: true needs a file: in memory, readers and the writer wait for each other
+      """)
+    end
+  end
 
   defp refuse(config, message),
     do: raise(ArgumentError, "configuration of #{inspect(config[:repo])}: #{message}")
