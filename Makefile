@@ -11,7 +11,7 @@ NIF_OUT :=
 
 O := build/$(if $(filter system,$(ENGINE)),system-)$(BUILD)
 
-.PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench bench-ecto \
+.PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench bench-ecto bench-writers \
 	install clean \
 	test test-c test-mix test-suites test-nif-asan ecto-test \
 	check check-format check-warnings check-lint check-rules check-guide check-dependent check-figures format
@@ -28,7 +28,8 @@ help:
 	@echo 'make check       all that CI runs; its stages: check-format check-warnings check-lint'
 	@echo '                 check-rules, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix,'
 	@echo '                 test-suites, check-figures'
-	@echo 'make bench       the benchmarks; make bench-ecto: those of the Ecto adapter'
+	@echo 'make bench       the benchmarks; make bench-ecto: those of the Ecto adapter; make bench-writers:'
+	@echo '                 many processes that write to one file'
 	@echo 'make install     library, header, pkg-config file   PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make deps        tries again to get the Hex packages (or set ECTO_PATH, ECTO_SQL_PATH, ...)'
 	@echo 'make format      clang-format and mix format, in place'
@@ -121,11 +122,19 @@ bench: all
 # ECTO_SQLITE3_PATH and EXQLITE_PATH, folders of their sources: compared with them, too, on our engine.
 PEERS := $(if $(and $(EXQLITE_PATH),$(ECTO_SQLITE3_PATH)),build/bench/ecto)
 
-bench-ecto: all
-	@$(NATIVE) engine
+WITH_PEERS = ERL_FLAGS='$(if $(PEERS),-pa $(PEERS)/exqlite/ebin $(PEERS)/ecto_sqlite3/ebin) $(ERL_FLAGS)' \
+    MIX_ENV=prod $(MIX)
+
+.PHONY: bench-peers
+bench-peers: all
+	@$(NATIVE) engine bench
 	@$(if $(PEERS),tools/bench-peer '$(EXQLITE_PATH)' $(PEERS) '$(ECTO_SQLITE3_PATH)')
-	@ERL_FLAGS='$(if $(PEERS),-pa $(PEERS)/exqlite/ebin $(PEERS)/ecto_sqlite3/ebin) $(ERL_FLAGS)' \
-	    MIX_ENV=prod $(MIX) run bench/ecto.exs
+
+bench-ecto: bench-peers
+	@$(WITH_PEERS) run bench/ecto.exs
+
+bench-writers: bench-peers
+	@BENCH_TURN='$(CURDIR)/build/release/bench/turn' $(WITH_PEERS) run bench/writers.exs
 
 # ---- Tests --------------------------------------------------------------------------------------
 

@@ -14,25 +14,17 @@ Code.require_file("ecto/shop.exs", __DIR__)
 Code.require_file("ecto/protocols.exs", __DIR__)
 Code.require_file("ecto/stub.exs", __DIR__)
 Bench.Protocols.close([Bench.Stub.Query])
-
-defmodule Bench.OurRepo do
-  use Ecto.Repo, otp_app: :bench, adapter: Ecto.Adapters.LibSql
-end
+Code.require_file("ecto/sides.exs", __DIR__)
 
 defmodule Bench.StubRepo do
   use Ecto.Repo, otp_app: :bench, adapter: Bench.StubAdapter
 end
 
-if Code.ensure_loaded?(Ecto.Adapters.SQLite3) do
-  defmodule Bench.PeerRepo do
-    use Ecto.Repo, otp_app: :bench, adapter: Ecto.Adapters.SQLite3
-  end
-end
-
 defmodule Bench.Ecto do
   import Ecto.Query
 
-  alias Bench.{Item, OurRepo, PeerRepo, Shop, Stub, StubRepo}
+  import Bench.Sides, only: [chosen: 2, line: 1, median: 1, verdict: 2]
+  alias Bench.{Item, OurRepo, PeerRepo, Shop, Sides, Stub, StubRepo}
 
   @point "SELECT id, name, stock, weight, note FROM items WHERE id = ?1"
   @batch 100
@@ -48,34 +40,18 @@ defmodule Bench.Ecto do
   ]
 
   def main do
-    folder = Path.join(System.tmp_dir!(), "ecto_libsql_bench_#{System.pid()}")
-    File.mkdir_p!(folder)
-    rounds = String.to_integer(System.get_env("ROUNDS", "15"))
+    rounds = Sides.rounds(15)
+    heading(rounds)
+    repos = Sides.repos() ++ [StubRepo]
 
-    try do
-      heading(rounds)
-      repos = for repo <- [OurRepo, PeerRepo, StubRepo], Code.ensure_loaded?(repo), do: repo
+    Sides.in_folder(fn folder ->
       for pool <- chosen("POOLS", ["5", "1"]), do: run(repos, folder, pool, rounds)
-    after
-      File.rm_rf!(folder)
-    end
-  end
-
-  defp chosen(name, default) do
-    case System.get_env(name) do
-      value when value in [nil, ""] -> default
-      value -> String.split(value, ",")
-    end
+    end)
   end
 
   defp heading(rounds) do
-    info = EctoLibSql.core_info()
-
     IO.puts("""
-    Engine #{info.engine} #{info.engine_version}, Ecto #{Application.spec(:ecto, :vsn)}, \
-    Elixir #{System.version()}, OTP #{System.otp_release()}, #{System.schedulers_online()} schedulers, \
-    medians of #{rounds} rounds.
-    WAL, synchronous NORMAL, a cache of 64 MB, foreign keys on: for both. Floor: Ecto and DBConnection \
+    #{Sides.heading(rounds)} Floor: Ecto and DBConnection \
     with a driver that does nothing.#{if cpu?(), do: " Processor time of the VM, not the time of day."}\
     """)
   end
@@ -102,31 +78,13 @@ defmodule Bench.Ecto do
     for pid <- pids, do: Supervisor.stop(pid)
   end
 
-  defp median(list), do: list |> Enum.sort() |> Enum.at(div(length(list), 2))
-
   ## Repos
 
-  @settings [journal_mode: :wal, synchronous: :normal, cache_size: -64_000, temp_store: :memory]
-
   defp start(repo, path, pool) do
-    config =
-      [database: path <> ".db", pool_size: String.to_integer(pool), log: false, busy_timeout: 5000] ++
-        [foreign_keys: foreign_keys(repo)] ++ @settings
-
-    Application.put_env(:bench, repo, config)
-    {:ok, _} = Application.ensure_all_started(:ecto_sql)
-
-    # libSQL's engine sets itself up at its first use, and not for two threads at once: it crashed there.
-    if Code.ensure_loaded?(Exqlite.Sqlite3),
-      do: {:ok, _} = apply(Exqlite.Sqlite3, :open, [":memory:"])
-
-    {:ok, pid} = repo.start_link()
+    pid = Sides.start(repo, path, pool_size: String.to_integer(pool), busy_timeout: 5000)
     if repo == StubRepo, do: answers(), else: Shop.fill(repo)
     pid
   end
-
-  defp foreign_keys(OurRepo), do: true
-  defp foreign_keys(_repo), do: :on
 
   # The rows as Ecto wants them: there is nothing to load.
   defp answers do
@@ -248,22 +206,15 @@ defmodule Bench.Ecto do
       floor = figures[{name, StubRepo}]
 
       IO.puts(
-        line([title, us(ours), us(peer), us(floor), us(ours - floor) | verdict(peer, ours, wanted)])
+        line([
+          title,
+          us(ours),
+          us(peer),
+          us(floor),
+          us(ours - floor) | verdict(peer && peer / ours, wanted)
+        ])
       )
     end
-  end
-
-  defp verdict(nil, _ours, wanted), do: ["-", "#{wanted}", ""]
-
-  defp verdict(peer, ours, wanted) do
-    ratio = Float.round(peer / ours, 2)
-    ["#{ratio}", "#{wanted}", if(ratio >= wanted, do: "", else: "missed")]
-  end
-
-  defp line([title | cells]) do
-    [String.pad_trailing(title, 34) | Enum.map(cells, &String.pad_leading(&1, 13))]
-    |> IO.iodata_to_binary()
-    |> String.trim_trailing()
   end
 
   defp us(nil), do: "-"
