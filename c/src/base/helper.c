@@ -22,7 +22,9 @@ enum {
     LONG_NICE = 10,
     /* Reserved, not used: a page costs memory when it is first touched. What is deeply nested in the
      * schema is compiled on these threads. */
-    STACK_BYTES = 16 * 1024 * 1024
+    STACK_BYTES = 16 * 1024 * 1024,
+    /* How long the end of the program waits for connections that are being closed. */
+    EXIT_MS = 2000
 };
 
 struct job {
@@ -49,6 +51,7 @@ static struct helper {
     pthread_cond_t changed; /* tasks, jobs, or stopping; on the monotonic clock from start() on */
     pthread_cond_t job;     /* a job came, or stopping: workers wait here, one is woken for each */
     bool has_clock;
+    pid_t pid; /* whose threads they are; 0: there have been none */
     /* guarded by lock */
     struct lsqi_task *tasks; /* by due time */
     struct lsqi_task *running;
@@ -147,8 +150,13 @@ static bool start_thread(pthread_t *thread, void *(*entry)(void *arg), void *arg
     return rc == 0;
 }
 
+static void settle_at_exit(void);
+
 static bool start_locked(void) {
     pthread_condattr_t attr;
+
+    if (helper.pid == 0 && atexit(settle_at_exit) != 0) return false;
+    helper.pid = getpid();
 
     if (!helper.has_clock) {
         if (pthread_condattr_init(&attr) != 0) return false;
@@ -378,3 +386,29 @@ void lsqi_helper_shutdown(void) {
 }
 
 void lsq_shutdown(void) { lsqi_helper_shutdown(); }
+
+static bool closing_locked(void) {
+    bool closing = helper.running != NULL && helper.running != &helper.look;
+
+    for (struct lsqi_task *task = helper.tasks; task != NULL; task = task->next) {
+        if (task == &helper.look) continue;
+        task->due = 0;
+        closing = true;
+    }
+    return closing;
+}
+
+/* A program that ends right after it has closed a database would leave the WAL behind, and whoever then copies
+ * the file alone lacks what stands there. */
+static void settle_at_exit(void) {
+    int64_t until = lsqi_now_ns() + (int64_t)EXIT_MS * 1000000;
+
+    /* In the child of a fork there is nobody to wait for; the lock may be held by nobody, too. */
+    if (helper.pid != getpid()) return;
+    pthread_mutex_lock(&helper.lock);
+    while (helper.helper_runs && closing_locked() && lsqi_now_ns() < until) {
+        pthread_cond_broadcast(&helper.changed);
+        wait_until_locked(until);
+    }
+    pthread_mutex_unlock(&helper.lock);
+}
