@@ -316,6 +316,8 @@ ERL_NIF_TERM op_begin(struct call *call) {
         txn = LSQ_TXN_EXCLUSIVE;
     else if (kind == a->read)
         txn = LSQ_TXN_READ;
+    else if (kind == a->patient)
+        txn = LSQ_TXN_PATIENT;
     else
         return bad_argument(call, "there is no such kind of transaction");
     if (!call_options(call, call->argv[2], call->argv[3], &options, &answer)) return answer;

@@ -180,8 +180,10 @@ defmodule EctoLibSql.Connection do
   end
 
   defp kind(nil, state), do: State.kept(state)[:transaction_mode]
-  # What the SQL sandbox asks for: tests that only read are not to wait for each other.
-  defp kind(:transaction, _state), do: :deferred
+
+  # What the SQL sandbox asks for: tests that only read are not to wait for each other, and those that write
+  # wait even after they have read, since the others will roll back.
+  defp kind(:transaction, _state), do: :patient
   defp kind(:read_only, _state), do: :read
   defp kind(kind, _state), do: kind
 

@@ -100,7 +100,7 @@ defmodule EctoLibSql.NIF do
 
   ## Transactions
 
-  # kind: :deferred | :immediate | :exclusive | :read -> {:ok, trx}
+  # kind: :deferred | :immediate | :exclusive | :read | :patient -> {:ok, trx}
   def begin(_conn, _kind, _timeout, _flags), do: stub()
   def commit(_conn, _trx, _timeout, _flags), do: stub()
   def rollback(_conn, _trx), do: stub()

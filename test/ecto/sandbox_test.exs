@@ -97,6 +97,87 @@ defmodule Ecto.Adapters.LibSql.SandboxTest do
            ]
   end
 
+  # The others are rolled back: what a test has read holds, however long it waits.
+  test "tests that read and then write take turns" do
+    tests =
+      for n <- 1..6 do
+        in_test(fn ->
+          assert names() == ["there"]
+          Repo.insert!(%Item{name: "mine #{n}"})
+          Process.sleep(30)
+          names()
+        end)
+      end
+
+    assert Task.await_many(tests, 60_000) == for(n <- 1..6, do: ["there", "mine #{n}"])
+    assert Sandbox.unboxed_run(Repo, &names/0) == ["there"]
+  end
+
+  test "what a test has read is old once another has committed: then waiting ends in an error" do
+    test = self()
+
+    writer =
+      Task.async(fn ->
+        Sandbox.unboxed_run(Repo, fn ->
+          Repo.transaction(fn ->
+            Repo.insert!(%Item{name: "for all"})
+            send(test, :written)
+            receive do: (:commit -> :ok)
+          end)
+        end)
+      end)
+
+    assert_receive :written, 5_000
+
+    waiting =
+      in_test(fn ->
+        assert names() == ["there"]
+        send(test, :read)
+        error = assert_raise EctoLibSql.Error, fn -> Repo.insert!(%Item{name: "late"}) end
+        assert names() == ["there"]
+        error.code
+      end)
+
+    assert_receive :read, 5_000
+    refute Task.yield(waiting, 50)
+    send(writer.pid, :commit)
+    assert Task.await(waiting) == :busy_snapshot
+    Task.await(writer)
+    # Nobody has kept the turn.
+    assert in_test(fn -> Repo.insert!(%Item{name: "next"}) && names() end) |> Task.await() ==
+             ["there", "for all", "next"]
+  end
+
+  test "waiting for another test ends with the call" do
+    test = self()
+
+    holder =
+      in_test(fn ->
+        Repo.insert!(%Item{name: "a"})
+        send(test, :written)
+        receive do: (:end -> :ok)
+      end)
+
+    assert_receive :written, 5_000
+
+    assert in_test(fn ->
+             names()
+
+             error =
+               assert_raise EctoLibSql.Error, fn ->
+                 Repo.insert!(%Item{name: "b"}, timeout: 300)
+               end
+
+             # The connection and its transaction are as before.
+             assert names() == ["there"]
+             error.code
+           end)
+           |> Task.await() == :timeout
+
+    send(holder.pid, :end)
+    Task.await(holder)
+  end
+
   test "transactions are savepoints" do
     :ok = Sandbox.checkout(Repo)
 

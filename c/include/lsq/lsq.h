@@ -482,8 +482,14 @@ enum lsq_txn {
     LSQ_TXN_DEFERRED,
     LSQ_TXN_IMMEDIATE,
     LSQ_TXN_EXCLUSIVE,
-    LSQ_TXN_READ /* a snapshot, taken at begin; statements that write answer LSQ_READONLY */
+    LSQ_TXN_READ,   /* a snapshot, taken at begin; statements that write answer LSQ_READONLY */
+    LSQ_TXN_PATIENT /* deferred; one that has read waits for its turn to write, too: see below */
 };
+
+/* A deferred transaction that has read, and whose first write finds that another connection of this program
+ * has the turn to write, fails at once with LSQ_BUSY_SNAPSHOT: once that one commits, waiting was in vain. A
+ * patient one waits all the same, for writers that are likely to roll back (tests); if one of them did commit,
+ * it fails when its turn comes. */
 
 /* Begins a transaction. Errors: LSQ_IN_TRANSACTION, LSQ_BUSY. */
 LSQ_API enum lsq_status lsq_begin(struct lsq_conn *conn, enum lsq_txn kind,

@@ -224,7 +224,8 @@ enum lsq_status lsqi_call_not_short(const struct lsq_call *call, struct lsq_erro
 
 void lsqi_call_end(struct lsq_conn *conn) {
     atomic_store_explicit(&conn->running, NULL, memory_order_relaxed);
-    if (conn->keys_switched) lsqi_txn_look(conn); /* a failure may have ended the transaction */
+    /* A failure may have ended the transaction. */
+    if (conn->keys_switched || conn->patient) lsqi_txn_look(conn);
     if (conn->turn) lsqi_turn_look(conn);
     lsqi_gate_end(&conn->gate);
 }

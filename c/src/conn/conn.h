@@ -118,6 +118,7 @@ struct lsq_conn {
     bool wrote; /* the open transaction has run what writes; void where none is open */
     bool turn;  /* it has the file's turn to write */
     bool read_txn;      /* LSQ_TXN_READ is open */
+    bool patient;       /* LSQ_TXN_PATIENT is open */
     bool keys_switched; /* lsq_enforce_foreign_keys() was called in this transaction ... */
     bool keys_before;   /* ... and this holds again after it */
     int watch_steps;    /* how often the engine calls the watch; 0: unset */

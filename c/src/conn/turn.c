@@ -19,7 +19,12 @@ static enum lsq_status not_yours(struct lsq_error *err) {
     return LSQ_BUSY;
 }
 
-/* What has read already would find, when its turn comes, that what it read has changed. */
+/* What has read already would find, when its turn comes, that what it read has changed; unless those who had
+ * the turn before roll back. */
+static bool in_vain(const struct lsq_conn *conn) {
+    return !conn->patient && sqlite3_txn_state(conn->db, "main") == SQLITE_TXN_READ;
+}
+
 static enum lsq_status too_late(struct lsq_error *err) {
     return lsqi_error_set(err, LSQ_BUSY_SNAPSHOT,
                           "another connection is writing, and this transaction has read already: "
@@ -43,7 +48,7 @@ enum lsq_status lsqi_turn_take(struct lsq_conn *conn, struct lsq_error *err) {
 
     if (lane_of(conn) == NULL || conn->turn) return LSQ_OK;
     if (!lsqi_lane_take(lane_of(conn), conn)) {
-        if (sqlite3_txn_state(conn->db, "main") == SQLITE_TXN_READ) return too_late(err);
+        if (in_vain(conn)) return too_late(err);
         st = (conn->run.flags & LSQ_CALL_NOWAIT) != 0 ? not_yours(err) : wait_here(conn, err);
     }
     conn->turn = st == LSQ_OK;

@@ -7,10 +7,9 @@
 enum { MOST_TRIES = 1000000 }; /* of undoing; each fails only if it is interrupted anew */
 
 static const char *const begin_sql[] = {
-    [LSQ_TXN_DEFERRED] = "BEGIN DEFERRED",
-    [LSQ_TXN_IMMEDIATE] = "BEGIN IMMEDIATE",
-    [LSQ_TXN_EXCLUSIVE] = "BEGIN EXCLUSIVE",
-    [LSQ_TXN_READ] = "BEGIN DEFERRED",
+    [LSQ_TXN_DEFERRED] = "BEGIN DEFERRED",   [LSQ_TXN_IMMEDIATE] = "BEGIN IMMEDIATE",
+    [LSQ_TXN_EXCLUSIVE] = "BEGIN EXCLUSIVE", [LSQ_TXN_READ] = "BEGIN DEFERRED",
+    [LSQ_TXN_PATIENT] = "BEGIN DEFERRED",
 };
 
 /* ---- Undoing ---- */
@@ -70,6 +69,7 @@ enum lsq_status lsqi_txn_refused(struct lsq_error *err) {
 void lsqi_txn_look(struct lsq_conn *conn) {
     if (!sqlite3_get_autocommit(conn->db)) return;
     conn->read_txn = false;
+    conn->patient = false;
     if (!conn->keys_switched) return;
     conn->keys_switched = false;
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_FKEY, conn->keys_before, NULL);
@@ -78,7 +78,7 @@ void lsqi_txn_look(struct lsq_conn *conn) {
 static enum lsq_status begin(struct lsq_conn *conn, enum lsq_txn kind, struct lsq_error *err) {
     enum lsq_status st;
 
-    if ((unsigned)kind > LSQ_TXN_READ)
+    if ((unsigned)kind > LSQ_TXN_PATIENT)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no transaction kind %d", (int)kind);
     if (!sqlite3_get_autocommit(conn->db))
         return lsqi_error_set(err, LSQ_IN_TRANSACTION, "a transaction is open already");
@@ -86,6 +86,7 @@ static enum lsq_status begin(struct lsq_conn *conn, enum lsq_txn kind, struct ls
     if (kind == LSQ_TXN_READ && !conn->compiles)
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a snapshot");
     st = lsqi_run_text(conn, begin_sql[kind], err);
+    conn->patient = st == LSQ_OK && kind == LSQ_TXN_PATIENT;
     if (st != LSQ_OK || kind != LSQ_TXN_READ) return st;
     /* BEGIN DEFERRED takes no snapshot: the first read does. */
     st = lsqi_schemas_read(conn, err);

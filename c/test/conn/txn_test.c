@@ -73,10 +73,8 @@ static void kinds_lock_what_they_say(void **state) {
         enum lsq_txn kind;
         enum lsq_status others_write;
     } cases[] = {
-        {LSQ_TXN_DEFERRED, LSQ_OK},
-        {LSQ_TXN_READ, LSQ_OK},
-        {LSQ_TXN_IMMEDIATE, LSQ_BUSY},
-        {LSQ_TXN_EXCLUSIVE, LSQ_BUSY},
+        {LSQ_TXN_DEFERRED, LSQ_OK},    {LSQ_TXN_READ, LSQ_OK},        {LSQ_TXN_PATIENT, LSQ_OK},
+        {LSQ_TXN_IMMEDIATE, LSQ_BUSY}, {LSQ_TXN_EXCLUSIVE, LSQ_BUSY},
     };
 
     (void)state;
@@ -106,15 +104,15 @@ static void wrong_order(void **state) {
     assert_int_equal(commit(), LSQ_NO_TRANSACTION);
     assert_int_equal(rollback(), LSQ_NO_TRANSACTION);
     begin(LSQ_TXN_DEFERRED);
-    for (int kind = LSQ_TXN_DEFERRED; kind <= LSQ_TXN_READ; kind++)
+    for (int kind = LSQ_TXN_DEFERRED; kind <= LSQ_TXN_PATIENT; kind++)
         assert_int_equal(lsq_begin(conn, (enum lsq_txn)kind, NULL, &last_error),
                          LSQ_IN_TRANSACTION);
-    assert_int_equal(lsq_begin(conn, (enum lsq_txn)4, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_begin(conn, (enum lsq_txn)5, NULL, &last_error), LSQ_BAD_ARGUMENT);
     assert_int_equal(lsq_begin(conn, (enum lsq_txn) - 1, NULL, &last_error), LSQ_BAD_ARGUMENT);
     assert_false(autocommit());
     assert_int_equal(rollback(), LSQ_OK);
     assert_int_equal(rollback(), LSQ_NO_TRANSACTION);
-    assert_int_equal(lsq_begin(conn, (enum lsq_txn)4, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_begin(conn, (enum lsq_txn)5, NULL, &last_error), LSQ_BAD_ARGUMENT);
     assert_true(autocommit());
 }
 
@@ -476,6 +474,83 @@ static void what_reads_only_names_the_other_kind(void **state) {
     assert_int_equal(rollback(), LSQ_OK);
 }
 
+/* ---- Patient ones: they have read, and wait for their turn all the same ---- */
+
+static enum lsq_status write_now(void) {
+    return exec(conn, "INSERT INTO t (a) VALUES (NULL)", NULL, &nowait, NULL);
+}
+
+static void begin_and_read(enum lsq_txn kind) {
+    begin(kind);
+    assert_int_equal(rows(), 0);
+}
+
+static void patient_one_goes_on_after_a_rollback(void **state) {
+    (void)state;
+    run(other, "BEGIN IMMEDIATE");
+    begin_and_read(LSQ_TXN_DEFERRED);
+    assert_int_equal(write_now(), LSQ_BUSY_SNAPSHOT);
+    assert_int_equal(rollback(), LSQ_OK);
+
+    begin_and_read(LSQ_TXN_PATIENT);
+    assert_int_equal(write_now(), LSQ_BUSY); /* not its turn: to be waited for */
+    assert_true(last_error.transient);
+    assert_int_equal(last_error.engine_code, 0);
+    run(other, "ROLLBACK");
+    assert_int_equal(write_now(), LSQ_OK);
+    assert_int_equal(commit(), LSQ_OK);
+    assert_int_equal(rows(), 1);
+}
+
+static void roll_back_other(void *arg) { (void)lsq_rollback(arg, NULL); }
+
+static void patient_one_waits_on_its_thread(void **state) {
+    struct later later = {.fn = roll_back_other, .arg = other, .ms = 100};
+
+    (void)state;
+    run(other, "BEGIN IMMEDIATE");
+    begin_and_read(LSQ_TXN_PATIENT);
+    later_begin(&later);
+    run(conn, "INSERT INTO t (a) VALUES (NULL)");
+    later_join(&later);
+    assert_int_equal(commit(), LSQ_OK);
+}
+
+static void patient_one_fails_after_a_commit(void **state) {
+    (void)state;
+    run(other, "BEGIN IMMEDIATE");
+    run(other, "INSERT INTO t (a) VALUES (1)");
+    begin_and_read(LSQ_TXN_PATIENT);
+    assert_int_equal(write_now(), LSQ_BUSY);
+    run(other, "COMMIT");
+    assert_int_equal(write_now(), LSQ_BUSY_SNAPSHOT);
+    assert_false(last_error.transient);
+    /* It has not kept the turn, and reads what it had. */
+    assert_int_equal(other_writes(), LSQ_OK);
+    assert_int_equal(rows(), 0);
+    assert_int_equal(rollback(), LSQ_OK);
+    assert_int_equal(write_now(), LSQ_OK);
+}
+
+static void no_patience_after_the_end(void **state) {
+    static const char *const ends[] = {"COMMIT", "ROLLBACK",
+                                       "INSERT OR ROLLBACK INTO u VALUES (1), (1)"};
+
+    (void)state;
+    run(conn, "CREATE TABLE u (a UNIQUE)");
+    for (size_t i = 0; i < COUNT(ends); i++) {
+        begin_and_read(LSQ_TXN_PATIENT);
+        (void)exec(conn, ends[i], NULL, NULL, NULL);
+        assert_true(autocommit());
+        run(conn, "BEGIN");
+        assert_int_equal(rows(), 0);
+        run(other, "BEGIN IMMEDIATE");
+        assert_int_equal(write_now(), LSQ_BUSY_SNAPSHOT);
+        run(other, "ROLLBACK");
+        assert_int_equal(rollback(), LSQ_OK);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_two, close_two)
 
 int main(void) {
@@ -505,6 +580,10 @@ int main(void) {
         TEST(interrupted_read_leaves_the_transaction),
         TEST(knows_whether_it_wrote),
         TEST(what_reads_only_names_the_other_kind),
+        TEST(patient_one_goes_on_after_a_rollback),
+        TEST(patient_one_waits_on_its_thread),
+        TEST(patient_one_fails_after_a_commit),
+        TEST(no_patience_after_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -42,6 +42,10 @@ defmodule Ecto.Adapters.LibSql do
   transaction, where the outermost says, and in the SQL sandbox, where nothing is committed. Nothing is ever run
   again when it is not known what is in the database.
 
+  In Ecto's SQL sandbox a test is a transaction that is rolled back. Tests that only read run side by side; one
+  that writes has the turn to write until its end, and others that write wait for it there, for as long as their
+  calls' `:timeout` says. So tests with `async: true` may write, but those that do run one after the other.
+
   `:migration_lock` says how migrators keep out of each other's way. The default is a lock of the operating
   system on a file beside the database; `:lease` is a row in the database, for machines that share one,
   and needs a `:pool_size` of 2; `false` is no lock.
