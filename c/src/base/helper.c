@@ -55,6 +55,7 @@ static struct helper {
     /* guarded by lock */
     struct lsqi_task *tasks; /* by due time */
     struct lsqi_task *running;
+    bool running_cancelled; /* it is not to come again */
     bool helper_runs;
     bool stopping; /* threads leave when they have nothing to do, and none is started */
     bool shutting; /* lsq_shutdown() is under way */
@@ -71,7 +72,7 @@ static struct helper {
             .changed = PTHREAD_COND_INITIALIZER,
             .job = PTHREAD_COND_INITIALIZER,
             .last_job = &helper.first_job,
-            .look = {.run = look_for_long_jobs}};
+            .look = {.run = look_for_long_jobs, .upkeep = true}};
 
 static void wait_until_locked(int64_t ns) {
     struct timespec ts = {.tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000};
@@ -98,6 +99,12 @@ static void remove_locked(struct lsqi_task *task) {
     *link = task->next;
 }
 
+static void take_back_locked(struct lsqi_task *task) {
+    if (!task->scheduled) return;
+    remove_locked(task);
+    task->scheduled = false;
+}
+
 static void run_first_locked(void) {
     struct lsqi_task *task = helper.tasks;
     int again;
@@ -105,11 +112,12 @@ static void run_first_locked(void) {
     helper.tasks = task->next;
     task->scheduled = false;
     helper.running = task;
+    helper.running_cancelled = false;
     pthread_mutex_unlock(&helper.lock);
     again = task->run(task);
     pthread_mutex_lock(&helper.lock);
     helper.running = NULL;
-    if (again >= 0 && !task->scheduled)
+    if (again >= 0 && !helper.running_cancelled && !task->scheduled)
         insert_locked(task, lsqi_now_ns() + (int64_t)again * 1000000);
     pthread_cond_broadcast(&helper.changed);
 }
@@ -184,15 +192,30 @@ void lsqi_helper_schedule(struct lsqi_task *task, int delay_ms) {
     int64_t due = lsqi_now_ns() + (int64_t)delay_ms * 1000000;
 
     pthread_mutex_lock(&helper.lock);
-    if (task->scheduled && task->due > due) {
-        remove_locked(task);
-        task->scheduled = false;
-    }
+    if (task->due > due) take_back_locked(task);
     if (!task->scheduled) insert_locked(task, due);
     /* After lsq_shutdown() there may be no thread; what outlived it needs one again. */
     if (!helper.stopping) (void)start_locked();
     pthread_cond_broadcast(&helper.changed);
     pthread_mutex_unlock(&helper.lock);
+}
+
+void lsqi_helper_cancel(struct lsqi_task *task) {
+    pthread_mutex_lock(&helper.lock);
+    take_back_locked(task);
+    if (helper.running == task) helper.running_cancelled = true;
+    while (helper.running == task && !pthread_equal(pthread_self(), helper.helper))
+        pthread_cond_wait(&helper.changed, &helper.lock);
+    pthread_mutex_unlock(&helper.lock);
+}
+
+bool lsqi_helper_shutting(void) {
+    bool shutting;
+
+    pthread_mutex_lock(&helper.lock);
+    shutting = helper.shutting;
+    pthread_mutex_unlock(&helper.lock);
+    return shutting;
 }
 
 /* ---- Jobs ---- */
@@ -388,10 +411,10 @@ void lsqi_helper_shutdown(void) {
 void lsq_shutdown(void) { lsqi_helper_shutdown(); }
 
 static bool closing_locked(void) {
-    bool closing = helper.running != NULL && helper.running != &helper.look;
+    bool closing = helper.running != NULL && !helper.running->upkeep;
 
     for (struct lsqi_task *task = helper.tasks; task != NULL; task = task->next) {
-        if (task == &helper.look) continue;
+        if (task->upkeep) continue;
         task->due = 0;
         closing = true;
     }

@@ -16,6 +16,8 @@ struct lsqi_task {
     struct lsqi_task *next;
     long long due; /* ns */
     bool scheduled;
+    /* constant: it comes again as long as there is use for it, and nobody waits for it at the program's end */
+    bool upkeep;
 };
 
 /* Starts the helper thread if it does not run. Errors: LSQ_NOMEM, LSQ_ERROR. Once this has
@@ -25,6 +27,12 @@ enum lsq_status lsqi_helper_start(struct lsq_error *err);
 /* Runs the task on the helper thread delay_ms from now, or earlier if it is scheduled for earlier.
  * A task that runs right now is run once more. */
 void lsqi_helper_schedule(struct lsqi_task *task, int delay_ms);
+
+/* Takes the task back, and waits if it runs right now (not on the helper thread itself); its memory may go. */
+void lsqi_helper_cancel(struct lsqi_task *task);
+
+/* Whether lsq_shutdown() waits for what is scheduled: a task of upkeep comes to its end. */
+bool lsqi_helper_shutting(void);
 
 /* What lsq_defer() and lsq_shutdown() do: see lsq.h. */
 enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_error *err);

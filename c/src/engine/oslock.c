@@ -12,6 +12,7 @@
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -19,6 +20,8 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/helper.h"
+#include "engine/readlock.h"
 
 /* Of linux/fcntl.h, for C libraries that hide them. */
 #ifndef F_OFD_GETLK
@@ -49,6 +52,8 @@ struct inode {
     /* What is locked for reading, while fd is not writable: to be taken over by one that is. */
     struct range ranges[MAX_RANGES];
     unsigned range_count;
+    struct lsqi_readlock readers;
+    struct lsqi_task look; /* at readers; guarded by the helper */
 };
 
 /* Process-wide: as locks of files are. table_lock guards buckets, their members and fork(). */
@@ -105,6 +110,8 @@ static int open_lock_fd(int fd, const struct stat *file) {
     return got;
 }
 
+static int look_at_readers(struct lsqi_task *task);
+
 /* ---- Inodes ---- */
 
 static struct inode **bucket_of(const struct stat *file) {
@@ -138,6 +145,7 @@ static struct inode *add_locked(int fd, const struct stat *file) {
     node->writable = is_writable(node->fd);
     node->dev = file->st_dev;
     node->ino = file->st_ino;
+    node->look = (struct lsqi_task){.run = look_at_readers, .upkeep = true};
     node->next = *bucket;
     *bucket = node;
     return node;
@@ -149,6 +157,7 @@ static void remove_locked(struct inode *node) {
 
     while (*at != node) at = &(*at)->next;
     *at = node->next;
+    lsqi_helper_cancel(&node->look);
     close(node->fd);
     pthread_mutex_destroy(&node->lock);
     lsqi_free(node);
@@ -274,7 +283,53 @@ static bool needs_writable(struct inode *node) {
     return yes;
 }
 
+/* ---- Readers of a WAL, whose locks are kept (readlock.h) ---- */
+
+static bool is_alone(const struct inode *node) {
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LSQI_READLOCK_DMS};
+
+    lock.l_len = 1;
+    return real_fcntl(node->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type == F_UNLCK;
+}
+
+static void give_back(struct inode *node, unsigned bits) {
+    for (int i = 0; i < LSQI_READLOCK_COUNT; i++) {
+        struct flock lock = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_len = 1};
+
+        lock.l_start = LSQI_READLOCK_FIRST + i;
+        if ((bits & 1u << i) != 0) (void)lock_noted(node, &lock);
+    }
+}
+
+/* On the helper thread. It stops by itself where nobody reads any more. */
+static int look_at_readers(struct lsqi_task *task) {
+    struct inode *node = (struct inode *)(void *)((char *)task - offsetof(struct inode, look));
+    bool alone = !lsqi_helper_shutting();
+    bool again;
+
+    pthread_mutex_lock(&node->lock);
+    alone = alone && is_alone(node);
+    give_back(node, lsqi_readlock_look(&node->readers, alone));
+    again = node->readers.keeping;
+    pthread_mutex_unlock(&node->lock);
+    return again ? LSQI_READLOCK_LOOK_MS : -1;
+}
+
+/* The child of a fork has no helper thread. */
+static void note_lock(struct inode *node, const struct flock *lock) {
+    if (!lsqi_readlock_done(&node->readers, lock) || forked || !is_alone(node)) return;
+    node->readers.keeping = true;
+    lsqi_helper_schedule(&node->look, LSQI_READLOCK_LOOK_MS);
+}
+
 /* ---- What the engine calls ---- */
+
+static int set_lock(struct inode *node, struct flock *lock) {
+    if (lsqi_readlock_answers(&node->readers, lock)) return 0;
+    if (lock_noted(node, lock) != 0) return -1;
+    note_lock(node, lock);
+    return 0;
+}
 
 /* The engine never asks to wait for a lock; if it did, it would be told that somebody has it. */
 static int lock_call(int fd, int cmd, struct flock *asked) {
@@ -288,7 +343,7 @@ static int lock_call(int fd, int cmd, struct flock *asked) {
     if (cmd != F_GETLK && lock.l_type == F_WRLCK && needs_writable(node)) make_writable(node, fd);
 
     pthread_mutex_lock(&node->lock);
-    rc = cmd == F_GETLK ? real_fcntl(node->fd, F_OFD_GETLK, &lock) : lock_noted(node, &lock);
+    rc = cmd == F_GETLK ? real_fcntl(node->fd, F_OFD_GETLK, &lock) : set_lock(node, &lock);
     pthread_mutex_unlock(&node->lock);
     if (rc == 0 && cmd == F_GETLK) *asked = lock;
     return rc;

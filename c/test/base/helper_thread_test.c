@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -413,8 +414,45 @@ static void places_of_ended_workers_are_used_again(void **state) {
     lsq_shutdown();
 }
 
+/* ---- Taken back ---- */
+
+static void taken_back_it_does_not_run(void **state) {
+    struct counted counted;
+
+    (void)state;
+    prepare(&counted, 0, 1);
+    lsqi_helper_schedule(&counted.task, 50);
+    lsqi_helper_cancel(&counted.task);
+    lsqi_helper_cancel(&counted.task);
+    sleep_ms(100);
+    assert_int_equal(counted.runs, 0);
+    lsqi_helper_schedule(&counted.task, 0);
+    wait_for(&counted.ran);
+    lsq_shutdown();
+    assert_int_equal(counted.runs, 1);
+}
+
+/* Whoever takes it back may free it: it neither runs any more nor comes again. */
+static void taken_back_while_it_runs(void **state) {
+    (void)state;
+    for (int i = 0; i < 200; i++) {
+        struct counted *counted = malloc(sizeof(*counted));
+
+        assert_non_null(counted);
+        prepare(counted, 0, 1000000);
+        lsqi_helper_schedule(&counted->task, 0);
+        wait_for(&counted->ran);
+        lsqi_helper_cancel(&counted->task);
+        sem_destroy(&counted->ran);
+        free(counted);
+    }
+    lsq_shutdown();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(taken_back_it_does_not_run),
+        cmocka_unit_test(taken_back_while_it_runs),
         cmocka_unit_test(only_long_jobs_are_nice),
         cmocka_unit_test(places_of_ended_workers_are_used_again),
         cmocka_unit_test(calls_handed_over_beside_the_end_all_run),
