@@ -4,13 +4,12 @@ defmodule EctoLibSql.Connection do
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
   alias EctoLibSql.{Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query, Result}
-  alias EctoLibSql.{Mvcc, Owner, State, Telemetry}
+  alias EctoLibSql.{Deadline, Mvcc, Owner, State, Telemetry}
 
-  # DBConnection's own default; inside the sandbox's proxy no time-out is given.
-  @default_timeout 15_000
-  # Asked for, and not merely no time-out: in ms, the most that native code takes.
-  @endless 0x7FFFFFFF
   @close_timeout 5_000
+  # The pool has a connection less while it waits; what is not closed by then is closed later.
+  @disconnect_timeout 300
+  @too_late "the call's time-out passed while it waited for a connection of the pool: nothing was done"
   @savepoint "ecto_libsql"
   @one 8
   @types 32
@@ -120,7 +119,7 @@ defmodule EctoLibSql.Connection do
 
   def disconnect(_reason, state) do
     idle = IdleWriter.look(state)
-    answer = close(state, @close_timeout)
+    answer = close(state, @disconnect_timeout)
     IdleWriter.tell(idle, :disconnect, state)
     answer
   end
@@ -162,9 +161,9 @@ defmodule EctoLibSql.Connection do
   def handle_execute(query, params, opts, state) do
     query = query(query)
 
-    with {:ok, params} <- stored(params, state),
-         {:ok, native, state} <-
-           execute_stored(state, query.statement, params, deadline(opts), flags(opts)) do
+    with {:ok, ms} <- time(opts, state),
+         {:ok, params} <- stored(params, state),
+         {:ok, native, state} <- execute_stored(state, query.statement, params, ms, flags(opts)) do
       {:ok, query, Result.from_native(native), state}
     end
   end
@@ -188,9 +187,11 @@ defmodule EctoLibSql.Connection do
   defp kind(kind, _state), do: kind
 
   defp begin_transaction(kind, opts, state) do
-    case Call.timed(:begin, [state.conn_id, kind], deadline(opts)) do
-      {:ok, trx} -> {:ok, %Result{command: :begin}, IdleWriter.begun(state, kind, trx)}
-      {_failed, native} -> {:disconnect, Error.from_native(native), state}
+    with {:ok, ms} <- time(opts),
+         {:ok, trx} <- timed(:begin, [state.conn_id, kind], ms) do
+      {:ok, %Result{command: :begin}, IdleWriter.begun(state, kind, trx)}
+    else
+      {:error, error} -> {:disconnect, error, state}
     end
   end
 
@@ -206,7 +207,7 @@ defmodule EctoLibSql.Connection do
   defp commit(opts, state) do
     idle = IdleWriter.look(state)
 
-    case Call.timed(:commit, [state.conn_id, state.trx_id], deadline(opts)) do
+    case Call.timed(:commit, [state.conn_id, state.trx_id], Deadline.at_end(opts)) do
       :ok -> ended(:commit, idle, state)
       {:error, native} -> native |> Error.at_commit() |> not_committed(state)
       {:abandoned, native} -> {:disconnect, Error.from_native(native), state}
@@ -272,9 +273,9 @@ defmodule EctoLibSql.Connection do
   def handle_declare(query, params, opts, state) do
     query = query(query)
     conn = state.conn_id
-    timeout = deadline(opts)
 
-    with {:ok, params} <- stored(params, state),
+    with {:ok, timeout} <- time(opts, state),
+         {:ok, params} <- stored(params, state),
          {:ok, stmt} <- Call.plain(:prepare, [conn, query.statement], timeout),
          :ok <- Call.plain(:cursor_start, [conn, state.trx_id, stmt, params], timeout) do
       {:ok, query, %{ref: stmt}, state}
@@ -287,7 +288,13 @@ defmodule EctoLibSql.Connection do
   def handle_fetch(query, %{ref: stmt}, opts, state) do
     max_rows = Keyword.get(opts, :max_rows, 500)
 
-    case Call.timed(:cursor_fetch, [state.conn_id, stmt, max_rows], deadline(opts), flags(opts)) do
+    with {:ok, timeout} <- time(opts, state) do
+      fetch(query, [state.conn_id, stmt, max_rows], timeout, flags(opts), state)
+    end
+  end
+
+  defp fetch(query, args, timeout, flags, state) do
+    case Call.timed(:cursor_fetch, args, timeout, flags) do
       {:ok, {columns, rows, count, end?}} ->
         result = %Result{command: :select, columns: columns, rows: rows, num_rows: count}
         {if(end?, do: :halt, else: :cont), result, state}
@@ -307,6 +314,10 @@ defmodule EctoLibSql.Connection do
   end
 
   ## Shared
+
+  defp time(opts, state) do
+    with {:error, error} <- time(opts), do: {:error, error, state}
+  end
 
   # Raising here would cost DBConnection the connection.
   defp stored(params, state) do
@@ -379,12 +390,12 @@ defmodule EctoLibSql.Connection do
 
   defp answer(answer), do: answer
 
-  # DBConnection's own timer closes the connection; ours stops the call before that.
-  @doc "How long a call may take, by its options."
-  def deadline(opts) do
-    case Keyword.get(opts, :timeout, @default_timeout) do
-      :infinity -> @endless
-      ms -> max(ms - min(150, div(ms, 2)), 1)
+  # What came too late has not been tried. To wait for a connection of the pool counts.
+  @doc "{:ok, ms} that a call may take, or the error of one whose time is over already."
+  def time(opts) do
+    case Deadline.left(opts) do
+      :over -> {:error, Error.new(:timeout, @too_late)}
+      ms -> {:ok, ms}
     end
   end
 

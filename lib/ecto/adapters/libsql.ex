@@ -27,6 +27,12 @@ defmodule Ecto.Adapters.LibSql do
   Who waits for a connection of the pool waits as long as its `:timeout` (15 seconds): `:queue_target` is that,
   unless the configuration says otherwise, since writers wait for one another anyway.
 
+  A call's `:timeout` counts from its beginning: waiting for a connection, for the turn to write, and the run. Then
+  the statement is stopped, the error is `:timeout`, and the connection stays; where the engine cannot be stopped
+  (a sort, one long function) it is replaced, and whether anything was stored is not known. Who is still waiting
+  for a connection is told when he gets one, or by the pool. A transaction that overruns its own `:timeout` is
+  rolled back, and its connection closed; a statement in it may have a shorter one.
+
   Transactions begin IMMEDIATE; `Repo.transaction(fun, mode: :deferred)` and the modes `:exclusive` and
   `:read` begin otherwise. SQLite has one lock for all that is written: a query with `lock: "FOR UPDATE"`
   takes it, if its transaction does not have it. `Repo.stream/2` belongs into one of mode `:read`.
@@ -193,6 +199,8 @@ defmodule Ecto.Adapters.LibSql do
 
   alias Ecto.Adapters.LibSql.{MigrationLease, Params, Storage, Structure, Types, Violations}
 
+  alias EctoLibSql.Deadline
+
   ## Start, transactions
 
   # What migrations go by, as this Repo was started: a dynamic one has options of its own.
@@ -226,7 +234,12 @@ defmodule Ecto.Adapters.LibSql do
             "a transaction's :mode is :immediate, :deferred, :exclusive or :read, not #{inspect(mode)}"
     end
 
-    Retry.run(meta, opts, fn -> alone?(meta) end, &super(meta, &1, fun))
+    Retry.run(meta, opts, fn -> alone?(meta) end, &begin(meta, &1, fun))
+  end
+
+  defp begin(meta, opts, fun) do
+    opts = Deadline.transaction(opts, meta.opts[:timeout])
+    Ecto.Adapters.SQL.transaction(meta, opts, fun)
   end
 
   defp alone?(meta), do: not meta.sandbox? and not in_transaction?(meta)

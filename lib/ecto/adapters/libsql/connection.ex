@@ -8,7 +8,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
   alias Ecto.Adapters.LibSql.{Constraints, DDL, Declared, Explain, Lock, Params, QueryMany}
   alias Ecto.Adapters.LibSql.{RowKeys, Shared, Write}
   alias Ecto.Adapters.LibSql.Query, as: Sql
-  alias EctoLibSql.Query
+  alias EctoLibSql.{Deadline, Query}
 
   ## Calls
 
@@ -56,6 +56,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
   # What the query's comment asks for is done before it, and what its columns ask for after it. How
   # columns are read comes with the options once, and is kept with the query that Ecto keeps.
   defp call(conn, query, opts, fun) do
+    opts = Deadline.statement(opts)
     columns = query.prepared || Declared.columns(opts)
     sql = RowKeys.statement(query.statement, &ask(conn, &1, &2, opts))
 
@@ -99,6 +100,8 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   @impl true
   def query_many(conn, sql, params, opts) do
+    opts = Deadline.statement(opts)
+
     with {:ok, statements} <- sql |> IO.iodata_to_binary() |> QueryMany.plan(params),
          do: DBConnection.run(conn, &each_statement(&1, statements, opts), opts)
   end

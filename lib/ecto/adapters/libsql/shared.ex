@@ -103,15 +103,10 @@ defmodule Ecto.Adapters.LibSql.Shared do
   defp call(kind, state, %{statement: sql} = query, params, opts) do
     start = System.monotonic_time()
 
-    with stored when stored != :pool <- stored(Encoder.client(params), state) do
+    with {:ok, ms} <- Connection.time(opts),
+         stored when stored != :pool <- stored(Encoder.client(params), state) do
       state.conn_id
-      |> Call.try_execute(
-        sql,
-        stored,
-        Connection.deadline(opts),
-        Connection.flags(opts),
-        kind == :read
-      )
+      |> Call.try_execute(sql, stored, ms, Connection.flags(opts), kind == :read)
       |> answer(kind, query)
       |> told(start, query, params, Keyword.get(opts, :log))
     end
