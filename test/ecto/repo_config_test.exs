@@ -70,6 +70,17 @@ defmodule Ecto.Adapters.LibSql.RepoConfigTest do
     assert Repo.query!("SELECT 1").rows == [[1]]
   end
 
+  test "several pools on one file are refused, with the reason" do
+    for count <- [2, 0, "1", nil] do
+      opts = [repo: Repo, database: tmp_path(), pool_count: count]
+      error = assert_raise ArgumentError, fn -> RepoConfig.check!(opts) end
+      assert error.message =~ "pool_count is #{inspect(count)}"
+      assert error.message =~ ":pool_size"
+    end
+
+    assert RepoConfig.check!(repo: Repo, database: tmp_path(), pool_count: 1)
+  end
+
   describe "in memory" do
     test "one database, served by one connection" do
       log =

@@ -14,7 +14,7 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
     check_folder(config, DatabaseFile.locate(config))
     check_mvcc(config, DatabaseFile.locate(config))
     config = Keyword.put_new(config, :queue_target, queue_target(config[:timeout]))
-    if DatabaseFile.private?(config), do: one_connection(config), else: config
+    if DatabaseFile.private?(config), do: one_connection(config), else: one_pool(config)
   end
 
   # Writers wait for one another: that the pool's connections are taken for longer than DBConnection's 50 ms is
@@ -46,6 +46,21 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
 
   defp refuse(config, message),
     do: raise(ArgumentError, "configuration of #{inspect(config[:repo])}: #{message}")
+
+  # Single statements go round the pool, and a file has one writer at a time: nothing would be gained, and which
+  # connections the Repo has would be known to nobody.
+  defp one_pool(config) do
+    count = Keyword.get(config, :pool_count, 1)
+
+    if count != 1 do
+      refuse(config, """
+      pool_count is #{inspect(count)}, and can only be 1: a database file has one writer at a time, and several \
+      pools would only divide its connections. How many there are is for :pool_size to say
+      """)
+    end
+
+    config
+  end
 
   # Each connection to it would open an empty database, and lose it again when it closes.
   defp one_connection(config) do
