@@ -169,6 +169,14 @@ defmodule EctoLibSql do
     with {:ok, info} <- Connection.plain(:info, [state.conn_id, true]), do: info
   end
 
+  @doc """
+  How often, since the VM began, a statement, a cursor or a transaction was refused because it was used with
+  another connection than its own, or a pool's transaction by another process than the one that began it. Each
+  is an event, `[:ecto_libsql, :violation]`.
+  """
+  @spec violations() :: non_neg_integer()
+  def violations, do: EctoLibSql.Ownership.count()
+
   @doc "Facts about the engine that is built in."
   @spec core_info() :: map()
   def core_info, do: NIF.core_info()

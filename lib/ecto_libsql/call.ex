@@ -13,7 +13,7 @@ defmodule EctoLibSql.Call do
   # {:error, native} or {:abandoned, native}: the call was given up at its deadline while the engine
   # goes on; the connection is in use until the engine returns.
 
-  alias EctoLibSql.{NIF, Telemetry}
+  alias EctoLibSql.{NIF, Ownership, Telemetry}
 
   @fast 1
   # The engine is asked to stop at the deadline; this much later nobody waits for it any more.
@@ -90,12 +90,23 @@ defmodule EctoLibSql.Call do
   ## What the first try did not answer
 
   defp settle(answer, conn, op, args, timeout, flags) do
-    if final?(answer) do
-      answer
-    else
-      call = %{conn: conn, op: op, args: args, flags: flags, deadline: deadline(timeout), waited: 0}
-      go_on(answer, call)
-    end
+    answer =
+      if final?(answer) do
+        answer
+      else
+        call = %{
+          conn: conn,
+          op: op,
+          args: args,
+          flags: flags,
+          deadline: deadline(timeout),
+          waited: 0
+        }
+
+        go_on(answer, call)
+      end
+
+    Ownership.look(answer, op, args)
   end
 
   defp final?(:in_use), do: false

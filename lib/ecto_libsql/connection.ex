@@ -4,7 +4,7 @@ defmodule EctoLibSql.Connection do
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
   alias EctoLibSql.{Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query, Result}
-  alias EctoLibSql.{Deadline, Mvcc, Owner, State, Telemetry}
+  alias EctoLibSql.{Deadline, Mvcc, Owner, Ownership, State, Telemetry}
 
   @close_timeout 5_000
   # The pool has a connection less while it waits; what is not closed by then is closed later.
@@ -23,7 +23,7 @@ defmodule EctoLibSql.Connection do
 
     answer =
       with {:ok, checked} <- check(opts, strict?),
-           {:ok, conn} <- open(checked) do
+           {:ok, conn} <- checked |> Map.put(:pooled, not strict?) |> open() do
         unless strict?, do: Owner.closes(conn)
         prepare(%State{conn_id: conn, sync: State.detect_sync(opts)}, checked)
       end
@@ -161,7 +161,8 @@ defmodule EctoLibSql.Connection do
   def handle_execute(query, params, opts, state) do
     query = query(query)
 
-    with {:ok, ms} <- time(opts, state),
+    with :ok <- Ownership.check(state),
+         {:ok, ms} <- time(opts, state),
          {:ok, params} <- stored(params, state),
          {:ok, native, state} <- execute_stored(state, query.statement, params, ms, flags(opts)) do
       {:ok, query, Result.from_native(native), state}
@@ -189,11 +190,16 @@ defmodule EctoLibSql.Connection do
   defp begin_transaction(kind, opts, state) do
     with {:ok, ms} <- time(opts),
          {:ok, trx} <- timed(:begin, [state.conn_id, kind], ms) do
-      {:ok, %Result{command: :begin}, IdleWriter.begun(state, kind, trx)}
+      {:ok, %Result{command: :begin}, IdleWriter.begun(state, kind, trx, owner(kind, state))}
     else
       {:error, error} -> {:disconnect, error, state}
     end
   end
+
+  # The sandbox begins in a process of its own, for those that are allowed the connection; and a state that was
+  # not given by a pool is its holder's.
+  defp owner(:patient, _state), do: nil
+  defp owner(_kind, state), do: if(State.kept(state)[:pooled], do: self())
 
   def handle_commit(opts, state) do
     case {Keyword.get(opts, :mode, :transaction), NIF.status(state.conn_id)} do
@@ -274,7 +280,8 @@ defmodule EctoLibSql.Connection do
     query = query(query)
     conn = state.conn_id
 
-    with {:ok, timeout} <- time(opts, state),
+    with :ok <- Ownership.check(state),
+         {:ok, timeout} <- time(opts, state),
          {:ok, params} <- stored(params, state),
          {:ok, stmt} <- Call.plain(:prepare, [conn, query.statement], timeout),
          :ok <- Call.plain(:cursor_start, [conn, state.trx_id, stmt, params], timeout) do
@@ -288,7 +295,8 @@ defmodule EctoLibSql.Connection do
   def handle_fetch(query, %{ref: stmt}, opts, state) do
     max_rows = Keyword.get(opts, :max_rows, 500)
 
-    with {:ok, timeout} <- time(opts, state) do
+    with :ok <- Ownership.check(state),
+         {:ok, timeout} <- time(opts, state) do
       fetch(query, [state.conn_id, stmt, max_rows], timeout, flags(opts), state)
     end
   end

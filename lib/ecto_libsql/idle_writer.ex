@@ -7,14 +7,13 @@ defmodule EctoLibSql.IdleWriter do
 
   alias EctoLibSql.{NIF, State, Telemetry}
 
-  @doc "The state, in the transaction that was begun."
-  def begun(state, kind, trx) when kind in [:immediate, :exclusive],
-    do: %{state | trx_id: trx, begun: {trx, kind, System.monotonic_time()}}
-
-  def begun(state, _kind, trx), do: %{state | trx_id: trx, begun: nil}
+  @doc "The state, in the transaction that was begun; owner: the process that it belongs to, or nil."
+  def begun(state, kind, trx, owner \\ nil),
+    do: %{state | trx_id: trx, begun: {trx, kind, System.monotonic_time(), owner}}
 
   @doc "Before the transaction ends: what is to be told after it, or nil."
-  def look(%{begun: {trx, kind, since}, trx_id: trx} = state) do
+  def look(%{begun: {trx, kind, since, _owner}, trx_id: trx} = state)
+      when kind in [:immediate, :exclusive] do
     duration = System.monotonic_time() - since
     if long?(duration, State.kept(state)) and not wrote?(state.conn_id), do: {kind, duration}
   end

@@ -348,7 +348,7 @@ defmodule EctoLibSql.Options do
   # DBConnection several times in each call.
   defp kept(checked) do
     checked
-    |> Map.take([:database, :transaction_mode, :long_transaction])
+    |> Map.take([:database, :transaction_mode, :long_transaction, :pooled])
     |> Map.put(:forms, Forms.new(checked))
   end
 

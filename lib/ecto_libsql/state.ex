@@ -3,7 +3,9 @@ defmodule EctoLibSql.State do
   A connection, as the functions of `EctoLibSql` take and give it.
 
   The values are opaque: `conn_id` is a handle that the VM frees when nobody holds it any more; `trx_id`
-  is the open transaction, or `nil`; `begun` is when it began, if it keeps writers waiting. Any process may use a connection; calls take turns.
+  is the open transaction, or `nil`; `begun` is how and when it began, and whose it is. Any process may use a
+  connection; calls take turns. A transaction is for whoever has a state with its `trx_id`; one of a pool is for
+  the process that began it.
   """
 
   @type t :: %__MODULE__{
@@ -11,7 +13,7 @@ defmodule EctoLibSql.State do
           trx_id: integer() | nil,
           mode: mode(),
           sync: :enable_sync | :disable_sync,
-          begun: {integer(), :immediate | :exclusive, integer()} | nil
+          begun: {integer(), atom(), integer(), pid() | nil} | nil
         }
 
   @type mode :: :local | :remote | :remote_replica | :unknown

@@ -16,6 +16,10 @@ defmodule EctoLibSql.Telemetry do
       left: n}`: the number of the run that failed, and how many more there may be after the next
     * `[:ecto_libsql, :setting_refused]`: a database cannot have a setting, `%{count: 1}` with
       `%{database: text, name: text, asked: text, got: text}`
+    * `[:ecto_libsql, :violation]`: something was used by whom it does not belong to, and refused, `%{count: 1}` with
+      `%{kind: kind, pid: pid, owner: pid | nil, database: text}`. With the error `:wrong_connection` a `:statement`,
+      `:cursor` or `:transaction` was used with another connection than its own; with `:not_owner` (kind `:owner`)
+      a transaction by another process than its `owner`. `EctoLibSql.violations/0` counts them
 
   `config :ecto_libsql, :events, fun` sends them to a function of three arguments instead.
   """

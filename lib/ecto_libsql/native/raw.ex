@@ -3,7 +3,7 @@ defmodule EctoLibSql.Native.Raw do
   # The functions that take bare handles, as code written for EctoLibSql 0.9 may call them through
   # EctoLibSql.Native. The arguments `mode` and `sync` say nothing any more: a handle knows its kind.
 
-  alias EctoLibSql.{Call, Connection, Encoder, Error, NIF, Result, State}
+  alias EctoLibSql.{Call, Connection, Encoder, Error, NIF, Ownership, Result, State}
   alias EctoLibSql.Native.Sql
 
   @transaction 16
@@ -197,8 +197,10 @@ defmodule EctoLibSql.Native.Raw do
   def declare_cursor_with_context(conn, conn, :connection, sql, args),
     do: declare_cursor(conn, sql, args)
 
-  def declare_cursor_with_context(_conn, _id, :connection, _sql, _args),
-    do: {:error, Error.new(:wrong_connection, "Connection ID mismatch")}
+  def declare_cursor_with_context(conn, _id, :connection, _sql, _args) do
+    Ownership.tell(:cursor, nil, conn)
+    {:error, Error.new(:wrong_connection, "Connection ID mismatch")}
+  end
 
   def declare_cursor_with_context(conn, trx, :transaction, sql, args) do
     with {:ok, stmt} <- Connection.plain(:prepare, [conn, sql]),
