@@ -79,6 +79,14 @@ ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], co
     return enif_schedule_nif(env, op->name, ERL_NIF_DIRTY_JOB_IO_BOUND, dirty, argc, argv);
 }
 
+/* For the core it is a number: the pid, a term of this VM's. */
+static uint64_t caller_of(struct call *call) {
+    ErlNifPid pid;
+
+    if (call->job != NULL) return job_caller(call->job);
+    return enif_self(call->env, &pid) == NULL ? 0 : enif_make_pid(call->env, &pid);
+}
+
 bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
                   struct lsq_call *options, ERL_NIF_TERM *answer) {
     static const unsigned stage_flags[] = {
@@ -98,6 +106,7 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
     *options = (struct lsq_call){
         .flags = stage_flags[call->stage] | (wanted & PASSED_ON),
         .timeout = ms,
+        .caller = caller_of(call),
     };
     if (call->job != NULL) {
         options->stop = job_called_off;

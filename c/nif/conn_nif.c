@@ -254,6 +254,21 @@ ERL_NIF_TERM nif_status(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     return enif_make_tuple2(env, state->atoms.transaction, enif_make_uint64(env, trx));
 }
 
+ERL_NIF_TERM nif_turn_holder(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
+    struct nif_state *state = enif_priv_data(env);
+    struct lsq_turn_holder holder;
+    struct conn_res *res;
+    ERL_NIF_TERM pid = state->atoms.nil;
+
+    (void)argc;
+    if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
+    if (!lsq_turn_holder(res->conn, &holder)) return state->atoms.nil;
+    if (holder.caller != 0)
+        pid = (ERL_NIF_TERM)holder.caller; /* of a local pid: no term on a heap */
+    return enif_make_tuple3(env, pid, enif_make_int64(env, holder.held),
+                            make_text_or_nil(env, state, holder.statement));
+}
+
 static void put(ErlNifEnv *env, ERL_NIF_TERM *map, const char *key, ERL_NIF_TERM value) {
     (void)enif_make_map_put(env, *map, enif_make_atom(env, key), value, map);
 }

@@ -68,6 +68,8 @@ bool job_called_off(void *arg) {
     return atomic_load_explicit(&((struct job *)arg)->cancelled, memory_order_relaxed);
 }
 
+ERL_NIF_TERM job_caller(struct job *job) { return enif_make_pid(job->env, &job->pid); }
+
 static void job_free(struct job *job) {
     if (job->monitored) (void)enif_demonitor_process(calling_env, job->res, &job->monitor);
     if (job->env != NULL) enif_free_env(job->env);

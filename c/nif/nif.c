@@ -55,6 +55,7 @@ static ErlNifFunc functions[] = {
     {"busy_timeout", 1, nif_busy_timeout, 0},
     {"kept", 1, nif_kept, 0},
     {"status", 1, nif_status, 0},
+    {"turn_holder", 1, nif_turn_holder, 0},
     {"stmt_finalize", 1, nif_stmt_finalize, 0},
     {"stmt_interrupt", 1, nif_stmt_interrupt, 0},
     {"submit", 4, nif_submit, 0},

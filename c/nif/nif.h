@@ -128,6 +128,8 @@ ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
 
 /* lsq_call.stop: whether the job, its argument, was cancelled. */
 bool job_called_off(void *arg);
+/* The process whose call it is. */
+ERL_NIF_TERM job_caller(struct job *job);
 /* Notes the statement that the job's call uses; NULL: none. */
 void job_use_locked(struct job *job, struct stmt_res *stmt);
 /* Tells the processes that wait for a job of the connection (of that statement, if it is not NULL), which
@@ -221,6 +223,7 @@ ERL_NIF_TERM nif_open(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_busy_timeout(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_kept(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_status(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_turn_holder(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_core_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_memory(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);

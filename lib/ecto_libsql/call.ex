@@ -241,7 +241,10 @@ defmodule EctoLibSql.Call do
       {^ref, :interrupting} -> leave_line(call, ref, &stopped/1, &await_end(&1.conn, ref))
       {^ref, answer} -> {:ran, ended(ref, answer)}
     after
-      left(line_end(call)) -> leave_line(call, ref, &too_late(&1, busy), &await(&1, ref))
+      left(line_end(call)) ->
+        # Asked before the line is left: then the turn may be anybody's.
+        holder = NIF.turn_holder(call.conn)
+        leave_line(call, ref, &too_late(&1, busy, holder), &await(&1, ref))
     end
   end
 
@@ -264,7 +267,20 @@ defmodule EctoLibSql.Call do
     end
   end
 
-  defp too_late(call, busy), do: if(past?(call.deadline), do: {:error, late()}, else: busy)
+  defp too_late(call, {:error, busy}, holder) do
+    native = if past?(call.deadline), do: late(), else: busy
+    {:error, held_by(native, holder)}
+  end
+
+  # The error says for whom it waited: in words, and in a ninth element.
+  defp held_by(native, nil), do: native
+
+  defp held_by(native, {pid, ms, sql} = holder) do
+    who = if pid, do: inspect(pid), else: "another connection of this VM"
+    since = if sql, do: ", since its statement #{sql}", else: ""
+    message = "database is locked: the turn to write was held by #{who} for #{ms} ms#{since}"
+    native |> put_elem(2, message) |> Tuple.append(holder)
+  end
 
   ## Another process in the connection
 

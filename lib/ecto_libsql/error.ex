@@ -25,6 +25,10 @@ defmodule EctoLibSql.Error do
       over the same columns)
     * `transient?`: the same call may succeed later without any change
     * `outcome`: what the failed call left in the database: `:none`, `:committed` or `:unknown`
+    * `holder`: of a call that waited for its turn to write until it might wait no longer: who in this VM had
+      the turn, `%{pid: pid, ms: milliseconds, statement: sql}`; `pid` is the process whose call took it,
+      `statement` the beginning of its SQL, without parameters. Both are `nil` for a checkpoint. Elsewhere
+      `holder` is `nil`
     * `sqlite`: `%{code: code, message: message}`, as in EctoLibSql 0.9; or `nil` without an engine code
 
   Codes:
@@ -51,6 +55,7 @@ defmodule EctoLibSql.Error do
           constraint: constraint() | nil,
           transient?: boolean(),
           outcome: :none | :committed | :unknown,
+          holder: %{pid: pid() | nil, ms: non_neg_integer(), statement: String.t() | nil} | nil,
           sqlite: %{code: code(), message: String.t()} | nil
         }
 
@@ -63,6 +68,7 @@ defmodule EctoLibSql.Error do
                constraint: nil,
                transient?: false,
                outcome: :none,
+               holder: nil,
                sqlite: nil
 
   @doc "All codes, with a sentence on each."
@@ -108,6 +114,11 @@ defmodule EctoLibSql.Error do
       outcome: outcome,
       sqlite: if(engine != 0, do: %{code: code, message: message})
     }
+  end
+
+  def from_native({_, _, _, _, _, _, _, _, {pid, ms, statement}} = native, sql) do
+    error = native |> Tuple.delete_at(8) |> from_native(sql)
+    %{error | holder: %{pid: pid, ms: ms, statement: statement}}
   end
 
   # Of a COMMIT, after which the driver rolls back.

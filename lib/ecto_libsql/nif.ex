@@ -114,6 +114,11 @@ defmodule EctoLibSql.NIF do
   # -> :idle | {:transaction, trx} | {:error, _}; never :in_use: what the last finished call left
   def status(_conn), do: stub()
 
+  # Who has the turn to write to the connection's file -> nil (nobody, or conn itself) | {pid, ms, sql}: the
+  # process whose call took it, since when, and its statement's first 123 bytes; pid and sql are nil for a
+  # checkpoint, and until the turn is used.
+  def turn_holder(_conn), do: stub()
+
   ## Statements and cursors
 
   # -> {:ok, stmt}

@@ -133,8 +133,47 @@ defmodule EctoLibSql.WritersTest do
              EctoLibSql.query(other, "UPDATE t SET n = 5")
 
     assert error.message =~ "turn"
+    assert error.holder.pid == self()
     {:ok, _} = Native.rollback(db)
     assert {:ok, _, _, _} = EctoLibSql.query(other, "UPDATE t SET n = 5")
+  end
+
+  test "the error names who has the turn, since when, and its statement without parameters", %{
+    path: path,
+    db: db
+  } do
+    test = self()
+    update = "UPDATE t SET n = n + ?1 WHERE id = 1 -- " <> String.duplicate("ä", 100)
+
+    holder =
+      spawn_link(fn ->
+        {:ok, db} = Native.begin(db, behavior: :deferred)
+        {:ok, _, _, db} = EctoLibSql.query(db, update, [7531])
+        send(test, :held)
+        receive do: (:go -> send(test, {:ended, Native.commit(db)}))
+      end)
+
+    assert_receive :held, 10_000
+    Process.sleep(30)
+    {:ok, other} = EctoLibSql.connect(database: path)
+
+    assert {:error, %Error{code: :timeout, outcome: :none} = error, _} =
+             EctoLibSql.query(other, "UPDATE t SET n = 5", [], timeout: 100)
+
+    assert %{pid: ^holder, ms: ms, statement: statement} = error.holder
+    assert ms in 100..60_000
+    assert String.valid?(statement) and String.starts_with?(update, statement)
+    assert byte_size(statement) in 120..123
+
+    assert error.message ==
+             "database is locked: the turn to write was held by #{inspect(holder)} for #{ms} ms, " <>
+               "since its statement #{statement}"
+
+    send(holder, :go)
+    assert_receive {:ended, {:ok, _}}, 10_000
+
+    # Waiting for another process in the same connection is something else.
+    assert %Error{holder: nil} = Error.new(:timeout, "late")
   end
 
   test "an interrupt and a close end it", %{path: path, db: db} do

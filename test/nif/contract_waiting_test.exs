@@ -146,6 +146,28 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       assert mailbox() == []
     end
 
+    test "turn_holder knows whose turn it is, by the process that took it", %{conn: conn} do
+      path = tmp_path()
+      [holder, other] = for _ <- 1..2, do: connect(path)
+      execute!(holder, "CREATE TABLE t(a)")
+      assert NIF.turn_holder(other) == nil
+      assert NIF.turn_holder(conn) == nil
+
+      {:ok, {pid, trx}} =
+        Task.await(Task.async(fn -> {:ok, {self(), NIF.begin(holder, :immediate, 0, 0)}} end))
+
+      assert {:ok, trx} = trx
+      execute!(holder, "INSERT INTO t VALUES (1)")
+      assert {^pid, ms, "BEGIN IMMEDIATE"} = NIF.turn_holder(other)
+      assert ms in 0..60_000
+      assert NIF.turn_holder(holder) == nil
+      assert NIF.commit(holder, trx, 0, 0) == :ok
+      assert NIF.turn_holder(other) == nil
+      close!(holder)
+      assert NIF.turn_holder(holder) == nil
+      assert_raise ArgumentError, fn -> NIF.turn_holder(:none) end
+    end
+
     test "submitted calls take turns", %{conn: conn} do
       refs =
         for i <- 1..20, ref = make_ref() do

@@ -39,6 +39,7 @@ defmodule EctoLibSql.NIF.HostileTest do
     busy_timeout: [],
     kept: [],
     status: [],
+    turn_holder: [],
     submit: [:ref, :op, :args],
     submit_in_turn: [:ref, :op, :args],
     cancel: [:any],
@@ -48,7 +49,7 @@ defmodule EctoLibSql.NIF.HostileTest do
   ]
 
   @direct [:prepare, :set_busy_timeout, :info, :notices, :interrupt, :busy_timeout, :kept] ++
-            [:status, :submit, :submit_in_turn, :cancel, :cancel_waiting, :notify_idle, :close]
+            [:status, :turn_holder, :submit, :submit_in_turn, :cancel, :cancel_waiting, :notify_idle, :close]
 
   setup do
     conn = connect(tmp_path())
@@ -232,7 +233,7 @@ defmodule EctoLibSql.NIF.HostileTest do
 
   defp assert_known(answer, what) do
     case answer do
-      known when known in [:raised, :ok, :in_use, :async, :idle, :sent, :cancelled] -> :ok
+      known when known in [:raised, :ok, :in_use, :async, :idle, :sent, :cancelled, nil] -> :ok
       {:ok, _} -> :ok
       {:error, _} -> code(answer)
       {:transaction, number} when is_integer(number) -> :ok

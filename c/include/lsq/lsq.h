@@ -260,6 +260,19 @@ LSQ_API void lsq_turn_wait(struct lsq_turn *turn);
  * was not called: it will not be. turn may be NULL. Any thread. */
 LSQ_API bool lsq_turn_free(struct lsq_turn *turn);
 
+/* Who has a turn to write. */
+struct lsq_turn_holder {
+    int64_t held;    /* ms since it was given */
+    uint64_t caller; /* as the lsq_call that took it says; 0: none, or it is not used yet */
+    char statement
+        [124]; /* the SQL that took it, without its parameters' values: the first 123 bytes at
+                          * most, cut between two characters; "" for a checkpoint */
+};
+
+/* Fills *holder with who has the turn to write to the connection's file. False: nobody, or the connection
+ * itself. Any thread, also while a call runs. */
+LSQ_API bool lsq_turn_holder(const struct lsq_conn *conn, struct lsq_turn_holder *holder);
+
 /* Stops the call that runs on the connection, which answers LSQ_INTERRUPTED; with none running it
  * does nothing. An interrupted write inside a transaction rolls the whole transaction back. A sort,
  * a CREATE INDEX or one long SQL function is only stopped at its end. Any thread. */
@@ -374,6 +387,8 @@ struct lsq_call {
      * Called on the calling thread; must be quick. */
     bool (*stop)(void *arg);
     void *stop_arg;
+    /* Whatever the program knows the caller by, for lsq_turn_holder(). */
+    uint64_t caller;
 };
 
 /* The first word of a statement, as far as it matters; WITH is told by what it does. */

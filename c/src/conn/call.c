@@ -193,8 +193,12 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
         lsqi_gate_end(&conn->gate);
         return lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
     }
-    conn->run =
-        (struct lsqi_run){.flags = call->flags, .asked = call->stop, .asked_arg = call->stop_arg};
+    conn->run = (struct lsqi_run){
+        .flags = call->flags,
+        .asked = call->stop,
+        .asked_arg = call->stop_arg,
+        .caller = call->caller,
+    };
     (void)lsqi_call_compile(conn, may_compile(call->flags));
     if (call->timeout > 0 || (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0)
         now = lsqi_now_ns();

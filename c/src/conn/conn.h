@@ -71,6 +71,7 @@ struct lsqi_run {
     bool reads_only;          /* the running statement can be broken off without a trace */
     bool (*asked)(void *arg); /* the caller's own stop; may be NULL */
     void *asked_arg;
+    uint64_t caller;
     bool writes;          /* the running statement writes, by the engine's own word */
     enum lsq_status stop; /* why the watch broke the statement off; LSQ_OK: it did not */
 };
@@ -263,7 +264,8 @@ void lsqi_txn_look(struct lsq_conn *conn);
 
 /* Before what writes to the main database. Errors: LSQ_BUSY without an engine's code, transient, where it
  * is not this connection's turn and the call is not to wait; LSQ_BUSY_SNAPSHOT. */
-enum lsq_status lsqi_turn_take(struct lsq_conn *conn, struct lsq_error *err);
+enum lsq_status lsqi_turn_take(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
+                               struct lsq_error *err);
 /* At the end of a call: gives the turn back where nothing is being written any more. */
 void lsqi_turn_look(struct lsq_conn *conn);
 /* The engine has closed the file. */

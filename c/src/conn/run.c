@@ -242,7 +242,7 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
     if (conn->read_txn && prepared->record.writes != 0 && !sqlite3_stmt_isexplain(prepared->stmt))
         return lsqi_txn_refused(err);
     if (!conn->query_only && needs_turn(prepared)) {
-        enum lsq_status st = lsqi_turn_take(conn, err);
+        enum lsq_status st = lsqi_turn_take(conn, prepared, err);
 
         if (st != LSQ_OK) return st;
     }

@@ -67,7 +67,6 @@ static struct lsqi_file *new_locked(const char *path, const char *vfs, const str
     file->ino = st->st_ino;
     file->vfs = vfs;
     atomic_init(&file->refs, 0);
-    lsqi_lane_init(&file->lane);
     pthread_mutex_init(&file->lock, NULL);
     pthread_cond_init(&file->done, NULL);
     file->next = files.first;
@@ -110,7 +109,6 @@ static void stop(struct lsqi_file *file) {
 
 void lsqi_file_unref(struct lsqi_file *file) {
     if (file == NULL || atomic_fetch_sub(&file->refs, 1) != 1) return;
-    lsqi_lane_release(&file->lane);
     pthread_cond_destroy(&file->done);
     pthread_mutex_destroy(&file->lock);
     lsqi_free(file->path);
@@ -185,14 +183,16 @@ static bool to_stop(void *arg) { return stopping(arg); }
  * sees the last readers off. */
 static int restart(struct lsqi_file *file, sqlite3 *db, int *pages, int *done) {
     int64_t until = lsqi_now_ns() + (int64_t)TURN_MS * 1000000;
+    const struct lsqi_lanes lanes = {.count = 1, .of = {&file->lane}};
+    const struct lsqi_claim claim = {.conn = file};
     int64_t since = 0;
     int rc;
 
-    if (!lsqi_lane_await(&file->lane, file, until, to_stop, file)) return SQLITE_OK;
+    if (!lsqi_lanes_await(&lanes, &claim, until, to_stop, file)) return SQLITE_OK;
     sqlite3_busy_handler(db, on_busy, &since);
     rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, pages, done);
     sqlite3_busy_handler(db, NULL, NULL);
-    lsqi_lane_leave(&file->lane, file);
+    lsqi_lanes_leave(&lanes, file);
     return rc == SQLITE_BUSY ? SQLITE_OK
                              : rc; /* readers of old pages, other processes: next time */
 }

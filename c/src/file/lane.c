@@ -1,115 +1,197 @@
 #include "file/lane.h"
 
-#include <stddef.h>
+#include <pthread.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 enum { LOOK_MS = 10 };
 
-void lsqi_lane_init(struct lsqi_lane *lane) {
-    *lane = (struct lsqi_lane){.holder = NULL};
-    pthread_mutex_init(&lane->lock, NULL);
-}
+/* Process-wide: one lock for all lines, held for no more than a few pointers, so that a turn for several
+ * files is taken at once. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
-void lsqi_lane_release(struct lsqi_lane *lane) { pthread_mutex_destroy(&lane->lock); }
+/* ---- Lines ---- */
 
-static void append_locked(struct lsqi_lane *lane, struct lsqi_ticket *ticket) {
-    ticket->waiting = true;
-    ticket->next = NULL;
-    ticket->prev = lane->last;
+static void append_locked(struct lsqi_stand *stand) {
+    struct lsqi_lane *lane = stand->lane;
+
+    stand->next = NULL;
+    stand->prev = lane->last;
     if (lane->last == NULL)
-        lane->first = ticket;
+        lane->first = stand;
     else
-        lane->last->next = ticket;
-    lane->last = ticket;
+        lane->last->next = stand;
+    lane->last = stand;
 }
 
-static void remove_locked(struct lsqi_lane *lane, struct lsqi_ticket *ticket) {
+static void remove_locked(struct lsqi_stand *stand) {
+    struct lsqi_lane *lane = stand->lane;
+
+    if (stand->prev == NULL)
+        lane->first = stand->next;
+    else
+        stand->prev->next = stand->next;
+    if (stand->next == NULL)
+        lane->last = stand->prev;
+    else
+        stand->next->prev = stand->prev;
+}
+
+static void leave_lines_locked(struct lsqi_ticket *ticket) {
     ticket->waiting = false;
-    if (ticket->prev == NULL)
-        lane->first = ticket->next;
-    else
-        ticket->prev->next = ticket->next;
-    if (ticket->next == NULL)
-        lane->last = ticket->prev;
-    else
-        ticket->next->prev = ticket->prev;
+    for (unsigned i = 0; i < ticket->count; i++) remove_locked(&ticket->stands[i]);
 }
 
-/* A call to be made without the lock. */
+/* ---- Giving a turn ---- */
+
+/* Calls to be made without the lock, when what they are for may be gone. */
 struct news {
-    void (*fn)(void *arg);
-    void *arg;
+    unsigned count;
+    struct {
+        void (*fn)(void *arg);
+        void *arg;
+    } of[LSQI_MOST_LANES];
 };
 
-static void tell(struct news news) {
-    if (news.fn != NULL) news.fn(news.arg);
+static void tell(const struct news *news) {
+    for (unsigned i = 0; i < news->count; i++) news->of[i].fn(news->of[i].arg);
 }
 
-static struct news grant_locked(struct lsqi_lane *lane, struct lsqi_ticket *ticket) {
-    lane->holder = ticket->conn;
+/* What is the connection's already, another process may have taken, which uses the same one. */
+static bool has_come_locked(const struct lsqi_ticket *ticket) {
+    for (unsigned i = 0; i < ticket->count; i++) {
+        const struct lsqi_lane *lane = ticket->stands[i].lane;
+
+        if (lane->conn == ticket->conn) continue;
+        if (lane->conn != NULL || lane->first != &ticket->stands[i]) return false;
+    }
+    return true;
+}
+
+static void give_locked(struct lsqi_lane *lane, const void *conn, int64_t now) {
+    if (lane->conn == conn) return;
+    lane->conn = conn;
     lane->used = false;
-    return (struct news){.fn = ticket->fn, .arg = ticket->arg};
+    lane->since = now;
+    lane->about.caller = 0;
+    lane->about.statement[0] = '\0';
 }
 
-/* The ticket may be gone once the lock is: what it says is copied. */
-static struct news pass_on_locked(struct lsqi_lane *lane) {
-    struct lsqi_ticket *next = lane->first;
+static void grant_locked(struct lsqi_ticket *ticket, struct news *news) {
+    int64_t now = lsqi_now_ns();
 
-    lane->holder = NULL;
-    if (next == NULL) return (struct news){.fn = NULL};
-    remove_locked(lane, next);
-    return grant_locked(lane, next);
+    leave_lines_locked(ticket);
+    for (unsigned i = 0; i < ticket->count; i++)
+        give_locked(ticket->stands[i].lane, ticket->conn, now);
+    news->of[news->count].fn = ticket->fn;
+    news->of[news->count++].arg = ticket->arg;
 }
 
-bool lsqi_lane_take(struct lsqi_lane *lane, const void *conn) {
-    bool mine;
-
-    pthread_mutex_lock(&lane->lock);
-    if (lane->holder == NULL) lane->holder = conn;
-    mine = lane->holder == conn;
-    if (mine) lane->used = true;
-    pthread_mutex_unlock(&lane->lock);
-    return mine;
+/* After the turn of a line has ended, or its first has gone. */
+static void look_locked(const struct lsqi_lane *lane, struct news *news) {
+    if (lane->conn == NULL && lane->first != NULL && has_come_locked(lane->first->ticket))
+        grant_locked(lane->first->ticket, news);
 }
 
-void lsqi_lane_leave(struct lsqi_lane *lane, const void *conn) {
-    struct news news = {.fn = NULL};
+/* ---- Taking and leaving ---- */
 
-    pthread_mutex_lock(&lane->lock);
-    if (lane->holder == conn) news = pass_on_locked(lane);
-    pthread_mutex_unlock(&lane->lock);
-    tell(news);
+static void note_locked(struct lsqi_lane *lane, const struct lsqi_claim *claim) {
+    struct lsq_turn_holder *about = &lane->about;
+    size_t len = claim->sql == NULL ? 0 : claim->len;
+
+    lane->used = true;
+    about->caller = claim->caller;
+    if (len >= sizeof(about->statement))
+        len = lsqi_utf8_cut(claim->sql, len, sizeof(about->statement) - 1);
+    if (len > 0) memcpy(about->statement, claim->sql, len);
+    about->statement[len] = '\0';
 }
 
-void lsqi_lane_wait(struct lsqi_lane *lane, struct lsqi_ticket *ticket) {
-    struct news news = {.fn = NULL};
+static bool can_take_locked(const struct lsqi_lanes *lanes, const void *conn) {
+    for (unsigned i = 0; i < lanes->count; i++) {
+        const struct lsqi_lane *lane = lanes->of[i];
 
-    pthread_mutex_lock(&lane->lock);
-    ticket->waiting = false;
-    if (lane->holder == NULL)
-        news = grant_locked(lane, ticket);
-    else if (lane->holder == ticket->conn) /* another process uses the same connection */
-        news = (struct news){.fn = ticket->fn, .arg = ticket->arg};
-    else
-        append_locked(lane, ticket);
-    pthread_mutex_unlock(&lane->lock);
-    tell(news);
+        if (lane->conn != conn && (lane->conn != NULL || lane->first != NULL)) return false;
+    }
+    return true;
 }
 
-bool lsqi_lane_cancel(struct lsqi_lane *lane, struct lsqi_ticket *ticket) {
-    struct news news = {.fn = NULL};
+bool lsqi_lanes_take(const struct lsqi_lanes *lanes, const struct lsqi_claim *claim) {
+    int64_t now = lsqi_now_ns();
+    bool can;
+
+    pthread_mutex_lock(&lock);
+    can = can_take_locked(lanes, claim->conn);
+    for (unsigned i = 0; can && i < lanes->count; i++) {
+        give_locked(lanes->of[i], claim->conn, now);
+        if (!lanes->of[i]->used) note_locked(lanes->of[i], claim);
+    }
+    pthread_mutex_unlock(&lock);
+    return can;
+}
+
+void lsqi_lanes_leave(const struct lsqi_lanes *lanes, const void *conn) {
+    struct news news = {.count = 0};
+
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < lanes->count; i++)
+        if (lanes->of[i]->conn == conn) lanes->of[i]->conn = NULL;
+    for (unsigned i = 0; i < lanes->count; i++) look_locked(lanes->of[i], &news);
+    pthread_mutex_unlock(&lock);
+    tell(&news);
+}
+
+bool lsqi_lanes_holder(const struct lsqi_lanes *lanes, const void *conn,
+                       struct lsq_turn_holder *holder) {
+    bool found = false;
+
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < lanes->count && !found; i++) {
+        const struct lsqi_lane *lane = lanes->of[i];
+
+        found = lane->conn != NULL && lane->conn != conn;
+        if (!found) continue;
+        *holder = lane->about;
+        holder->held = (lsqi_now_ns() - lane->since) / 1000000;
+    }
+    pthread_mutex_unlock(&lock);
+    return found;
+}
+
+/* ---- Tickets ---- */
+
+void lsqi_lanes_wait(struct lsqi_ticket *ticket) {
+    struct news news = {.count = 0};
+
+    pthread_mutex_lock(&lock);
+    ticket->waiting = true;
+    for (unsigned i = 0; i < ticket->count; i++) {
+        ticket->stands[i].ticket = ticket;
+        append_locked(&ticket->stands[i]);
+    }
+    if (has_come_locked(ticket)) grant_locked(ticket, &news);
+    pthread_mutex_unlock(&lock);
+    tell(&news);
+}
+
+bool lsqi_lanes_cancel(struct lsqi_ticket *ticket) {
+    struct news news = {.count = 0};
     bool waited;
 
-    pthread_mutex_lock(&lane->lock);
+    pthread_mutex_lock(&lock);
     waited = ticket->waiting;
-    if (waited)
-        remove_locked(lane, ticket);
-    else if (lane->holder == ticket->conn && !lane->used)
-        news = pass_on_locked(lane);
-    pthread_mutex_unlock(&lane->lock);
-    tell(news);
+    if (waited) leave_lines_locked(ticket);
+    for (unsigned i = 0; i < ticket->count && !waited; i++) {
+        struct lsqi_lane *lane = ticket->stands[i].lane;
+
+        if (lane->conn == ticket->conn && !lane->used) lane->conn = NULL;
+    }
+    for (unsigned i = 0; i < ticket->count; i++) look_locked(ticket->stands[i].lane, &news);
+    pthread_mutex_unlock(&lock);
+    tell(&news);
     return waited;
 }
 
@@ -152,18 +234,23 @@ static bool sleep_until_told(struct sleeper *sleeper, int64_t until, bool (*stop
     return told;
 }
 
-bool lsqi_lane_await(struct lsqi_lane *lane, const void *conn, int64_t until,
-                     bool (*stop)(void *arg), void *arg) {
+bool lsqi_lanes_await(const struct lsqi_lanes *lanes, const struct lsqi_claim *claim, int64_t until,
+                      bool (*stop)(void *arg), void *arg) {
     struct sleeper sleeper = {.told = false};
-    struct lsqi_ticket ticket = {.conn = conn, .fn = wake, .arg = &sleeper};
+    struct lsqi_stand stands[LSQI_MOST_LANES];
+    struct lsqi_ticket ticket = {.conn = claim->conn, .fn = wake, .arg = &sleeper};
     bool mine;
 
-    if (lsqi_lane_take(lane, conn)) return true;
+    if (lsqi_lanes_take(lanes, claim)) return true;
+    ticket.stands = stands;
+    ticket.count = lanes->count;
+    for (unsigned i = 0; i < lanes->count; i++)
+        stands[i] = (struct lsqi_stand){.lane = lanes->of[i]};
     pthread_mutex_init(&sleeper.lock, NULL);
     pthread_cond_init(&sleeper.woken, NULL);
-    lsqi_lane_wait(lane, &ticket);
-    mine = sleep_until_told(&sleeper, until, stop, arg) && lsqi_lane_take(lane, conn);
-    if (!lsqi_lane_cancel(lane, &ticket)) { /* wake() was called, or is about to be */
+    lsqi_lanes_wait(&ticket);
+    mine = sleep_until_told(&sleeper, until, stop, arg) && lsqi_lanes_take(lanes, claim);
+    if (!lsqi_lanes_cancel(&ticket)) { /* wake() was called, or is about to be */
         pthread_mutex_lock(&sleeper.lock);
         while (!sleeper.told) pthread_cond_wait(&sleeper.woken, &sleeper.lock);
         pthread_mutex_unlock(&sleeper.lock);

@@ -6,53 +6,88 @@
  * and is told when the turn is its own. It is then kept for it until it is used or the ticket is gone: no
  * overtaking. Other processes do not know of the lane; against them the engine's lock holds.
  *
+ * A turn may be for several files: it comes when all of them are free, and their lines have come to it.
+ * Nobody who waits has anything, so no two wait for each other. Who has the turn of one file never waits
+ * for another's: that is the caller's to keep.
+ *
  * Threads: any. */
 #ifndef LSQI_FILE_LANE_H
 #define LSQI_FILE_LANE_H
 
-#include <pthread.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-/* Connections are known by their address. */
+#include "lsq/lsq.h"
+
+struct lsqi_stand;
+
+/* The line of one file. All zero is one that is free. Guarded by a lock of lane.c. */
+struct lsqi_lane {
+    const void *conn;             /* whose turn it is; NULL: nobody's */
+    bool used;                    /* it has begun to use it */
+    int64_t since;                /* ns, when it was given; then what it is used for: */
+    struct lsq_turn_holder about; /* held is not set */
+    struct lsqi_stand *first;
+    struct lsqi_stand *last;
+};
+
+/* So many files at most have lines for one connection. */
+enum { LSQI_MOST_LANES = 32 };
+
+/* Files of one turn, each once. */
+struct lsqi_lanes {
+    unsigned count;
+    struct lsqi_lane *of[LSQI_MOST_LANES];
+};
+
+/* Who takes a turn, and what for. Connections are known by their address. */
+struct lsqi_claim {
+    const void *conn;
+    uint64_t caller; /* as lsq_call's */
+    const char *sql; /* borrowed; NULL: none */
+    size_t len;
+};
+
+/* A place in one line. */
+struct lsqi_stand {
+    struct lsqi_lane *lane;
+    /* guarded by the lock */
+    struct lsqi_ticket *ticket;
+    struct lsqi_stand *next;
+    struct lsqi_stand *prev;
+};
+
 struct lsqi_ticket {
     const void *conn;
     void (*fn)(void *arg); /* called once, with no lock held, when the turn is the connection's */
     void *arg;
-    /* guarded by the lane's lock */
-    struct lsqi_ticket *next;
-    struct lsqi_ticket *prev;
-    bool waiting;
+    struct lsqi_stand *stands; /* one for each file, their lanes filled in */
+    unsigned count;
+    bool waiting; /* guarded by the lock */
 };
 
-struct lsqi_lane {
-    pthread_mutex_t lock;
-    /* guarded by lock */
-    const void *holder; /* whose turn it is; NULL: nobody's, and nobody waits */
-    bool used;          /* the holder has begun to use it */
-    struct lsqi_ticket *first;
-    struct lsqi_ticket *last;
-};
-
-void lsqi_lane_init(struct lsqi_lane *lane);
-void lsqi_lane_release(struct lsqi_lane *lane);
-
-/* Takes the turn, which may be the connection's already. False: it is another's. */
-bool lsqi_lane_take(struct lsqi_lane *lane, const void *conn);
+/* Takes the turn, all of it or nothing; it may be the connection's already. False: it is another's, or
+ * others wait for it. */
+bool lsqi_lanes_take(const struct lsqi_lanes *lanes, const struct lsqi_claim *claim);
 
 /* The same, waiting in line until then (ns, monotonic), or until stop(arg), which is asked every 10 ms. */
-bool lsqi_lane_await(struct lsqi_lane *lane, const void *conn, int64_t until,
-                     bool (*stop)(void *arg), void *arg);
+bool lsqi_lanes_await(const struct lsqi_lanes *lanes, const struct lsqi_claim *claim, int64_t until,
+                      bool (*stop)(void *arg), void *arg);
 
-/* Gives it to the next, if conn has it. */
-void lsqi_lane_leave(struct lsqi_lane *lane, const void *conn);
+/* Gives it to the next, as far as conn has it. */
+void lsqi_lanes_leave(const struct lsqi_lanes *lanes, const void *conn);
 
-/* Gets in line with a ticket whose conn, fn and arg are filled in; the memory stays the caller's, until
- * lsqi_lane_cancel(). fn may be called before this returns. */
-void lsqi_lane_wait(struct lsqi_lane *lane, struct lsqi_ticket *ticket);
+/* Who stands in the way of conn: the holder of the first of them that is another's. False: nobody. */
+bool lsqi_lanes_holder(const struct lsqi_lanes *lanes, const void *conn,
+                       struct lsq_turn_holder *holder);
+
+/* Gets in line with a ticket whose conn, fn, arg and stands are filled in; the memory stays the caller's,
+ * until lsqi_lanes_cancel(). fn may be called before this returns. */
+void lsqi_lanes_wait(struct lsqi_ticket *ticket);
 
 /* Gets out of line; a turn that came and was not used goes to the next. True: fn was not called, and
  * will not be. */
-bool lsqi_lane_cancel(struct lsqi_lane *lane, struct lsqi_ticket *ticket);
+bool lsqi_lanes_cancel(struct lsqi_ticket *ticket);
 
 #endif

@@ -10,6 +10,10 @@
 enum { THREADS = 8, ROUNDS = 3000, MS = 1000000 };
 
 static struct lsqi_lane lane;
+static struct lsqi_lane second_lane;
+static const struct lsqi_lanes one = {.count = 1, .of = {&lane}};
+static const struct lsqi_lanes second = {.count = 1, .of = {&second_lane}};
+static const struct lsqi_lanes both = {.count = 2, .of = {&lane, &second_lane}};
 static const int a = 1;
 static const int b = 2;
 static const int c = 3;
@@ -20,93 +24,236 @@ static void note(void *arg) { told[told_count++] = *(const char *)arg; }
 
 static int begin(void **state) {
     (void)state;
-    lsqi_lane_init(&lane);
+    lane = second_lane = (struct lsqi_lane){.conn = NULL};
     told_count = 0;
     memset(told, 0, sizeof(told));
     return 0;
 }
 
-static int end(void **state) {
-    (void)state;
-    lsqi_lane_release(&lane);
-    return 0;
+static bool take_as(const struct lsqi_lanes *lanes, const void *conn, uint64_t caller,
+                    const char *sql) {
+    const struct lsqi_claim claim = {
+        .conn = conn, .caller = caller, .sql = sql, .len = sql == NULL ? 0 : strlen(sql)};
+
+    return lsqi_lanes_take(lanes, &claim);
 }
 
-static struct lsqi_ticket ticket_of(const void *conn, const char *name) {
-    return (struct lsqi_ticket){.conn = conn, .fn = note, .arg = (void *)name};
+static bool take_all(const struct lsqi_lanes *lanes, const void *conn) {
+    return take_as(lanes, conn, 0, NULL);
 }
+
+static bool take(const void *conn) { return take_all(&one, conn); }
+static void leave(const void *conn) { lsqi_lanes_leave(&both, conn); }
+
+struct place {
+    struct lsqi_ticket ticket;
+    struct lsqi_stand stands[2];
+};
+
+static void stand_in(struct place *place, const struct lsqi_lanes *lanes, const void *conn,
+                     const char *name) {
+    *place = (struct place){
+        .ticket = {.conn = conn, .fn = note, .arg = (void *)name, .count = lanes->count}};
+    place->ticket.stands = place->stands;
+    for (unsigned i = 0; i < lanes->count; i++) place->stands[i].lane = lanes->of[i];
+    lsqi_lanes_wait(&place->ticket);
+}
+
+static void stand(struct place *place, const void *conn, const char *name) {
+    stand_in(place, &one, conn, name);
+}
+
+static bool cancel(struct place *place) { return lsqi_lanes_cancel(&place->ticket); }
 
 static void free_it_is_anybodys(void **state) {
     (void)state;
-    assert_true(lsqi_lane_take(&lane, &a));
-    assert_true(lsqi_lane_take(&lane, &a));
-    assert_false(lsqi_lane_take(&lane, &b));
-    lsqi_lane_leave(&lane, &b); /* not its own: nothing */
-    assert_false(lsqi_lane_take(&lane, &b));
-    lsqi_lane_leave(&lane, &a);
-    assert_true(lsqi_lane_take(&lane, &b));
+    assert_true(take(&a));
+    assert_true(take(&a));
+    assert_false(take(&b));
+    leave(&b); /* not its own: nothing */
+    assert_false(take(&b));
+    leave(&a);
+    assert_true(take(&b));
 }
 
 static void first_in_first_out(void **state) {
-    struct lsqi_ticket second = ticket_of(&b, "b");
-    struct lsqi_ticket third = ticket_of(&c, "c");
+    struct place of_b;
+    struct place of_c;
 
     (void)state;
-    assert_true(lsqi_lane_take(&lane, &a));
-    lsqi_lane_wait(&lane, &second);
-    lsqi_lane_wait(&lane, &third);
+    assert_true(take(&a));
+    stand(&of_b, &b, "b");
+    stand(&of_c, &c, "c");
     assert_string_equal(told, "");
-    lsqi_lane_leave(&lane, &a);
+    leave(&a);
     assert_string_equal(told, "b");
-    assert_false(lsqi_lane_take(&lane, &a)); /* no overtaking */
-    assert_false(lsqi_lane_take(&lane, &c));
-    assert_true(lsqi_lane_take(&lane, &b));
-    assert_false(lsqi_lane_cancel(&lane, &second)); /* used: it stays */
-    assert_false(lsqi_lane_take(&lane, &c));
-    lsqi_lane_leave(&lane, &b);
+    assert_false(take(&a)); /* no overtaking */
+    assert_false(take(&c));
+    assert_true(take(&b));
+    assert_false(cancel(&of_b)); /* used: it stays */
+    assert_false(take(&c));
+    leave(&b);
     assert_string_equal(told, "bc");
-    assert_true(lsqi_lane_take(&lane, &c));
-    assert_false(lsqi_lane_cancel(&lane, &third));
-    lsqi_lane_leave(&lane, &c);
+    assert_true(take(&c));
+    assert_false(cancel(&of_c));
+    leave(&c);
 }
 
 static void who_leaves_the_line_holds_nobody_up(void **state) {
-    struct lsqi_ticket second = ticket_of(&b, "b");
-    struct lsqi_ticket third = ticket_of(&c, "c");
+    struct place of_b;
+    struct place of_c;
 
     (void)state;
-    assert_true(lsqi_lane_take(&lane, &a));
-    lsqi_lane_wait(&lane, &second);
-    lsqi_lane_wait(&lane, &third);
-    assert_true(lsqi_lane_cancel(&lane, &second));
-    lsqi_lane_leave(&lane, &a);
+    assert_true(take(&a));
+    stand(&of_b, &b, "b");
+    stand(&of_c, &c, "c");
+    assert_true(cancel(&of_b));
+    leave(&a);
     assert_string_equal(told, "c");
-    assert_false(lsqi_lane_cancel(&lane, &third)); /* not used: it goes on, to nobody */
-    assert_true(lsqi_lane_take(&lane, &a));
-    lsqi_lane_wait(&lane, &second);
-    lsqi_lane_wait(&lane, &third);
-    lsqi_lane_leave(&lane, &a);
-    assert_string_equal(told, "cb");
-    assert_false(lsqi_lane_cancel(&lane, &second));
-    assert_string_equal(told, "cbc");
-    assert_false(lsqi_lane_cancel(&lane, &third));
+    assert_false(cancel(&of_c)); /* not used: it goes on, to nobody */
+    assert_true(take(&a));
+    stand(&of_c, &c, "c");
+    stand(&of_b, &b, "b");
+    leave(&a);
+    assert_string_equal(told, "cc");
+    assert_false(cancel(&of_c));
+    assert_string_equal(told, "ccb");
+    assert_false(cancel(&of_b));
+    assert_true(take(&a));
 }
 
 static void told_at_once_where_it_is_free(void **state) {
-    struct lsqi_ticket first = ticket_of(&a, "a");
+    struct place of_a;
 
     (void)state;
-    lsqi_lane_wait(&lane, &first);
+    stand(&of_a, &a, "a");
     assert_string_equal(told, "a");
-    assert_false(lsqi_lane_take(&lane, &b));
-    assert_true(lsqi_lane_take(&lane, &a));
-    assert_false(lsqi_lane_cancel(&lane, &first));
-    lsqi_lane_leave(&lane, &a);
+    assert_false(take(&b));
+    assert_true(take(&a));
+    assert_false(cancel(&of_a));
+    leave(&a);
+}
+
+/* ---- Who has it ---- */
+
+static void the_holder_is_known(void **state) {
+    struct lsq_turn_holder holder;
+
+    (void)state;
+    assert_false(lsqi_lanes_holder(&one, &b, &holder));
+    assert_true(take_as(&one, &a, 17, "BEGIN IMMEDIATE"));
+    sleep_ms(5);
+    assert_false(lsqi_lanes_holder(&one, &a, &holder)); /* itself */
+    assert_true(lsqi_lanes_holder(&one, &b, &holder));
+    assert_int_equal(holder.caller, 17);
+    assert_string_equal(holder.statement, "BEGIN IMMEDIATE");
+    assert_in_range(holder.held, 5, 60000);
+    assert_true(take_as(&one, &a, 18, "INSERT")); /* what took it stays */
+    assert_true(lsqi_lanes_holder(&one, &b, &holder));
+    assert_int_equal(holder.caller, 17);
+    leave(&a);
+    assert_false(lsqi_lanes_holder(&one, &b, &holder));
+}
+
+/* Given, it is not yet used: nothing of the one before is shown. */
+static void the_next_holder_is_another(void **state) {
+    struct lsq_turn_holder holder;
+    struct place of_b;
+
+    (void)state;
+    assert_true(take_as(&one, &a, 17, "BEGIN IMMEDIATE"));
+    stand(&of_b, &b, "b");
+    leave(&a);
+    assert_true(lsqi_lanes_holder(&one, &a, &holder));
+    assert_int_equal(holder.caller, 0);
+    assert_string_equal(holder.statement, "");
+    assert_true(take_as(&one, &b, 18, "INSERT"));
+    assert_true(lsqi_lanes_holder(&one, &a, &holder));
+    assert_int_equal(holder.caller, 18);
+    assert_string_equal(holder.statement, "INSERT");
+    assert_false(cancel(&of_b));
+    leave(&b);
+}
+
+static void long_statements_are_cut_between_characters(void **state) {
+    struct lsq_turn_holder holder;
+    char sql[400];
+    size_t len;
+
+    (void)state;
+    for (size_t shift = 0; shift < 4; shift++) {
+        memset(sql, 'x', sizeof(sql));
+        for (size_t i = shift; i + 3 <= sizeof(sql) - 1; i += 3) memcpy(sql + i, "\xe2\x82\xac", 3);
+        sql[sizeof(sql) - 1] = '\0';
+        assert_true(take_as(&one, &a, 1, sql));
+        assert_true(lsqi_lanes_holder(&one, &b, &holder));
+        len = strlen(holder.statement);
+        assert_in_range(len, sizeof(holder.statement) - 3, sizeof(holder.statement) - 1);
+        assert_int_equal((len - shift) % 3, 0);
+        assert_memory_equal(holder.statement, sql, len);
+        leave(&a);
+    }
+}
+
+/* ---- Several files ---- */
+
+static void all_or_nothing(void **state) {
+    struct place of_b;
+
+    (void)state;
+    assert_true(take(&a));
+    assert_false(take_all(&both, &b));
+    assert_true(take_all(&second, &c)); /* it took none of them */
+    stand_in(&of_b, &both, &b, "b");
+    leave(&a);
+    assert_string_equal(told, "");
+    assert_false(take(&a)); /* free, but not to be overtaken */
+    leave(&c);
+    assert_string_equal(told, "b");
+    assert_false(take(&a));
+    assert_false(take_all(&second, &a));
+    assert_true(take_all(&both, &b));
+    leave(&b);
+    assert_false(cancel(&of_b));
+    assert_true(take_all(&both, &a));
+}
+
+static void who_gives_up_several_lets_all_behind_it_go(void **state) {
+    struct place of_both;
+    struct place of_first;
+    struct place of_second;
+
+    (void)state;
+    assert_true(take_all(&both, &a));
+    stand_in(&of_both, &both, &b, "b");
+    stand_in(&of_first, &one, &c, "1");
+    stand_in(&of_second, &second, &told, "2");
+    leave(&a);
+    assert_string_equal(told, "b");
+    assert_false(cancel(&of_both)); /* given, and not used */
+    assert_string_equal(told, "b12");
+    assert_false(cancel(&of_first));
+    assert_false(cancel(&of_second));
+    assert_true(take_all(&both, &a));
+}
+
+static void who_waits_for_several_and_gives_up_is_in_nobodys_way(void **state) {
+    struct place of_both;
+    struct place of_second;
+
+    (void)state;
+    assert_true(take(&a));
+    stand_in(&of_both, &both, &b, "b");
+    stand_in(&of_second, &second, &c, "c");
+    assert_string_equal(told, "");
+    assert_true(cancel(&of_both));
+    assert_string_equal(told, "c");
+    assert_false(cancel(&of_second));
 }
 
 /* ---- Threads ---- */
 
-static atomic_int inside;
+static atomic_int inside[2];
 static atomic_int taken;
 static atomic_int given_up;
 
@@ -115,20 +262,33 @@ static bool never(void *arg) {
     return false;
 }
 
+static void enter(const struct lsqi_lanes *lanes, int change) {
+    for (unsigned i = 0; i < lanes->count; i++) {
+        atomic_int *count = &inside[lanes->of[i] == &lane ? 0 : 1];
+        int before = atomic_fetch_add(count, change);
+
+        if (before != (change > 0 ? 0 : 1)) abort();
+    }
+}
+
 static void *take_turns(void *arg) {
+    static const struct lsqi_lanes *const sets[] = {&one, &second, &both};
+    const struct lsqi_claim claim = {.conn = arg};
     uint64_t seed = (uint64_t)(uintptr_t)arg * 7919;
 
     for (int i = 0; i < ROUNDS; i++) {
         int64_t patience = random_next(&seed) % 4 == 0 ? 0 : (int64_t)60000 * MS;
 
-        if (!lsqi_lane_await(&lane, &((char *)arg)[0], now_ns() + patience, never, NULL)) {
+        const struct lsqi_lanes *lanes = sets[random_next(&seed) % 3];
+
+        if (!lsqi_lanes_await(lanes, &claim, now_ns() + patience, never, NULL)) {
             atomic_fetch_add(&given_up, 1);
             continue;
         }
-        if (atomic_fetch_add(&inside, 1) != 0) abort();
-        atomic_fetch_sub(&inside, 1);
+        enter(lanes, 1);
+        enter(lanes, -1);
         atomic_fetch_add(&taken, 1);
-        lsqi_lane_leave(&lane, &((char *)arg)[0]);
+        lsqi_lanes_leave(lanes, arg);
     }
     return NULL;
 }
@@ -143,7 +303,7 @@ static void one_at_a_time(void **state) {
     for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_int_equal(atomic_load(&taken) + atomic_load(&given_up), THREADS * ROUNDS);
     assert_true(atomic_load(&taken) >= THREADS * ROUNDS / 2);
-    assert_true(lsqi_lane_take(&lane, &a)); /* nobody has kept it */
+    assert_true(take_all(&both, &a)); /* nobody has kept it */
 }
 
 /* ---- Connections ---- */
@@ -281,7 +441,34 @@ static void the_end_of_a_connection_ends_its_turn(void **state) {
     db_close(third);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+static void a_waiter_learns_who_has_the_turn(void **state) {
+    const struct lsq_call as_42 = {.caller = 42};
+    struct lsq_turn_holder holder;
+
+    (void)state;
+    assert_false(lsq_turn_holder(other, &holder));
+    assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, &as_42, &last_error), LSQ_OK);
+    run(conn, "INSERT INTO t VALUES (17)");
+    assert_false(lsq_turn_holder(conn, &holder));
+    assert_true(lsq_turn_holder(other, &holder));
+    assert_int_equal(holder.caller, 42);
+    assert_string_equal(holder.statement, "BEGIN IMMEDIATE");
+    assert_int_equal(lsq_conn_set_busy_timeout(other, 30, NULL), LSQ_OK);
+    expect(LSQ_BUSY, other, "INSERT INTO t VALUES (1)");
+    assert_non_null(strstr(last_error.message, "since BEGIN IMMEDIATE"));
+    assert_true(last_error.transient);
+    assert_int_equal(last_error.engine_code, 0);
+    run(conn, "COMMIT");
+    assert_false(lsq_turn_holder(other, &holder));
+    run(conn, "BEGIN");
+    run(conn, "INSERT INTO t VALUES (18)"); /* of a call that names nobody */
+    assert_true(lsq_turn_holder(other, &holder));
+    assert_int_equal(holder.caller, 0);
+    assert_string_equal(holder.statement, "INSERT INTO t VALUES (18)");
+    run(conn, "ROLLBACK");
+}
+
+#define TEST(name) cmocka_unit_test_setup(name, begin)
 #define TEST_TWO(name) cmocka_unit_test_setup_teardown(name, open_two, close_two)
 
 int main(void) {
@@ -290,12 +477,19 @@ int main(void) {
         TEST(first_in_first_out),
         TEST(who_leaves_the_line_holds_nobody_up),
         TEST(told_at_once_where_it_is_free),
+        TEST(the_holder_is_known),
+        TEST(the_next_holder_is_another),
+        TEST(long_statements_are_cut_between_characters),
+        TEST(all_or_nothing),
+        TEST(who_gives_up_several_lets_all_behind_it_go),
+        TEST(who_waits_for_several_and_gives_up_is_in_nobodys_way),
         TEST(one_at_a_time),
         TEST(connections_take_turns),
         TEST_TWO(who_has_read_does_not_get_in_line),
         TEST_TWO(who_only_queries_does_not_get_in_line),
         TEST_TWO(what_reads_takes_no_turn),
         TEST_TWO(the_end_of_a_connection_ends_its_turn),
+        TEST_TWO(a_waiter_learns_who_has_the_turn),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
