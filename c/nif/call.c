@@ -87,6 +87,9 @@ static uint64_t caller_of(struct call *call) {
     return enif_self(call->env, &pid) == NULL ? 0 : enif_make_pid(call->env, &pid);
 }
 
+/* At least 1: 0 is no time-out. */
+static int left(int ms, int waited) { return waited < ms ? ms - waited : 1; }
+
 bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
                   struct lsq_call *options, ERL_NIF_TERM *answer) {
     static const unsigned stage_flags[] = {
@@ -109,6 +112,8 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
         .caller = caller_of(call),
     };
     if (call->job != NULL) {
+        if (ms > 0) options->timeout = left(ms, job_waited_ms(call->job));
+        if (job_in_line(call->job)) options->flags |= LSQ_CALL_IN_TURN;
         options->stop = job_called_off;
         options->stop_arg = call->job;
     }

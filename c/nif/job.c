@@ -20,6 +20,7 @@ struct job {
     ErlNifEnv *env; /* owns the terms, and becomes the message */
     ERL_NIF_TERM ref;
     ERL_NIF_TERM argv[6];
+    int64_t since; /* ns, when it was submitted: its time-out counts from then */
     ErlNifPid pid;
     ErlNifMonitor monitor; /* of res on pid */
     bool monitored;
@@ -69,6 +70,10 @@ bool job_called_off(void *arg) {
 }
 
 ERL_NIF_TERM job_caller(struct job *job) { return enif_make_pid(job->env, &job->pid); }
+
+int job_waited_ms(const struct job *job) { return (int)((lsqi_now_ns() - job->since) / 1000000); }
+
+bool job_in_line(const struct job *job) { return job->in_line; }
 
 static void job_free(struct job *job) {
     if (job->monitored) (void)enif_demonitor_process(calling_env, job->res, &job->monitor);
@@ -243,6 +248,7 @@ static struct job *job_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TE
     memset(job, 0, sizeof(*job));
     job->res = res;
     job->op = op;
+    job->since = lsqi_now_ns();
     enif_keep_resource(res);
     job->env = enif_alloc_env();
     if (!job_args(env, job, argv[3])) {

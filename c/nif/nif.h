@@ -130,6 +130,10 @@ ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
 bool job_called_off(void *arg);
 /* The process whose call it is. */
 ERL_NIF_TERM job_caller(struct job *job);
+/* ms since it was submitted. */
+int job_waited_ms(const struct job *job);
+/* Whether it waited for its connection's turn to write. */
+bool job_in_line(const struct job *job);
 /* Notes the statement that the job's call uses; NULL: none. */
 void job_use_locked(struct job *job, struct stmt_res *stmt);
 /* Tells the processes that wait for a job of the connection (of that statement, if it is not NULL), which

@@ -5,9 +5,9 @@ defmodule EctoLibSql.Call do
   #
   #   :in_use   another process is in the connection: wait for its {ref, :idle}
   #   :async    the call is long: a thread of ours runs it, and sends {ref, answer}
-  #   busy      it is another connection's turn to write: a thread of ours runs the call when it is this
-  #             one's, and sends {ref, answer}; with an engine's code: another program holds a lock: again
-  #             in a millisecond, until the busy time-out
+  #   busy      it is another connection's turn to write, or another program's: a thread of ours runs the call
+  #             when it is this one's, and sends {ref, answer}; with an engine's code: a lock is held that has
+  #             no line (of one who reads): again in a millisecond, until the busy time-out
   #
   # Whatever happens, no message of ours is left in the caller's mailbox. An answer is {:ok, _}, :ok,
   # {:error, native} or {:abandoned, native}: the call was given up at its deadline while the engine
@@ -135,12 +135,15 @@ defmodule EctoLibSql.Call do
 
   defp go_on(:async, call), do: call |> submit() |> go_on(call)
 
-  # Code 0: the lock is in the hands of a connection of this VM.
+  # Code 0: the lock is in the hands of a connection of this VM; or in those of another program, and it is this
+  # one's turn to wait for it, which it does in line.
   defp go_on({:error, {:busy, 0, _, _, _, true, _, _}} = busy, call) do
     {{how, answer}, duration} = timed(fn -> in_turn(busy, call) end)
     Telemetry.event(:busy, %{duration: duration}, %{result: result(answer)})
-    # A turn may have been used by another process that shares the connection: then once more.
-    if how == :over, do: answer, else: go_on(answer, call)
+
+    # A turn may have been used by another process that shares the connection: then once more. For another
+    # program's lock the thread has waited as long as is to be waited.
+    if how == :over or locked?(answer), do: answer, else: go_on(answer, call)
   end
 
   defp go_on({:error, {:busy, _, _, _, _, true, _, _}} = busy, call) do
@@ -185,7 +188,7 @@ defmodule EctoLibSql.Call do
   defp interrupted, do: failure(:interrupted, "the call was interrupted", :none)
 
   defp late,
-    do: failure(:timeout, "another connection held the database's lock until the time-out", :none)
+    do: failure(:timeout, "another program held the database's lock until the time-out", :none)
 
   defp past?(:infinity), do: false
   defp past?(deadline), do: now() >= deadline

@@ -244,8 +244,15 @@ LSQ_API void lsq_conn_leave(struct lsq_conn *conn);
 LSQ_API enum lsq_status lsq_conn_notify(struct lsq_conn *conn, void (*fn)(void *arg), void *arg);
 
 /* A place in the line of those who want to write to the same file. A call with LSQ_CALL_NOWAIT that would
- * write out of turn answers LSQ_BUSY with no engine_code: then get in line, and call again when it is the
- * connection's turn. Calls without that flag wait by themselves.
+ * write out of turn, or whose connection has the turn and meets the lock of another program, answers LSQ_BUSY
+ * with no engine_code: then get in line, and call again, with LSQ_CALL_IN_TURN, when it is the connection's
+ * turn. Calls without LSQ_CALL_NOWAIT wait by themselves.
+ *
+ * Programs that use this library stand in line for one another, too: at a file beside the database, called
+ * NAME-lane, that is made when one first waits for another and may be removed when nobody has the database
+ * open. For those that do not use it, who is the first in line tries again every 0.1 ms, later every
+ * millisecond. Without locks of open file descriptions (lsq_core_info.ofd_locks), or where the file cannot be
+ * made, everyone does the latter.
  *
  * fn(arg) will be called once, when it is the connection's turn: on the thread whose turn has ended, with
  * no lock held; it must be short. Errors: LSQ_NOMEM. Any thread. */
@@ -372,7 +379,10 @@ enum lsq_call_flags {
     /* Of a batch: run it as one transaction, rolled back on the first error. */
     LSQ_CALL_TRANSACTION = 1 << 4,
     /* Of one statement, and of a fetch: the sink's types() is told the declared types. */
-    LSQ_CALL_TYPES = 1 << 5
+    LSQ_CALL_TYPES = 1 << 5,
+    /* With LSQ_CALL_NOWAIT, of who stood in line (lsq_turn_new()): sleeps all the same for the locks of other
+     * programs, once it is the connection's turn, up to its busy time-out. */
+    LSQ_CALL_IN_TURN = 1 << 6
 };
 
 /* How to run a call. NULL, or all zero: until it is done. */

@@ -143,7 +143,7 @@ static enum lsq_status run_batch(struct batch *batch, const struct lsq_call *cal
     if (st != LSQ_OK) return st;
     if (call != NULL) own = *call;
     /* A batch is not begun again from its start: it has neither budget nor row count. */
-    own.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_TRANSACTION;
+    own.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_IN_TURN | LSQ_CALL_TRANSACTION;
     batch->transaction = (own.flags & LSQ_CALL_TRANSACTION) != 0;
     st = lsqi_call_begin(conn, &own, batch->err);
     if (st != LSQ_OK) return st;
@@ -279,7 +279,7 @@ enum lsq_status lsq_exec_many(struct lsq_conn *conn, const char *sql, size_t len
     st = lsqi_call_not_short(call, err);
     if (st != LSQ_OK) return st;
     if (call != NULL) plain = *call;
-    plain.flags &= LSQ_CALL_NOWAIT;
+    plain.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_IN_TURN;
     many.ctx = ctx;
     many.reply = &own;
     many.err = err;

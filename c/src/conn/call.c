@@ -12,7 +12,10 @@ enum {
     BUDGET_MS = 20,       /* of LSQ_CALL_BUDGET */
     FAST_BUDGET_US = 200, /* of LSQ_CALL_TRY */
     BUSY_SPIN_US = 50,    /* LSQ_CALL_NOWAIT: a reader may hold the write lock for a moment */
+    BUSY_FIRST = 4,       /* tries, in quick succession */
     BUSY_SLEEP_FIRST_US = 50,
+    BUSY_SLEEP_INSIDE_US = 100, /* of who alone of all processes tries ... */
+    INSIDE_MS = 1000,           /* ... so long; a longer lock lasts long */
     BUSY_SLEEP_US = 1000,
     LIKE_LENGTH = 5000,               /* bytes of a LIKE pattern, and on a small stack */
     LIKE_LENGTH_SMALL = 500,          /* measured: 100 bytes of stack for each % */
@@ -38,28 +41,39 @@ static void sleep_us(long us) {
     nanosleep(&ts, NULL);
 }
 
+static long pause_us(const struct lsq_conn *conn, int count, int64_t waited) {
+    if (count < BUSY_FIRST) return BUSY_SLEEP_FIRST_US;
+    return conn->inside && waited < (int64_t)INSIDE_MS * 1000000 ? BUSY_SLEEP_INSIDE_US
+                                                                 : BUSY_SLEEP_US;
+}
+
 /* The engine's busy handler: true means try again. */
 static int on_busy(void *arg, int count) {
     struct lsq_conn *conn = arg;
     struct lsqi_run *run = &conn->run;
     int64_t now = lsqi_now_ns();
+    int64_t patience;
     int64_t waited;
 
     run->busy_asked = true;
     if ((run->flags & LSQ_CALL_TRY) != 0) return 0;
     if (run->busy_since == 0) run->busy_since = now;
     waited = now - run->busy_since;
-    if ((run->flags & LSQ_CALL_NOWAIT) != 0) return waited < BUSY_SPIN_US * 1000;
+    if (!lsqi_turn_waits(conn)) return waited < BUSY_SPIN_US * 1000;
     if (called_off(conn)) {
         run->stop = LSQ_INTERRUPTED;
         return 0;
     }
     if (time_over(run, now)) {
+        run->late_for_lock = true;
         run->stop = LSQ_TIMEOUT;
         return 0;
     }
-    if (waited >= (int64_t)atomic_load(&conn->busy_timeout) * 1000000) return 0;
-    sleep_us(count < 4 ? BUSY_SLEEP_FIRST_US : BUSY_SLEEP_US);
+    patience = (int64_t)atomic_load(&conn->busy_timeout) * 1000000;
+    if (waited >= patience) return 0;
+    /* Its end, and the deadline, are seen when it asks again. */
+    if (count >= BUSY_FIRST && lsqi_turn_stand(conn, run->busy_since + patience)) return 1;
+    sleep_us(pause_us(conn, count, waited));
     return 1;
 }
 

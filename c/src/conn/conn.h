@@ -68,6 +68,8 @@ struct lsqi_run {
     int64_t budget_end;       /* ns; 0: none */
     int64_t busy_since;       /* ns; 0: no lock was waited for yet */
     bool busy_asked;          /* the engine asked whether to wait for a lock */
+    bool stood;               /* it has been sent to the turnstile */
+    bool late_for_lock;       /* its deadline came while it waited for a lock */
     bool reads_only;          /* the running statement can be broken off without a trace */
     bool (*asked)(void *arg); /* the caller's own stop; may be NULL */
     void *asked_arg;
@@ -117,7 +119,8 @@ struct lsq_conn {
     bool query_only; /* PRAGMA query_only: what writes is an error, and takes no turn */
     bool calm;  /* all databases are in WAL mode, or this connection's alone: nobody locks it out */
     bool wrote; /* the open transaction has run what writes; void where none is open */
-    bool turn;  /* it has the file's turn to write */
+    bool turn;  /* it has the file's turn to write ... */
+    bool inside;        /* ... also among the processes that want to */
     bool read_txn;      /* LSQ_TXN_READ is open */
     bool patient;       /* LSQ_TXN_PATIENT is open */
     bool keys_switched; /* lsq_enforce_foreign_keys() was called in this transaction ... */
@@ -266,6 +269,11 @@ void lsqi_txn_look(struct lsq_conn *conn);
  * is not this connection's turn and the call is not to wait; LSQ_BUSY_SNAPSHOT. */
 enum lsq_status lsqi_turn_take(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                struct lsq_error *err);
+/* Whether the call is to wait on its thread for other programs' locks. */
+bool lsqi_turn_waits(const struct lsq_conn *conn);
+/* The engine's lock is another's: gets in line where another process may have it, until then (ns), once in a
+ * call. True: it is this one's turn to try again. */
+bool lsqi_turn_stand(struct lsq_conn *conn, int64_t until);
 /* At the end of a call: gives the turn back where nothing is being written any more. */
 void lsqi_turn_look(struct lsq_conn *conn);
 /* The engine has closed the file. */

@@ -103,6 +103,8 @@ static enum lsq_status stopped(struct lsq_conn *conn, struct lsq_error *err) {
 
     if (st == LSQ_READONLY)
         lsqi_txn_refused(err);
+    else if (conn->run.late_for_lock)
+        lsqi_error_set(err, st, "another program held the database's lock until the time-out");
     else
         lsqi_error_set(err, st, "%s", lsq_status_text(st));
     if (err != NULL) err->engine_code = st == LSQ_READONLY ? SQLITE_READONLY : SQLITE_INTERRUPT;
@@ -123,6 +125,10 @@ static void judge_busy(struct lsq_conn *conn, const struct lsqi_prepared *prepar
         err->engine_code = code;
     }
     err->transient = err->status == LSQ_BUSY || err->status == LSQ_PROTOCOL;
+    /* Whose turn it is waits for others in line, where only it tries. */
+    if (err->status == LSQ_BUSY && conn->turn && !lsqi_turn_waits(conn) &&
+        atomic_load(&conn->busy_timeout) > 0)
+        err->engine_code = 0;
 }
 
 /* Whether the text cannot be compiled any more: the engine compiles a statement anew when the schema
@@ -456,7 +462,7 @@ enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq
     enum lsq_status st;
 
     /* A statement of the library's own has neither rows nor a budget. */
-    conn->run.flags &= LSQ_CALL_NOWAIT;
+    conn->run.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_IN_TURN;
     conn->run.budget_end = 0;
     conn->run.stop = LSQ_OK;
     st = lsqi_statement_get(conn, sql, strlen(sql), &prepared, err);

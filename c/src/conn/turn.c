@@ -13,7 +13,7 @@ static bool lanes_of(const struct lsq_conn *conn, struct lsqi_lanes *lanes) {
     return true;
 }
 
-/* ---- Taking and leaving ---- */
+/* ---- Among the connections of this process ---- */
 
 static enum lsq_status not_yours(struct lsq_error *err) {
     lsqi_error_set(err, LSQ_BUSY,
@@ -64,6 +64,43 @@ static enum lsq_status wait_here(struct lsq_conn *conn, const struct lsqi_lanes 
     return st == LSQ_OK ? not_in_time(conn, lanes, err) : st;
 }
 
+/* ---- Other processes ---- */
+
+bool lsqi_turn_waits(const struct lsq_conn *conn) {
+    unsigned flags = conn->run.flags;
+
+    if ((flags & LSQ_CALL_NOWAIT) == 0) return true;
+    return (flags & LSQ_CALL_IN_TURN) != 0 && conn->turn;
+}
+
+bool lsqi_turn_stand(struct lsq_conn *conn, int64_t until) {
+    if (!conn->turn || conn->inside || conn->run.stood) return false;
+    conn->run.stood = true;
+    if (!lsqi_file_shared(conn->file, true)) return false;
+    conn->inside = lsqi_turnstile_enter(lsqi_file_turnstile(conn->file), until, to_stop, conn);
+    return conn->inside;
+}
+
+static enum lsq_status others_first(struct lsq_error *err) {
+    lsqi_error_set(err, LSQ_BUSY,
+                   "database is locked: other programs stand in line to write to it");
+    if (err != NULL) err->transient = true;
+    return LSQ_BUSY;
+}
+
+/* With the turn among this process's connections: behind other processes, if any wait. */
+static enum lsq_status behind_others(struct lsq_conn *conn, struct lsq_error *err) {
+    int64_t patience = (int64_t)atomic_load(&conn->busy_timeout) * 1000000;
+
+    if (!lsqi_file_shared(conn->file, false) || patience == 0) return LSQ_OK;
+    if (!lsqi_turnstile_taken(lsqi_file_turnstile(conn->file))) return LSQ_OK;
+    if (!lsqi_turn_waits(conn)) return others_first(err);
+    (void)lsqi_turn_stand(conn, lsqi_now_ns() + patience);
+    return lsqi_call_check(conn, err);
+}
+
+/* ---- Taking and leaving ---- */
+
 enum lsq_status lsqi_turn_take(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                struct lsq_error *err) {
     const struct lsqi_claim claim = {
@@ -82,7 +119,7 @@ enum lsq_status lsqi_turn_take(struct lsq_conn *conn, const struct lsqi_prepared
                                                       : wait_here(conn, &lanes, &claim, err);
     }
     conn->turn = st == LSQ_OK;
-    return st;
+    return st == LSQ_OK ? behind_others(conn, err) : st;
 }
 
 void lsqi_turn_look(struct lsq_conn *conn) {
@@ -94,6 +131,8 @@ void lsqi_turn_end(struct lsq_conn *conn) {
     struct lsqi_lanes lanes;
 
     conn->turn = false;
+    if (conn->inside) lsqi_turnstile_leave(lsqi_file_turnstile(conn->file));
+    conn->inside = false;
     if (lanes_of(conn, &lanes)) lsqi_lanes_leave(&lanes, conn);
 }
 

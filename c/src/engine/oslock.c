@@ -391,6 +391,26 @@ static int our_close(int fd) {
     return rc;
 }
 
+/* The bytes that the engine locks of a database: PENDING, RESERVED, and those of SHARED. */
+enum { LOCK_BYTES_FIRST = 0x40000000, LOCK_BYTES = 512 };
+
+bool lsqi_oslock_shared(dev_t dev, ino_t ino) {
+    const struct stat file = {.st_dev = dev, .st_ino = ino};
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = LOCK_BYTES_FIRST};
+    struct inode *node;
+    bool shared;
+
+    lock.l_len = LOCK_BYTES;
+    if (real_fcntl == NULL) return false;
+    pthread_mutex_lock(&table_lock);
+    node = find_locked(&file);
+    /* Our own locks are of the same description: it is not told of them. */
+    shared =
+        node != NULL && real_fcntl(node->fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+    pthread_mutex_unlock(&table_lock);
+    return shared;
+}
+
 /* ---- fork() ----
  *
  * A child inherits descriptors, and with them the parent's locks: what it locked by them would be
@@ -465,5 +485,10 @@ int lsqi_oslock_install(void) {
 #else
 
 int lsqi_oslock_install(void) { return 0; }
+
+bool lsqi_oslock_shared(dev_t dev, ino_t ino) {
+    (void)dev, (void)ino;
+    return false;
+}
 
 #endif

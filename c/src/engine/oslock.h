@@ -11,8 +11,15 @@
 #ifndef LSQI_ENGINE_OSLOCK_H
 #define LSQI_ENGINE_OSLOCK_H
 
+#include <stdbool.h>
+#include <sys/types.h>
+
 /* Puts itself between the engine's "unix" VFS and the system. Once, after sqlite3_initialize() and
  * before the first connection. Zero: not here (no Linux, an old kernel), and locks are as ever. */
 int lsqi_oslock_install(void);
+
+/* Whether another process has a lock of a database that the engine has open here. In WAL mode each process
+ * has one that has it open, else each that reads or writes. False where that cannot be known. Any thread. */
+bool lsqi_oslock_shared(dev_t dev, ino_t ino);
 
 #endif

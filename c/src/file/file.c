@@ -8,13 +8,15 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/helper.h"
+#include "engine/oslock.h"
 
 enum {
-    PASSES = 10,     /* of a passive checkpoint */
-    MOST_LIMITS = 4, /* a WAL so many limits long is made to begin again */
-    TURN_MS = 10000, /* how long it waits for its turn to do that */
-    WAIT_MS = 10,    /* and then for readers: writers wait meanwhile */
-    BY_CALLERS = 100 /* checkpoints, before a worker tries again */
+    PASSES = 10,      /* of a passive checkpoint */
+    MOST_LIMITS = 4,  /* a WAL so many limits long is made to begin again */
+    TURN_MS = 10000,  /* how long it waits for its turn to do that */
+    WAIT_MS = 10,     /* and then for readers: writers wait meanwhile */
+    BY_CALLERS = 100, /* checkpoints, before a worker tries again */
+    LOOK_EACH = 16    /* turns */
 };
 
 struct lsqi_file {
@@ -26,6 +28,9 @@ struct lsqi_file {
     char *path;
     const char *vfs; /* a name that the engine keeps */
     struct lsqi_lane lane;
+    struct lsqi_turnstile *turnstile;
+    atomic_bool shared; /* another process was seen */
+    atomic_uint turns;
     pthread_mutex_t lock;
     pthread_cond_t done; /* a checkpoint has ended */
     /* guarded by lock */
@@ -59,7 +64,9 @@ static struct lsqi_file *new_locked(const char *path, const char *vfs, const str
 
     if (file == NULL) return NULL;
     file->path = lsqi_strndup(path, strlen(path));
-    if (file->path == NULL) {
+    if (file->path != NULL) file->turnstile = lsqi_turnstile_new(path);
+    if (file->turnstile == NULL) {
+        lsqi_free(file->path);
         lsqi_free(file);
         return NULL;
     }
@@ -67,6 +74,8 @@ static struct lsqi_file *new_locked(const char *path, const char *vfs, const str
     file->ino = st->st_ino;
     file->vfs = vfs;
     atomic_init(&file->refs, 0);
+    atomic_init(&file->turns, 0);
+    atomic_init(&file->shared, false);
     pthread_mutex_init(&file->lock, NULL);
     pthread_cond_init(&file->done, NULL);
     file->next = files.first;
@@ -111,6 +120,7 @@ void lsqi_file_unref(struct lsqi_file *file) {
     if (file == NULL || atomic_fetch_sub(&file->refs, 1) != 1) return;
     pthread_cond_destroy(&file->done);
     pthread_mutex_destroy(&file->lock);
+    lsqi_turnstile_unref(file->turnstile);
     lsqi_free(file->path);
     lsqi_free(file);
 }
@@ -131,6 +141,20 @@ void lsqi_file_leave(struct lsqi_file *file) {
 
 struct lsqi_lane *lsqi_file_lane(struct lsqi_file *file) {
     return &file->lane;
+}
+
+struct lsqi_turnstile *lsqi_file_turnstile(struct lsqi_file *file) {
+    return file->turnstile;
+}
+
+/* Who never meets a lock would never see that others wait for it: hence the look now and then, from the
+ * first turn on. */
+bool lsqi_file_shared(struct lsqi_file *file, bool look) {
+    if (atomic_load_explicit(&file->shared, memory_order_relaxed)) return true;
+    if (!look && atomic_fetch_add(&file->turns, 1) % LOOK_EACH != 0) return false;
+    if (!lsqi_oslock_shared(file->dev, file->ino)) return false;
+    atomic_store(&file->shared, true);
+    return true;
 }
 
 /* ---- One checkpoint, on a worker ---- */

@@ -13,6 +13,7 @@
 #include <stdbool.h>
 
 #include "file/lane.h"
+#include "file/turnstile.h"
 
 struct lsqi_file;
 
@@ -27,6 +28,12 @@ void lsqi_file_leave(struct lsqi_file *file);
 
 /* The line of those who want to write to it. */
 struct lsqi_lane *lsqi_file_lane(struct lsqi_file *file);
+
+/* The line of the processes that want to write to it. */
+struct lsqi_turnstile *lsqi_file_turnstile(struct lsqi_file *file);
+
+/* Whether another process was seen that has it open. look: looks now; else, once in a while. */
+bool lsqi_file_shared(struct lsqi_file *file, bool look);
 
 /* After a commit that left `pages` pages in the WAL, of which `limit` are enough for a checkpoint.
  * Hands one to a worker, if none is under way and there is something to gain. False: the last one could

@@ -9,7 +9,7 @@ defmodule Ecto.Adapters.LibSql.Storage do
   # Those that would stay: the next database of this name would take the WAL for its own. So the
   # database itself is the last to go.
   # "-info" and "-client_wal_index" are what replicas keep of their primary.
-  @beside ["-wal", "-shm", "-journal", "-info", "-client_wal_index"] ++
+  @beside ["-wal", "-shm", "-journal", "-lane", "-info", "-client_wal_index"] ++
             ["-migrate.lock", "-migrate.lock-journal"]
 
   @impl true
