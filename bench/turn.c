@@ -21,10 +21,12 @@ static void check(enum lsq_status st) {
 }
 
 static double turns(struct lsq_conn *conn, int count) {
+    static char sql[] = "INSERT INTO sink (n) VALUES (?1)";
+    const struct lsqi_prepared prepared = {.sql = sql, .len = sizeof(sql) - 1};
     int64_t start = lsqi_now_ns();
 
     for (int i = 0; i < count; i++) {
-        check(lsqi_turn_take(conn, &err));
+        check(lsqi_turn_take(conn, &prepared, &err));
         lsqi_turn_look(conn);
     }
     return (double)(lsqi_now_ns() - start) / count;
