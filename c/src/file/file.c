@@ -16,7 +16,7 @@ enum {
     TURN_MS = 10000,  /* how long it waits for its turn to do that */
     WAIT_MS = 10,     /* and then for readers: writers wait meanwhile */
     BY_CALLERS = 100, /* checkpoints, before a worker tries again */
-    LOOK_EACH = 16    /* turns */
+    LOOK_EACH = 64    /* turns */
 };
 
 struct lsqi_file {

@@ -49,7 +49,7 @@ static void leave_lines_locked(struct lsqi_ticket *ticket) {
 
 /* Calls to be made without the lock, when what they are for may be gone. */
 struct news {
-    unsigned count;
+    unsigned count; /* the rest is not set */
     struct {
         void (*fn)(void *arg);
         void *arg;
@@ -134,8 +134,9 @@ bool lsqi_lanes_take(const struct lsqi_lanes *lanes, const struct lsqi_claim *cl
 }
 
 void lsqi_lanes_leave(const struct lsqi_lanes *lanes, const void *conn) {
-    struct news news = {.count = 0};
+    struct news news;
 
+    news.count = 0;
     pthread_mutex_lock(&lock);
     for (unsigned i = 0; i < lanes->count; i++)
         if (lanes->of[i]->conn == conn) lanes->of[i]->conn = NULL;
@@ -164,8 +165,9 @@ bool lsqi_lanes_holder(const struct lsqi_lanes *lanes, const void *conn,
 /* ---- Tickets ---- */
 
 void lsqi_lanes_wait(struct lsqi_ticket *ticket) {
-    struct news news = {.count = 0};
+    struct news news;
 
+    news.count = 0;
     pthread_mutex_lock(&lock);
     ticket->waiting = true;
     for (unsigned i = 0; i < ticket->count; i++) {
@@ -178,9 +180,10 @@ void lsqi_lanes_wait(struct lsqi_ticket *ticket) {
 }
 
 bool lsqi_lanes_cancel(struct lsqi_ticket *ticket) {
-    struct news news = {.count = 0};
+    struct news news;
     bool waited;
 
+    news.count = 0;
     pthread_mutex_lock(&lock);
     waited = ticket->waiting;
     if (waited) leave_lines_locked(ticket);
