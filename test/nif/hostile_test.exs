@@ -49,7 +49,16 @@ defmodule EctoLibSql.NIF.HostileTest do
   ]
 
   @direct [:prepare, :set_busy_timeout, :info, :notices, :interrupt, :busy_timeout, :kept] ++
-            [:status, :turn_holder, :submit, :submit_in_turn, :cancel, :cancel_waiting, :notify_idle, :close]
+            [
+              :status,
+              :turn_holder,
+              :submit,
+              :submit_in_turn,
+              :cancel,
+              :cancel_waiting,
+              :notify_idle,
+              :close
+            ]
 
   setup do
     conn = connect(tmp_path())

@@ -31,16 +31,18 @@ struct job {
     struct job *next;
     void (*fn)(void *arg);
     void *arg;
+    bool pressing;
 };
 
 struct worker {
     pthread_t thread;
     id_t tid;
-    int64_t used; /* processor time that it had used when its job began, ns */
-    bool busy;    /* it has a job ... */
-    bool nice;    /* ... a long one */
-    bool started; /* it is to be joined */
-    bool ended;   /* it returns, or has */
+    int64_t used;  /* processor time that it had used when its job began, ns */
+    bool busy;     /* it has a job ... */
+    bool nice;     /* ... a long one ... */
+    bool pressing; /* ... or one that keeps its priority */
+    bool started;  /* it is to be joined */
+    bool ended;    /* it returns, or has */
 };
 
 static int look_for_long_jobs(struct lsqi_task *task);
@@ -250,7 +252,7 @@ static int look_for_long_jobs(struct lsqi_task *task) {
     for (unsigned i = 0; i < MAX_WORKERS; i++) {
         struct worker *worker = &helper.worker[i];
 
-        if (!worker->busy || worker->nice) continue;
+        if (!worker->busy || worker->nice || worker->pressing) continue;
         if (long_locked(worker))
             lower_locked(worker);
         else
@@ -270,6 +272,7 @@ static void run_job_locked(struct worker *worker) {
     helper.waiting--;
     worker->used = clock_ns(CLOCK_THREAD_CPUTIME_ID);
     worker->busy = true;
+    worker->pressing = job->pressing;
     if (!helper.look.scheduled && !helper.shutting) {
         insert_locked(&helper.look, lsqi_now_ns() + (int64_t)SHORT_MS * 1000000);
         pthread_cond_broadcast(&helper.changed);
@@ -330,12 +333,13 @@ static bool add_worker_locked(void) {
     return worker->started;
 }
 
-enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_error *err) {
+static enum lsq_status submit(void (*fn)(void *arg), void *arg, bool pressing,
+                              struct lsq_error *err) {
     struct job *job = lsqi_malloc(sizeof(*job));
     bool ok;
 
     if (job == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a job");
-    *job = (struct job){.fn = fn, .arg = arg};
+    *job = (struct job){.fn = fn, .arg = arg, .pressing = pressing};
     pthread_mutex_lock(&helper.lock);
     /* While threads leave, lsq_shutdown() sees to what comes now. */
     ok = helper.stopping || start_locked();
@@ -355,8 +359,13 @@ enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_
     return lsqi_error_set(err, LSQ_ERROR, "no thread could be started");
 }
 
+enum lsq_status lsqi_worker_submit_pressing(void (*fn)(void *arg), void *arg,
+                                            struct lsq_error *err) {
+    return submit(fn, arg, true, err);
+}
+
 enum lsq_status lsq_defer(void (*fn)(void *arg), void *arg, struct lsq_error *err) {
-    return lsqi_worker_submit(fn, arg, err);
+    return submit(fn, arg, false, err);
 }
 
 /* ---- The end ---- */

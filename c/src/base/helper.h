@@ -34,8 +34,11 @@ void lsqi_helper_cancel(struct lsqi_task *task);
 /* Whether lsq_shutdown() waits for what is scheduled: a task of upkeep comes to its end. */
 bool lsqi_helper_shutting(void);
 
-/* What lsq_defer() and lsq_shutdown() do: see lsq.h. */
-enum lsq_status lsqi_worker_submit(void (*fn)(void *arg), void *arg, struct lsq_error *err);
+/* As lsq_defer(), for what must keep up with others: it has its priority to its end, however long it is. */
+enum lsq_status lsqi_worker_submit_pressing(void (*fn)(void *arg), void *arg,
+                                            struct lsq_error *err);
+
+/* What lsq_shutdown() does: see lsq.h. */
 void lsqi_helper_shutdown(void);
 
 #endif

@@ -12,7 +12,8 @@
 
 enum {
     PASSES = 10,      /* of a passive checkpoint */
-    MOST_LIMITS = 4,  /* a WAL so many limits long is made to begin again */
+    MOST_LIMITS = 4,  /* a WAL so many limits long begins again, when little is left to copy */
+    ALL_LIMITS = 16,  /* one so long in any case: the disk is slower than its writers, who wait */
     TURN_MS = 10000,  /* how long it waits for its turn to do that */
     WAIT_MS = 10,     /* and then for readers: writers wait meanwhile */
     BY_CALLERS = 100, /* checkpoints, before a worker tries again */
@@ -241,9 +242,16 @@ static int passive(struct lsqi_file *file, sqlite3 *db, int limit, int *pages, i
     for (int i = 0; rc == SQLITE_OK && i < PASSES && !stopping(file); i++) {
         before = *done;
         rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, pages, done);
-        if (*done == before || pages_left(file, *done) <= limit) break;
+        if (*done == before || pages_left(file, *done) <= limit || *pages / ALL_LIMITS >= limit)
+            break;
     }
     return rc;
+}
+
+/* Whether it is to begin again, though writers have to wait for it. */
+static bool too_long(struct lsqi_file *file, int limit, int pages, int done) {
+    if (pages / ALL_LIMITS >= limit) return true;
+    return pages / MOST_LIMITS >= limit && pages_left(file, done) <= limit;
 }
 
 /* *pages: of the WAL afterwards, that are not to be looked at again. */
@@ -252,7 +260,7 @@ static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
     int rc = passive(file, db, limit, pages, &done);
 
     if (rc == SQLITE_BUSY) return true; /* somebody else takes one */
-    if (rc == SQLITE_OK && *pages / MOST_LIMITS >= limit && pages_left(file, done) <= limit)
+    if (rc == SQLITE_OK && too_long(file, limit, *pages, done))
         rc = restart(file, db, pages, &done);
     return (rc == SQLITE_OK && *pages >= 0) || rc == SQLITE_INTERRUPT;
 }
@@ -322,7 +330,7 @@ static bool order_locked(struct lsqi_file *file) {
         return false;
     }
     atomic_fetch_add(&file->refs, 1);
-    file->ordered = lsqi_worker_submit(job, file, NULL) == LSQ_OK;
+    file->ordered = lsqi_worker_submit_pressing(job, file, NULL) == LSQ_OK;
     if (!file->ordered) atomic_fetch_sub(&file->refs, 1);
     return file->ordered;
 }

@@ -193,7 +193,8 @@ static void begin_locked(struct lsqi_turnstile *ts) {
     }
     ts->place = STANDING;
     atomic_fetch_add(&ts->refs, 1);
-    if ((errno == EAGAIN || errno == EACCES) && lsqi_worker_submit(stand, ts, NULL) == 0) return;
+    if ((errno == EAGAIN || errno == EACCES) && lsqi_worker_submit_pressing(stand, ts, NULL) == 0)
+        return;
     atomic_fetch_sub(&ts->refs, 1);
     unlock_all_locked(ts);
 }

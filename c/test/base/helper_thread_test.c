@@ -407,6 +407,31 @@ static void only_long_jobs_are_nice(void **state) {
     lsq_shutdown();
 }
 
+/* Until it has used 100 ms of processor time, five times what is long. */
+static void run_for_long(void *arg) {
+    struct timespec used;
+
+    do {
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &used);
+    } while (used.tv_sec == 0 && used.tv_nsec < 100000000);
+    note_nice(arg);
+}
+
+/* A checkpoint that is given less than the writers beside it never catches up with them. */
+static void pressing_jobs_are_not(void **state) {
+    struct noted noted;
+    struct lsq_error err;
+
+    (void)state;
+    sem_init(&noted.done, 0, 0);
+    assert_int_equal(lsqi_worker_submit_pressing(run_for_long, &noted, &err), LSQ_OK);
+    wait_for(&noted.done);
+    assert_int_equal(noted.nice, own_nice());
+    /* Its worker lives on, and tells long jobs from others as before. */
+    assert_int_not_equal(nice_of(run_long), own_nice());
+    lsq_shutdown();
+}
+
 /* Each long job ends its worker: more of them than there are places. */
 static void places_of_ended_workers_are_used_again(void **state) {
     (void)state;
@@ -454,6 +479,7 @@ int main(void) {
         cmocka_unit_test(taken_back_it_does_not_run),
         cmocka_unit_test(taken_back_while_it_runs),
         cmocka_unit_test(only_long_jobs_are_nice),
+        cmocka_unit_test(pressing_jobs_are_not),
         cmocka_unit_test(places_of_ended_workers_are_used_again),
         cmocka_unit_test(calls_handed_over_beside_the_end_all_run),
         cmocka_unit_test(long_calls_hold_up_no_other),

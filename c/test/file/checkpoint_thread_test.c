@@ -40,10 +40,12 @@ static struct lsq_conn *open_filled(const char *path) {
     return conn;
 }
 
-/* One page of WAL at least. */
+/* Bytes of a row: one page of WAL at least. */
+static atomic_int row = 3000;
+
 static void insert(struct lsq_conn *conn, int who) {
-    enum lsq_status st = exec(conn, "INSERT INTO t (who, a) VALUES (?1, printf('%3000d', 1))",
-                              LSQ_PARAMS(lsq_int(who)), NULL, NULL);
+    enum lsq_status st = exec(conn, "INSERT INTO t (who, a) VALUES (?1, printf('%*d', ?2, 1))",
+                              LSQ_PARAMS(lsq_int(who), lsq_int(atomic_load(&row))), NULL, NULL);
 
     if (st != LSQ_OK) fail_msg("%s", last_error.message);
 }
@@ -112,6 +114,13 @@ static void beside_restless_writers_it_begins_again(void **state) {
     assert_int_equal(ask(conn, "SELECT count(*) FROM t"), all);
     assert_string_equal(ask_text(conn, "PRAGMA integrity_check"), "ok");
     db_close(conn);
+}
+
+/* Each transaction is more than a checkpoint may leave behind. */
+static void beside_writers_of_much_it_begins_again(void **state) {
+    atomic_store(&row, 2 * LIMIT * 4096);
+    beside_restless_writers_it_begins_again(state);
+    atomic_store(&row, 3000);
 }
 
 /* The last close finds nobody else there, whatever a worker was about: the engine takes its files away. */
@@ -211,6 +220,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(the_file_gets_what_was_committed),
         TEST(beside_restless_writers_it_begins_again),
+        TEST(beside_writers_of_much_it_begins_again),
         TEST(nothing_is_left_behind),
         TEST(with_an_exclusive_lock),
         TEST(with_a_key),
