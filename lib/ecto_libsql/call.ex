@@ -13,7 +13,7 @@ defmodule EctoLibSql.Call do
   # {:error, native} or {:abandoned, native}: the call was given up at its deadline while the engine
   # goes on; the connection is in use until the engine returns.
 
-  alias EctoLibSql.{NIF, Ownership, Telemetry}
+  alias EctoLibSql.{Deadlock, NIF, Ownership, Telemetry}
 
   @fast 1
   # The engine is asked to stop at the deadline; this much later nobody waits for it any more.
@@ -234,22 +234,37 @@ defmodule EctoLibSql.Call do
     ref = make_ref()
 
     case NIF.submit_in_turn(call.conn, ref, call.op, submitted(call)) do
-      :ok -> await_turn(busy, call, ref)
+      :ok -> await_turn(busy, call, ref, line_end(call), Deadlock.callers(), nil)
       error -> {:over, error}
     end
   end
 
-  defp await_turn(busy, call, ref) do
+  defp await_turn(busy, call, ref, until, callers, last_look) do
+    look = Deadlock.next_look(callers, last_look)
+
     receive do
       {^ref, :interrupting} -> leave_line(call, ref, &stopped/1, &await_end(&1.conn, ref))
       {^ref, answer} -> {:ran, ended(ref, answer)}
     after
-      left(line_end(call)) ->
+      min(left(until), look) ->
         # Asked before the line is left: then the turn may be anybody's.
         holder = NIF.turn_holder(call.conn)
-        leave_line(call, ref, &too_late(&1, busy, holder), &await(&1, ref))
+
+        cond do
+          Deadlock.certain?(holder, callers) ->
+            leave_line(call, ref, &deadlock(&1, holder), &await(&1, ref))
+
+          past?(until) ->
+            leave_line(call, ref, &too_late(&1, busy, holder), &await(&1, ref))
+
+          true ->
+            await_turn(busy, call, ref, until, callers, look)
+        end
     end
   end
+
+  defp deadlock(_call, {pid, _ms, _sql} = holder),
+    do: {:error, Tuple.append(failure(:would_deadlock, Deadlock.message(pid), :none), holder)}
 
   # Writers wait for one another as long as their calls may take; those without a time-out, as long as they
   # would for another program's lock.

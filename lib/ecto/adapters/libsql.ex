@@ -37,6 +37,9 @@ defmodule Ecto.Adapters.LibSql do
   `:read` begin otherwise. SQLite has one lock for all that is written: a query with `lock: "FOR UPDATE"`
   takes it, if its transaction does not have it. `Repo.stream/2` belongs into one of mode `:read`.
 
+  A task that a transaction awaits cannot write: it has another connection, and would wait for the transaction, which
+  waits for it. It is told so at once (`:would_deadlock`).
+
   With `mvcc: true` they begin DEFERRED: those that only read never wait for writers, nor these for them, and one
   that writes after it has read fails with `:busy_snapshot` if another has written since, or is writing.
 
