@@ -8,7 +8,12 @@ defmodule EctoLibSql.IdleWriter do
   alias EctoLibSql.{NIF, State, Telemetry}
 
   @doc "The state, in the transaction that was begun; owner: the process that it belongs to, or nil."
-  def begun(state, kind, trx, owner \\ nil),
+  def begun(state, kind, trx, owner \\ nil)
+
+  def begun(state, kind, trx, nil) when kind not in [:immediate, :exclusive],
+    do: %{state | trx_id: trx, begun: nil}
+
+  def begun(state, kind, trx, owner),
     do: %{state | trx_id: trx, begun: {trx, kind, System.monotonic_time(), owner}}
 
   @doc "Before the transaction ends: what is to be told after it, or nil."

@@ -62,6 +62,10 @@ defmodule EctoLibSql.NIFHelp do
     code
   end
 
+  # Of one that waited for its turn in vain: with who had it.
+  def code({:error, {_, _, _, _, _, _, _, _, {_pid, ms, _sql}} = native}) when is_integer(ms),
+    do: code({:error, Tuple.delete_at(native, 8)})
+
   def code(other), do: flunk("not an error: #{inspect(other, limit: 20)}")
 
   @doc "Closes and waits until the file is closed."
