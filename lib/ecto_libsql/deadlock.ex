@@ -7,13 +7,14 @@ defmodule EctoLibSql.Deadlock do
   # The insert is on another connection, and neither would end before a time-out. That the holder is among the
   # callers of who waits is not enough: a task that nobody awaits is to wait for its turn like anybody else, and so
   # is one that is awaited only after the transaction. So the holder has to be seen waiting: for a task that it
-  # monitors, which is this one or one that this one works for; or for a process that it is starting. It may come
-  # to that only later: who waits looks again, at growing intervals, and only if somebody could be waiting for it.
+  # monitors, which is this one or one that this one works for; or for a process that it is starting. Task.yield/2
+  # does not count: whoever calls it goes on when its time is over. It may come to that only later: who waits looks again, at growing intervals, and only if somebody could be waiting for it.
 
   # ms
   @first_look 20
   @last_look 640
 
+  @awaits [:await, :await_receive, :await_many]
   # Of a process that awaits the tasks of a stream; these are monitored by another one.
   @streams [:stream_reduce, :stream_deliver]
   # Of a process that waits until one that it starts is ready.
@@ -73,7 +74,9 @@ defmodule EctoLibSql.Deadlock do
     end
   end
 
-  defp for_us?(Task, _await, monitors, us), do: Enum.any?(monitors, &(elem(&1, 1) in us))
+  defp for_us?(Task, function, monitors, us),
+    do: function in @awaits and Enum.any?(monitors, &(elem(&1, 1) in us))
+
   defp for_us?(Task.Supervised, function, _monitors, _us), do: function in @streams
   defp for_us?(:proc_lib, function, _monitors, _us), do: function in @starts
   defp for_us?(_module, _function, _monitors, _us), do: false

@@ -75,10 +75,6 @@ defmodule Ecto.Adapters.LibSql.DeadlockTest do
                |> Task.await_many(@timeout)
 
       assert_deadlock(answer, me)
-      assert {:ok, answer} = Task.async(&insert/0) |> Task.yield(@timeout)
-      assert_deadlock(answer, me)
-      assert [{_task, {:ok, answer}}] = Task.yield_many([Task.async(&insert/0)], @timeout)
-      assert_deadlock(answer, me)
 
       for {:ok, answer} <- Task.async_stream(1..3, &insert/1, timeout: @timeout),
           do: assert_deadlock(answer, me)
@@ -152,6 +148,18 @@ defmodule Ecto.Adapters.LibSql.DeadlockTest do
 
     assert {:ok, _} = Task.await(task, @timeout)
     eventually(fn -> rows() == [0, 1, 2, 3] end)
+  end
+
+  test "who yields to a task goes on" do
+    {:ok, task} =
+      holding(fn ->
+        task = Task.async(fn -> insert(1) end)
+        assert Task.yield(task, 200) == nil
+        assert [{_task, nil}] = Task.yield_many([task], 100)
+        task
+      end)
+
+    assert {:ok, _} = Task.await(task, @timeout)
   end
 
   test "a task started for nobody waits while the transaction awaits another" do
