@@ -79,8 +79,8 @@ ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], co
     return enif_schedule_nif(env, op->name, ERL_NIF_DIRTY_JOB_IO_BOUND, dirty, argc, argv);
 }
 
-/* For the core it is a number: the pid, a term of this VM's. */
-static uint64_t caller_of(struct call *call) {
+/* The process whose call it is; 0: none. For the core it is a number: the pid, a term of this VM's. */
+static ERL_NIF_TERM caller_of(struct call *call) {
     ErlNifPid pid;
 
     if (call->job != NULL) return job_caller(call->job);
@@ -128,8 +128,16 @@ void call_note(struct call *call, bool autocommit) {
     if (autocommit) {
         if (atomic_load_explicit(&res->trx, memory_order_relaxed) != 0) atomic_store(&res->trx, 0);
     } else if (atomic_load_explicit(&res->trx, memory_order_relaxed) == 0) {
+        res->by_begin = false;
         atomic_store(&res->trx, res->number << 32 | ++res->last_trx);
     }
+}
+
+void call_begun(struct call *call) {
+    struct conn_res *res = call->res;
+
+    call_note(call, false);
+    res->by_begin = enif_get_local_pid(call->env, caller_of(call), &res->begun_by) != 0;
 }
 
 void call_look(struct call *call) {
@@ -149,11 +157,31 @@ ERL_NIF_TERM call_failed(struct call *call, const struct lsq_error *err) {
     return make_error(call->env, call->state, err);
 }
 
+/* Without its number, the open transaction is for the process that began it: the statements of others would come
+ * in between, and be stored or undone with it. SQL begins it for everybody. */
+static bool not_anothers(struct call *call, ERL_NIF_TERM *answer) {
+    struct conn_res *res = call->res;
+    ERL_NIF_TERM owner;
+    char text[200];
+
+    if (!res->by_begin) return true;
+    owner = enif_make_pid(call->env, &res->begun_by);
+    if (owner == caller_of(call) || !enif_is_process_alive(calling_env, &res->begun_by))
+        return true;
+    (void)enif_snprintf(
+        text, sizeof(text),
+        "the open transaction was begun by the process %T: wait for its end, or use "
+        "the state that its begin gave",
+        owner);
+    *answer = make_failure(call->env, call->state, LSQ_NOT_OWNER, text);
+    return false;
+}
+
 bool call_in_trx(struct call *call, ERL_NIF_TERM trx, ERL_NIF_TERM *answer) {
     uint64_t open = atomic_load_explicit(&call->res->trx, memory_order_relaxed);
     ErlNifUInt64 wanted;
 
-    if (trx == call->state->atoms.nil) return true;
+    if (trx == call->state->atoms.nil) return open == 0 || not_anothers(call, answer);
     if (!enif_get_uint64(call->env, trx, &wanted)) {
         *answer = make_failure(call->env, call->state, LSQ_BAD_ARGUMENT,
                                "a transaction is known by the number that begin answered");

@@ -337,7 +337,7 @@ ERL_NIF_TERM op_begin(struct call *call) {
         return bad_argument(call, "there is no such kind of transaction");
     if (!call_options(call, call->argv[2], call->argv[3], &options, &answer)) return answer;
     if (lsq_begin(call->res->conn, txn, &options, &err) != LSQ_OK) return call_failed(call, &err);
-    call_note(call, false);
+    call_begun(call);
     return make_ok(call->env, call->state, enif_make_uint64(call->env, call->res->trx));
 }
 

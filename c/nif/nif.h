@@ -45,8 +45,10 @@ struct conn_res {
     /* The open transaction: the connection's number in the high half, so that those of two
      * connections are told apart; 0: none. Written by who is in the connection. */
     atomic_uint_fast64_t trx;
-    uint32_t last_trx; /* who is in */
-    ErlNifMutex *lock; /* guards jobs, and users and finalized of statements; no work under it */
+    uint32_t last_trx;  /* who is in */
+    ErlNifPid begun_by; /* who is in: the process that begin was called by, if by_begin */
+    bool by_begin;      /* who is in: the open transaction was begun by begin, and not by SQL */
+    ErlNifMutex *lock;  /* guards jobs, and users and finalized of statements; no work under it */
     struct job *jobs;
     ErlNifEnv *kept_env; /* owns kept */
     ERL_NIF_TERM kept;   /* what the driver keeps with the connection; constant once it is open */
@@ -97,6 +99,8 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
 
 /* After a call that may have begun or ended a transaction. */
 void call_note(struct call *call, bool autocommit);
+/* After a begin: the transaction is the calling process's, as long as that lives. */
+void call_begun(struct call *call);
 /* The same where the reply does not say: asks the connection. */
 void call_look(struct call *call);
 /* What a failed call answers; sets again where the call belongs to the next stage. */

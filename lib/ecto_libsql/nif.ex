@@ -4,7 +4,7 @@ defmodule EctoLibSql.NIF do
   #
   # Handles. `conn` and `stmt` are VM resources: usable from any process, freed by the VM, safe after
   # close. A transaction is known by the integer that begin/4 gave; `trx` is that integer, or nil for
-  # "whatever is open". A cursor is a `stmt` that cursor_start/4 was called on.
+  # "whatever is open", which what another process began by begin/4 is not: :not_owner. A cursor is a `stmt` that cursor_start/4 was called on.
   #
   # What a call answers, beside its own {:ok, _} or :ok:
   #

@@ -6,7 +6,9 @@ defmodule EctoLibSql.Ownership do
   #   of DBConnection and Ecto: to the one that began it. The connection that DBConnection.transaction/3 gives its
   #     function is of no use in another process, whose statements would come in between. In the SQL sandbox the
   #     transaction around a test is for all processes that are allowed the connection.
-  #   of the driver's own functions: to whoever has its state. States may be given to other processes.
+  #   of the driver's own functions: to whoever has its state. States may be given to other processes; but one from
+  #     before the transaction is no way into it, except for the process that began it (native code sees to that).
+  #   of SQL, by BEGIN: to everybody who uses the connection.
   #
   # Each refusal is counted, and an event.
 
@@ -46,6 +48,11 @@ defmodule EctoLibSql.Ownership do
   @doc "Looks at what a function of NIF answered, called with op and args."
   def look({:error, native} = answer, op, args) when elem(native, 0) == :wrong_connection do
     tell(kind(op, args), nil, hd(args))
+    answer
+  end
+
+  def look({:error, native} = answer, _op, args) when elem(native, 0) == :not_owner do
+    tell(:owner, nil, hd(args))
     answer
   end
 

@@ -19,7 +19,7 @@ defmodule EctoLibSql.Telemetry do
     * `[:ecto_libsql, :violation]`: something was used by whom it does not belong to, and refused, `%{count: 1}` with
       `%{kind: kind, pid: pid, owner: pid | nil, database: text}`. With the error `:wrong_connection` a `:statement`,
       `:cursor` or `:transaction` was used with another connection than its own; with `:not_owner` (kind `:owner`)
-      a transaction by another process than its `owner`. `EctoLibSql.violations/0` counts them
+      a transaction by another process than its `owner`, which is known where a pool began it. `EctoLibSql.violations/0` counts them
 
   `config :ecto_libsql, :events, fun` sends them to a function of three arguments instead.
   """

@@ -164,6 +164,51 @@ defmodule EctoLibSql.OwnershipTest do
     assert EctoLibSql.violations() == before
   end
 
+  test "a state from before a transaction is no way into it for other processes", context do
+    %{db: db, path: path, before: before} = context
+    {:ok, trx} = Native.begin(db, behavior: :immediate)
+    q(trx, "INSERT INTO t VALUES (1)")
+    me = self()
+
+    for fun <- [
+          fn -> EctoLibSql.query(db, "INSERT INTO t VALUES (2)") end,
+          fn -> EctoLibSql.query(db, "SELECT * FROM t") end,
+          fn -> Native.batch(db, [{"DELETE FROM t", []}]) end,
+          fn -> Native.rollback(db) end,
+          fn -> Native.commit(db) end,
+          fn -> EctoLibSql.query(db, "ROLLBACK") end
+        ] do
+      {pid, answer} = in_another_process(fn -> {self(), fun.()} end)
+      assert :error = elem(answer, 0)
+      assert %Error{code: :not_owner, outcome: :none} = error = elem(answer, 1)
+      assert error.message =~ String.trim_leading(inspect(me), "#PID")
+      assert_told(%{kind: :owner, pid: pid, owner: nil, database: path})
+    end
+
+    assert EctoLibSql.violations() == before + 6
+    # The process that began it may do without the new state, as in scripts; others may have it.
+    assert one(db, "SELECT count(*) FROM t") == 1
+    assert {:ok, _} = in_another_process(fn -> Native.commit(trx) end)
+    assert {:ok, _, _, _} = in_another_process(fn -> EctoLibSql.query(db, "SELECT 1") end)
+    assert EctoLibSql.violations() == before + 6
+  end
+
+  test "whose process has ended, and what SQL began, is anybody's", %{db: db, before: before} do
+    {:ok, _trx} = in_another_process(fn -> Native.begin(db) end)
+    q(db, "INSERT INTO t VALUES (1)")
+    {:ok, db} = EctoLibSql.reset_connection(db)
+    {:ok, _} = EctoLibSql.run(db, "BEGIN")
+
+    assert {:ok, _} = in_another_process(fn -> EctoLibSql.run(db, "INSERT INTO t VALUES (2)") end)
+
+    assert {:ok, _} = in_another_process(fn -> EctoLibSql.run(db, "COMMIT") end)
+    assert all(db, "SELECT a FROM t") == [[2]]
+    # A reset is for everybody.
+    {:ok, _trx} = Native.begin(db)
+    assert {:ok, _} = in_another_process(fn -> EctoLibSql.reset_connection(db) end)
+    assert EctoLibSql.violations() == before
+  end
+
   test "the states of the driver are for whoever has them", %{db: db, before: before} do
     {:ok, trx} = Native.begin(db, behavior: :immediate)
 

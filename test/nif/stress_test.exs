@@ -269,7 +269,7 @@ defmodule EctoLibSql.NIF.StressTest do
   end
 
   @codes ~w(busy busy_snapshot locked interrupted timeout closed in_transaction no_transaction
-            wrong_connection misuse readonly schema aborted)a
+            wrong_connection not_owner misuse readonly schema aborted)a
 
   defp known(answer) do
     case answer do
