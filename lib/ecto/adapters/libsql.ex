@@ -21,6 +21,7 @@ defmodule Ecto.Adapters.LibSql do
   and no `Repo.checkout`. They have the same options, but no part in `:pool_size`: at most one that reads for
   each scheduler, and one that writes; who is not used for a minute is closed. What belongs to one connection,
   a temporary table or `last_insert_rowid()`, wants a transaction or a checkout, as with any pool.
+  `Repo.disconnect_all/2` reaches them, too (`Ecto.Adapters.SQL.disconnect_all/3` does not).
   `shared_connections: false` has everything done by the pool; so it is in the SQL sandbox, and with
   `:after_connect`.
 
@@ -186,6 +187,21 @@ defmodule Ecto.Adapters.LibSql do
   # Not open by itself.
   defoverridable init: 1, transaction: 3
 
+  # disconnect_all/2 of a Repo is to reach what stands beside its pool, too.
+  @impl true
+  defmacro __before_compile__(env) do
+    of_sql = Ecto.Adapters.SQL.__before_compile__(:ecto_libsql, env)
+
+    quote do
+      unquote(of_sql)
+      defoverridable disconnect_all: 1, disconnect_all: 2
+
+      @doc "As `Ecto.Adapters.LibSql.disconnect_all/3`, of this Repo."
+      def disconnect_all(interval, opts \\ []),
+        do: Ecto.Adapters.LibSql.disconnect_all(get_dynamic_repo(), interval, opts)
+    end
+  end
+
   @behaviour Ecto.Adapter.Storage
   @behaviour Ecto.Adapter.Structure
 
@@ -200,7 +216,7 @@ defmodule Ecto.Adapters.LibSql do
     Retry
   }
 
-  alias Ecto.Adapters.LibSql.{MigrationLease, Params, Storage, Structure, Types, Violations}
+  alias Ecto.Adapters.LibSql.{MigrationLease, Params, Shared, Storage, Structure, Types, Violations}
 
   alias EctoLibSql.Deadline
 
@@ -246,6 +262,20 @@ defmodule Ecto.Adapters.LibSql do
   end
 
   defp alone?(meta), do: not meta.sandbox? and not in_transaction?(meta)
+
+  @doc """
+  Has all connections of a Repo closed within `interval` ms, and opened anew when they are wanted: those of its
+  pool, as `Ecto.Adapters.SQL.disconnect_all/3` does, and those beside it, which that does not reach.
+
+  Nothing is broken off. `repo` is a Repo's module, its name or its pid; `Repo.disconnect_all(interval)` is the
+  same. So the file can be exchanged, for one. A database in memory goes with its connection.
+  """
+  @spec disconnect_all(Ecto.Repo.t() | pid(), non_neg_integer(), keyword()) :: :ok
+  def disconnect_all(repo, interval, opts \\ []) do
+    meta = Ecto.Adapter.lookup_meta(repo)
+    Shared.disconnect_all(meta.pid)
+    Ecto.Adapters.SQL.disconnect_all(meta, interval, opts)
+  end
 
   ## Types
 

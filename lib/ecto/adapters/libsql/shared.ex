@@ -21,6 +21,8 @@ defmodule Ecto.Adapters.LibSql.Shared do
   @idle_ms 60_000
   # After a failure to open one.
   @pause_ms 10_000
+  # Between taking one out of the table and closing it.
+  @retire_ms 50
 
   ## The pool
 
@@ -50,6 +52,18 @@ defmodule Ecto.Adapters.LibSql.Shared do
 
   @doc "Whether the Repo's pool has shared connections beside it."
   def beside?(pool), do: :persistent_term.get({__MODULE__, pool}, nil) != nil
+
+  @doc """
+  Has the shared connections of a pool closed: at once for who looks for one, in fact when nobody is in it any
+  more. New ones are opened when they are wanted.
+  """
+  @spec disconnect_all(pid()) :: :ok
+  def disconnect_all(pool) do
+    with found when is_tuple(found) <- :persistent_term.get({__MODULE__, pool}, :none),
+         do: GenServer.cast(elem(found, 1), :disconnect_all)
+
+    :ok
+  end
 
   ## A statement
 
@@ -169,12 +183,21 @@ defmodule Ecto.Adapters.LibSql.Shared do
     :persistent_term.put({__MODULE__, pool}, {table, self(), readers})
     Process.send_after(self(), :look, @idle_ms)
     # In a function, so that no report of a crash shows a key.
-    {:ok, %{pool: pool, opts: fn -> opts end, table: table, uses: %{}}}
+    {:ok, %{pool: pool, opts: fn -> opts end, table: table, uses: %{}, retiring: %{}}}
   end
 
   @impl true
   def handle_cast({:open, slot}, %{table: table} = state) do
     if :ets.lookup(table, slot) == [], do: open(table, slot, state.opts.())
+    {:noreply, state}
+  end
+
+  def handle_cast(:disconnect_all, %{table: table} = state) do
+    for {slot, %{} = shared} <- :ets.tab2list(table) do
+      :ets.delete(table, slot)
+      Process.send_after(self(), {:retire, shared}, @retire_ms)
+    end
+
     {:noreply, state}
   end
 
@@ -215,6 +238,22 @@ defmodule Ecto.Adapters.LibSql.Shared do
     {:noreply, state}
   end
 
+  # Whoever found it before it was taken out is in it by now.
+  def handle_info({:retire, shared}, state) do
+    ref = make_ref()
+
+    case NIF.notify_idle(shared.conn_id, ref) do
+      {:ok, waiter} -> {:noreply, put_in(state.retiring[ref], {shared, waiter})}
+      _closed -> {:noreply, state}
+    end
+  end
+
+  def handle_info({ref, :idle}, state) do
+    {{shared, _waiter}, retiring} = Map.pop!(state.retiring, ref)
+    close(shared)
+    {:noreply, %{state | retiring: retiring}}
+  end
+
   def handle_info(:look, state) do
     uses = for {slot, %{} = shared} <- :ets.tab2list(state.table), do: {slot, uses(shared)}
     for {slot, count} <- uses, state.uses[slot] == count, do: close_idle(state.table, slot)
@@ -245,6 +284,7 @@ defmodule Ecto.Adapters.LibSql.Shared do
   def terminate(_reason, state) do
     :persistent_term.erase({__MODULE__, state.pool})
     for {_slot, shared} <- :ets.tab2list(state.table), do: close(shared)
+    for {_ref, {shared, _waiter}} <- state.retiring, do: close(shared)
     :ok
   end
 end
