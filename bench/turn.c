@@ -26,7 +26,7 @@ static double turns(struct lsq_conn *conn, int count) {
     int64_t start = lsqi_now_ns();
 
     for (int i = 0; i < count; i++) {
-        check(lsqi_turn_take(conn, &prepared, &err));
+        check(lsqi_turn_take(conn, &prepared, 1, &err));
         lsqi_turn_look(conn);
     }
     return (double)(lsqi_now_ns() - start) / count;

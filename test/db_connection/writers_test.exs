@@ -288,6 +288,37 @@ defmodule EctoLibSql.WritersTest do
         do: {:ok, _, _, _} = EctoLibSql.query(db, "UPDATE t SET n = n + 1", [], timeout: 60_000)
   end
 
+  test "attached databases have their lines, too", %{path: path, db: db} do
+    other = tmp_path()
+    {:ok, two} = EctoLibSql.connect(database: other, attach: [x: path])
+    {:ok, _, _, two} = EctoLibSql.query(two, "CREATE TABLE own (n INTEGER)")
+    pool = pool(other, pool_size: 3, attach: [x: path])
+    {:ok, db} = Native.begin(db, behavior: :immediate)
+
+    {:ok, two} = Native.begin(two, behavior: :deferred)
+    {:ok, _, _, two} = EctoLibSql.query(two, "INSERT INTO own VALUES (2)")
+
+    assert {:error, %Error{code: :busy, transient?: false, engine_code: 0}, two} =
+             EctoLibSql.query(two, "UPDATE x.t SET n = 9", [], timeout: 60_000)
+
+    {:ok, _} = Native.commit(two)
+
+    both = fn conn ->
+      {:ok, _, _} = run(conn, "INSERT INTO own VALUES (1)")
+      {:ok, _, _} = run(conn, "UPDATE x.t SET n = n + 1")
+    end
+
+    waiting =
+      for _ <- 1..3,
+          do: Task.async(fn -> DBConnection.transaction(pool, both, timeout: 60_000) end)
+
+    eventually(fn -> Enum.all?(waiting, &waits?(&1.pid)) end)
+    {:ok, _} = Native.commit(db)
+    for task <- waiting, do: assert({:ok, {:ok, _, _}} = Task.await(task, 60_000))
+    assert {:ok, _, %{rows: [[3]]}} = run(pool, "SELECT n FROM x.t WHERE id = 1")
+    assert {:ok, _, %{rows: [[5]]}} = run(pool, "SELECT sum(n) FROM own")
+  end
+
   test "readers do not wait", %{path: path, db: db} do
     pool = pool(path, pool_size: 2)
     {:ok, _db} = Native.begin(db, behavior: :immediate)

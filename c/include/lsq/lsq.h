@@ -196,7 +196,9 @@ struct lsq_config {
     /* Attached at opening, and again by a reset. They have the main database's key and flags; settings
      * that a database has for itself (journal_mode, synchronous, page_size, ...) are applied to each,
      * their notices called "<name>.<setting>". A transaction over several files in WAL mode is atomic in
-     * each of them; a crash in the midst of its commit may come between two. */
+     * each of them; a crash in the midst of its commit may come between two. An immediate transaction waits
+     * for its turn in all of them. One that writes to a file already, and then to another that somebody else
+     * writes to, is LSQ_BUSY at once, not transient: it does not wait with a lock in hand. */
     const struct lsq_attached *attached;
     size_t attached_count;
     size_t statement_cache; /* statements kept prepared for lsq_exec() and its kin; 0: none */
@@ -276,9 +278,10 @@ struct lsq_turn_holder {
                           * most, cut between two characters; "" for a checkpoint */
 };
 
-/* Fills *holder with who has the turn to write to the connection's file. False: nobody, or the connection
+/* Fills *holder with who has the turn to write to the connection's file, or to one of those that it has
+ * attached: the first that its last call wanted in vain, if there is one. False: nobody, or the connection
  * itself. Any thread, also while a call runs. */
-LSQ_API bool lsq_turn_holder(const struct lsq_conn *conn, struct lsq_turn_holder *holder);
+LSQ_API bool lsq_turn_holder(struct lsq_conn *conn, struct lsq_turn_holder *holder);
 
 /* Stops the call that runs on the connection, which answers LSQ_INTERRUPTED; with none running it
  * does nothing. An interrupted write inside a transaction rolls the whole transaction back. A sort,

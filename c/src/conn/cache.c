@@ -69,6 +69,17 @@ void lsqi_cache_release(struct lsqi_cache *cache) {
     cache->buckets = NULL;
 }
 
+void lsqi_cache_drop_begins(struct lsqi_cache *cache) {
+    struct lsqi_prepared *prepared = cache->oldest;
+
+    while (prepared != NULL) {
+        struct lsqi_prepared *newer = prepared->newer;
+
+        if (prepared->command == LSQ_COMMAND_BEGIN && prepared->users == 0) evict(cache, prepared);
+        prepared = newer;
+    }
+}
+
 struct lsqi_prepared *lsqi_cache_find(struct lsqi_cache *cache, const char *sql, size_t len) {
     struct lsqi_prepared *prepared;
     uint64_t hash;

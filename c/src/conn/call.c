@@ -43,8 +43,8 @@ static void sleep_us(long us) {
 
 static long pause_us(const struct lsq_conn *conn, int count, int64_t waited) {
     if (count < BUSY_FIRST) return BUSY_SLEEP_FIRST_US;
-    return conn->inside && waited < (int64_t)INSIDE_MS * 1000000 ? BUSY_SLEEP_INSIDE_US
-                                                                 : BUSY_SLEEP_US;
+    return conn->inside != NULL && waited < (int64_t)INSIDE_MS * 1000000 ? BUSY_SLEEP_INSIDE_US
+                                                                         : BUSY_SLEEP_US;
 }
 
 /* The engine's busy handler: true means try again. */
@@ -59,7 +59,7 @@ static int on_busy(void *arg, int count) {
     if ((run->flags & LSQ_CALL_TRY) != 0) return 0;
     if (run->busy_since == 0) run->busy_since = now;
     waited = now - run->busy_since;
-    if (!lsqi_turn_waits(conn)) return waited < BUSY_SPIN_US * 1000;
+    if (!lsqi_turn_waits(conn) || run->apart) return waited < BUSY_SPIN_US * 1000;
     if (called_off(conn)) {
         run->stop = LSQ_INTERRUPTED;
         return 0;
@@ -154,8 +154,8 @@ static int on_authorize(void *arg, int action, const char *arg1, const char *arg
     return SQLITE_OK;
 }
 
-/* After a commit, its locks released. Attached databases have no record: their checkpoints are taken as
- * the engine does. */
+/* After a commit, its locks released. The checkpoints of attached databases, which may have other keys, are
+ * taken here, as the engine would. */
 static int on_wal(void *arg, sqlite3 *db, const char *database, int pages) {
     struct lsq_conn *conn = arg;
     int limit = conn->autocheckpoint;
@@ -244,7 +244,7 @@ void lsqi_call_end(struct lsq_conn *conn) {
     atomic_store_explicit(&conn->running, NULL, memory_order_relaxed);
     /* A failure may have ended the transaction. */
     if (conn->keys_switched || conn->patient) lsqi_txn_look(conn);
-    if (conn->turn) lsqi_turn_look(conn);
+    if (conn->held != 0) lsqi_turn_look(conn);
     lsqi_gate_end(&conn->gate);
 }
 

@@ -7,7 +7,7 @@
  * values.c    parameters in, rows out            speed.c     where a statement may run
  * stmt.c      statements and cursors             batch.c     many statements, many rows
  * txn.c       transactions and savepoints        info.c      counters, checkpoint, extensions
- * turn.c      turns to write
+ * turn.c      turns to write                     files.c     the files that are written to
  *
  * Threads: "who is in" below is the one thread that gate.h let begin a call. */
 #ifndef LSQI_CONN_CONN_H
@@ -70,6 +70,8 @@ struct lsqi_run {
     bool busy_asked;          /* the engine asked whether to wait for a lock */
     bool stood;               /* it has been sent to the turnstile */
     bool late_for_lock;       /* its deadline came while it waited for a lock */
+    bool at_once;             /* it waits for no lock: it has one, and wants another file's */
+    bool apart;               /* BEGIN of several files: it lets go of all before it tries again */
     bool reads_only;          /* the running statement can be broken off without a trace */
     bool (*asked)(void *arg); /* the caller's own stop; may be NULL */
     void *asked_arg;
@@ -92,6 +94,17 @@ struct lsqi_attached {
     char *file; /* what the engine made of it; "" in memory; NULL: not attached yet */
 };
 
+/* The files that have a line of writers: of the main database, and of those attached that may be written to. */
+struct lsqi_files {
+    atomic_uint refs;
+    atomic_uint wanted; /* which of them the last call wanted that found one's turn taken */
+    unsigned count;
+    struct {
+        struct lsqi_file *file;
+        unsigned databases; /* that are this file: bit i for the engine's database i */
+    } of[LSQI_MOST_LANES];
+};
+
 struct lsq_conn {
     struct lsqi_gate gate;
     sqlite3 *db; /* who is in, and interrupt under the gate's lock; NULL once closed */
@@ -101,6 +114,8 @@ struct lsq_conn {
     int configured_busy_timeout;
     int max_sql;            /* bytes of SQL text that the engine takes */
     struct lsqi_file *file; /* of the main database; NULL: none. Stays after closing */
+    /* Changed by who is in, under the gate's lock; others look under it. NULL: no memory. */
+    struct lsqi_files *files;
     bool has_key;
     struct lsqi_setting *settings;
     size_t setting_count;
@@ -119,14 +134,14 @@ struct lsq_conn {
     bool query_only; /* PRAGMA query_only: what writes is an error, and takes no turn */
     bool calm;  /* all databases are in WAL mode, or this connection's alone: nobody locks it out */
     bool wrote; /* the open transaction has run what writes; void where none is open */
-    bool turn;  /* it has the file's turn to write ... */
-    bool inside;        /* ... also among the processes that want to */
-    bool read_txn;      /* LSQ_TXN_READ is open */
-    bool patient;       /* LSQ_TXN_PATIENT is open */
-    bool keys_switched; /* lsq_enforce_foreign_keys() was called in this transaction ... */
-    bool keys_before;   /* ... and this holds again after it */
-    int watch_steps;    /* how often the engine calls the watch; 0: unset */
-    int autocheckpoint; /* pages of a WAL that are too many; 0: any number will do */
+    unsigned held;            /* bit i: it has the turn to write to files->of[i] */
+    struct lsqi_file *inside; /* where it has the turn among processes, too; NULL: nowhere */
+    bool read_txn;            /* LSQ_TXN_READ is open */
+    bool patient;             /* LSQ_TXN_PATIENT is open */
+    bool keys_switched;       /* lsq_enforce_foreign_keys() was called in this transaction ... */
+    bool keys_before;         /* ... and this holds again after it */
+    int watch_steps;          /* how often the engine calls the watch; 0: unset */
+    int autocheckpoint;       /* pages of a WAL that are too many; 0: any number will do */
     int64_t fast_runs;
     int64_t fast_refusals;
     /* any thread */
@@ -196,6 +211,9 @@ size_t lsqi_sql_skip(const char *sql, size_t len, bool semicolons);
 
 enum lsq_status lsqi_cache_init(struct lsqi_cache *cache, size_t capacity);
 void lsqi_cache_release(struct lsqi_cache *cache);
+/* A database was attached: BEGIN IMMEDIATE locks those that there were when it was compiled, and the engine
+ * does not compile it anew. */
+void lsqi_cache_drop_begins(struct lsqi_cache *cache);
 struct lsqi_prepared *lsqi_cache_find(struct lsqi_cache *cache, const char *sql, size_t len);
 /* Takes prepared, which was allocated. False: all that it could evict are in use, and prepared is
  * still the caller's. */
@@ -265,10 +283,15 @@ void lsqi_txn_look(struct lsq_conn *conn);
 
 /* ---- turn.c ---- */
 
-/* Before what writes to the main database. Errors: LSQ_BUSY without an engine's code, transient, where it
- * is not this connection's turn and the call is not to wait; LSQ_BUSY_SNAPSHOT. */
+/* Before what writes to these databases (bit i for database i; ~0u: to all). Errors: LSQ_BUSY without an
+ * engine's code: transient where it is not this connection's turn and the call is not to wait, final where it
+ * has the turn of another file, or where two of them are the same file; LSQ_BUSY_SNAPSHOT. */
 enum lsq_status lsqi_turn_take(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
-                               struct lsq_error *err);
+                               unsigned databases, struct lsq_error *err);
+/* The engine has refused its lock: *err, which says so, is made to say what is to be done. */
+enum lsq_status lsqi_turn_refused(struct lsq_conn *conn, struct lsq_error *err);
+/* What lsq_turn_new() is to wait for: what the connection has now, and will have given back. */
+void lsqi_turn_want(struct lsq_conn *conn);
 /* Whether the call is to wait on its thread for other programs' locks. */
 bool lsqi_turn_waits(const struct lsq_conn *conn);
 /* The engine's lock is another's: gets in line where another process may have it, until then (ns), once in a
@@ -276,8 +299,22 @@ bool lsqi_turn_waits(const struct lsq_conn *conn);
 bool lsqi_turn_stand(struct lsq_conn *conn, int64_t until);
 /* At the end of a call: gives the turn back where nothing is being written any more. */
 void lsqi_turn_look(struct lsq_conn *conn);
-/* The engine has closed the file. */
+/* The engine has closed its files. */
 void lsqi_turn_end(struct lsq_conn *conn);
+
+/* ---- files.c ---- */
+
+/* Looks anew which files there are: at opening, and when one may have been attached or detached. */
+void lsqi_files_look(struct lsq_conn *conn);
+/* Before the engine closes them; the set itself stays, for those who stand in line. */
+void lsqi_files_leave(struct lsq_conn *conn);
+/* The set as it is, to be given to lsqi_files_unref(); NULL: none. Any thread. */
+struct lsqi_files *lsqi_files_get(struct lsq_conn *conn);
+void lsqi_files_unref(struct lsqi_files *files);
+/* Which files those databases are. */
+unsigned lsqi_files_of(const struct lsqi_files *files, unsigned databases);
+/* The lines of those files. */
+void lsqi_files_lanes(const struct lsqi_files *files, unsigned which, struct lsqi_lanes *lanes);
 
 /* ---- settings.c ---- */
 

@@ -47,6 +47,7 @@ static enum lsq_status reset(struct lsq_conn *conn, struct lsq_error *err) {
                          "ORDER BY type = 'table', sql NOT LIKE 'CREATE VIRTUAL%'",
                          err);
     if (st == LSQ_OK) st = lsqi_attached_restore(conn, err);
+    lsqi_files_look(conn);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_FKEY, foreign_keys, NULL);
     sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, 0, NULL);
     return st == LSQ_OK ? lsqi_settings_apply(conn, err) : st;

@@ -44,6 +44,7 @@ static void close_engine(struct lsq_conn *conn) {
     sqlite3_progress_handler(db, 0, NULL, NULL);
     sqlite3_busy_handler(db, NULL, NULL); /* the last connection checkpoints: not at any price */
     if (conn->file != NULL) lsqi_file_leave(conn->file);
+    lsqi_files_leave(conn);
     (void)sqlite3_close_v2(db);
     lsqi_turn_end(conn);
 }
@@ -60,6 +61,7 @@ static void destroy(struct lsqi_gate *gate) {
 
     lsqi_settings_release(conn);
     lsqi_attached_release(conn);
+    lsqi_files_unref(conn->files);
     lsqi_file_unref(conn->file);
     lsqi_free(conn);
 }
@@ -231,7 +233,8 @@ static enum lsq_status set_up(struct lsq_conn *conn, const struct lsq_config *cf
     if (st == LSQ_OK) st = check_filesystems(conn, cfg, err);
     if (st == LSQ_OK) st = lsqi_settings_apply(conn, err);
     if (st == LSQ_OK) st = lsqi_undo_prepare(conn, err);
-    if (st == LSQ_OK) conn->file = lsqi_file_get(conn->db);
+    if (st == LSQ_OK) conn->file = lsqi_file_get(conn->db, "main");
+    if (st == LSQ_OK) lsqi_files_look(conn);
     conn->has_key = cfg->key != NULL;
     return st;
 }

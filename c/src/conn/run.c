@@ -1,5 +1,6 @@
 #include <limits.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -10,8 +11,9 @@
 #include "engine/nowait.h"
 
 enum {
-    WATCH_STEPS = 1000,    /* instructions between two looks of the watch */
-    FAST_WATCH_STEPS = 100 /* the same on the fast path */
+    WATCH_STEPS = 1000,     /* instructions between two looks of the watch */
+    FAST_WATCH_STEPS = 100, /* the same on the fast path */
+    APART_US = 500          /* between two tries for several files */
 };
 
 /* ---- Statements for text ---- */
@@ -124,11 +126,8 @@ static void judge_busy(struct lsq_conn *conn, const struct lsqi_prepared *prepar
                        "begin it as an immediate one, or run it again");
         err->engine_code = code;
     }
-    err->transient = err->status == LSQ_BUSY || err->status == LSQ_PROTOCOL;
-    /* Whose turn it is waits for others in line, where only it tries. */
-    if (err->status == LSQ_BUSY && conn->turn && !lsqi_turn_waits(conn) &&
-        atomic_load(&conn->busy_timeout) > 0)
-        err->engine_code = 0;
+    if (err->status == LSQ_BUSY) (void)lsqi_turn_refused(conn, err);
+    if (err->status == LSQ_PROTOCOL) err->transient = true;
 }
 
 /* Whether the text cannot be compiled any more: the engine compiles a statement anew when the schema
@@ -207,31 +206,41 @@ static bool is_vacuum_into(const struct lsqi_prepared *prepared) {
     return false;
 }
 
+enum { MAIN = 1u << 0 };
+#define ALL (~0u)
+
 /* Of those that the engine does not call read-only. */
-static bool pragma_writes(const struct lsqi_record *record) {
-    if (sqlite3_stricmp(record->pragma, "journal_mode") == 0) return record->pragma_value;
-    return sqlite3_stricmp(record->pragma, "wal_checkpoint") != 0;
+static unsigned pragma_writes_to(const struct lsqi_record *record) {
+    bool mode = sqlite3_stricmp(record->pragma, "journal_mode") == 0;
+
+    if (mode ? !record->pragma_value : sqlite3_stricmp(record->pragma, "wal_checkpoint") == 0)
+        return 0;
+    if (record->pragma_database != 0) return record->pragma_database;
+    return mode || sqlite3_stricmp(record->pragma, "optimize") == 0 ? ALL : MAIN;
 }
 
-/* What writes to the main database, or may: BEGIN IMMEDIATE, VACUUM, a PRAGMA. */
-static bool needs_turn(const struct lsqi_prepared *prepared) {
+/* The databases that it writes to, or may: ALL for BEGIN IMMEDIATE, which locks those that are attached, too,
+ * and for VACUUM, which has no record. */
+static unsigned writes_to(const struct lsqi_prepared *prepared) {
     const struct lsqi_record *record = &prepared->record;
 
-    if (sqlite3_stmt_isexplain(prepared->stmt)) return false;
-    if (record->writes != 0) return (record->writes & 1) != 0;
+    if (sqlite3_stmt_isexplain(prepared->stmt)) return 0;
+    if (record->writes != 0) return record->writes;
     if ((record->actions & LSQI_WRITES_TEMP) != 0 || sqlite3_stmt_readonly(prepared->stmt))
-        return false;
-    if ((record->actions & LSQI_PRAGMA) != 0) return pragma_writes(record);
-    return !is_vacuum_into(prepared);
+        return 0;
+    if ((record->actions & LSQI_PRAGMA) != 0) return pragma_writes_to(record);
+    return is_vacuum_into(prepared) ? 0 : ALL;
 }
 
 void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
     if (changes_settings(prepared)) lsqi_settings_look(conn);
+    if ((prepared->record.actions & LSQI_ATTACH) != 0) lsqi_files_look(conn);
 }
 
 enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                  struct lsq_error *err) {
     unsigned flags = conn->run.flags;
+    unsigned databases;
 
     /* A failure, or a cursor over COMMIT, may have ended the transaction. */
     if (conn->read_txn) lsqi_txn_look(conn);
@@ -247,8 +256,9 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that changes settings");
     if (conn->read_txn && prepared->record.writes != 0 && !sqlite3_stmt_isexplain(prepared->stmt))
         return lsqi_txn_refused(err);
-    if (!conn->query_only && needs_turn(prepared)) {
-        enum lsq_status st = lsqi_turn_take(conn, prepared, err);
+    databases = conn->query_only ? 0 : writes_to(prepared);
+    if (databases != 0) {
+        enum lsq_status st = lsqi_turn_take(conn, prepared, databases, err);
 
         if (st != LSQ_OK) return st;
     }
@@ -419,6 +429,32 @@ static enum lsq_status run_plain(struct lsq_conn *conn, struct lsqi_prepared *pr
     return st;
 }
 
+/* Whether a call that met a lock is to try again, after a moment. */
+static bool waits_apart(struct lsq_conn *conn, enum lsq_status *st, struct lsq_error *err) {
+    int64_t patience = (int64_t)atomic_load(&conn->busy_timeout) * 1000000;
+    const struct timespec moment = {.tv_nsec = APART_US * 1000};
+
+    if (*st != LSQ_BUSY || !conn->run.apart || !lsqi_turn_waits(conn)) return false;
+    if (lsqi_now_ns() - conn->run.busy_since >= patience) return false;
+    nanosleep(&moment, NULL);
+    conn->run.stop = LSQ_OK;
+    *st = lsqi_call_check(conn, err);
+    return *st == LSQ_OK;
+}
+
+/* BEGIN of several files. The engine locks one after the other; if it waited with some of them in hand, two
+ * programs with the same files in another order would wait for each other. */
+static enum lsq_status run_apart(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                                 const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                                 struct lsq_error *err) {
+    enum lsq_status st;
+
+    do {
+        st = run_plain(conn, prepared, sink, ctx, reply, err);
+    } while (waits_apart(conn, &st, err));
+    return st;
+}
+
 static bool has_bytes(const struct lsq_params *params) {
     for (size_t i = 0; params != NULL && params->values != NULL && i < params->count; i++) {
         if (params->values[i].type >= LSQ_TYPE_TEXT) return true;
@@ -436,7 +472,9 @@ enum lsq_status lsqi_run(struct lsq_conn *conn, struct lsqi_prepared *prepared,
         st = lsqi_run_allowed(conn, prepared, err);
         if (st != LSQ_OK) return st;
         st = lsqi_bind(prepared, params, false, err);
-        if (st == LSQ_OK)
+        if (st == LSQ_OK && conn->run.apart)
+            st = run_apart(conn, prepared, sink, ctx, reply, err);
+        else if (st == LSQ_OK)
             st = (conn->run.flags & LSQ_CALL_TRY) != 0
                      ? run_fast(conn, prepared, sink, ctx, reply, err)
                      : run_plain(conn, prepared, sink, ctx, reply, err);

@@ -38,17 +38,22 @@ static bool listed(const char *const *list, size_t count, const char *name) {
 
 #define LISTED(list, name) listed(list, sizeof(list) / sizeof((list)[0]), name)
 
-static void note_write(struct lsqi_record *record, sqlite3 *db, const char *database) {
+static unsigned bit_of(sqlite3 *db, const char *database) {
+    unsigned bits = 0;
     const char *name;
 
+    for (int i = 0; (name = sqlite3_db_name(db, i)) != NULL; i++)
+        if (sqlite3_stricmp(name, database) == 0) bits |= 1u << (i & 31);
+    return bits;
+}
+
+static void note_write(struct lsqi_record *record, sqlite3 *db, const char *database) {
     if (database == NULL) database = "main";
     if (sqlite3_stricmp(database, "temp") == 0) {
         record->actions |= LSQI_WRITES_TEMP;
         return;
     }
-    for (int i = 0; (name = sqlite3_db_name(db, i)) != NULL; i++) {
-        if (sqlite3_stricmp(name, database) == 0) record->writes |= 1u << (i & 31);
-    }
+    record->writes |= bit_of(db, database);
 }
 
 static void note_dml(struct lsqi_record *record, sqlite3 *db, enum lsq_command command,
@@ -63,8 +68,10 @@ static void note_function(struct lsqi_record *record, const char *name) {
     if (name != NULL && LISTED(acting_functions, name)) record->actions |= LSQI_ACTING_FUNCTION;
 }
 
-static void note_pragma(struct lsqi_record *record, const char *name, const char *value) {
+static void note_pragma(struct lsqi_record *record, sqlite3 *db, const char *name,
+                        const char *value, const char *database) {
     record->actions |= LSQI_PRAGMA;
+    if (database != NULL) record->pragma_database |= bit_of(db, database);
     if (name != NULL) lsqi_error_copy(record->pragma, sizeof(record->pragma), name, strlen(name));
     if (value != NULL) {
         record->pragma_value = true;
@@ -82,7 +89,7 @@ void lsqi_record_note(struct lsqi_record *record, sqlite3 *db, int action, const
     case SQLITE_INSERT: note_dml(record, db, LSQ_COMMAND_INSERT, database, trigger); return;
     case SQLITE_UPDATE: note_dml(record, db, LSQ_COMMAND_UPDATE, database, trigger); return;
     case SQLITE_DELETE: note_dml(record, db, LSQ_COMMAND_DELETE, database, trigger); return;
-    case SQLITE_PRAGMA: note_pragma(record, arg1, arg2); return;
+    case SQLITE_PRAGMA: note_pragma(record, db, arg1, arg2, database); return;
     case SQLITE_ATTACH:
     case SQLITE_DETACH: record->actions |= LSQI_ATTACH; return;
     case SQLITE_TRANSACTION: record->actions |= LSQI_TXN; return;

@@ -27,6 +27,7 @@ struct lsqi_record {
     unsigned writes;      /* databases other than temp that it may write: bit i for database i */
     enum lsq_command dml; /* INSERT, UPDATE, DELETE: the statement's own, not a trigger's */
     bool pragma_value;    /* PRAGMA name = value, or name(value) */
+    unsigned pragma_database; /* the one that it names; bit i for database i */
     char pragma[32];
     char value[24];
 };

@@ -84,22 +84,23 @@ static struct lsqi_file *new_locked(const char *path, const char *vfs, const str
     return file;
 }
 
-static const char *vfs_name(sqlite3 *db) {
+static const char *vfs_name(sqlite3 *db, const char *database) {
     sqlite3_vfs *vfs = NULL;
 
-    if (sqlite3_file_control(db, "main", SQLITE_FCNTL_VFS_POINTER, &vfs) != SQLITE_OK) return NULL;
+    if (sqlite3_file_control(db, database, SQLITE_FCNTL_VFS_POINTER, &vfs) != SQLITE_OK)
+        return NULL;
     return vfs == NULL ? NULL : vfs->zName;
 }
 
-struct lsqi_file *lsqi_file_get(sqlite3 *db) {
-    const char *path = sqlite3_db_filename(db, "main");
+struct lsqi_file *lsqi_file_get(sqlite3 *db, const char *database) {
+    const char *path = sqlite3_db_filename(db, database);
     struct lsqi_file *file;
     struct stat st;
 
     if (path == NULL || path[0] == '\0' || stat(path, &st) != 0) return NULL;
     pthread_mutex_lock(&files.lock);
     file = find_locked(&st);
-    if (file == NULL) file = new_locked(path, vfs_name(db), &st);
+    if (file == NULL) file = new_locked(path, vfs_name(db, database), &st);
     if (file != NULL) {
         file->users++;
         atomic_fetch_add(&file->refs, 1);

@@ -17,9 +17,9 @@
 
 struct lsqi_file;
 
-/* The record of the file that db has open as its main database, which another lsqi_file_get() gives
- * too; NULL where there is none, in memory, or no memory for it. It stays until lsqi_file_unref(). */
-struct lsqi_file *lsqi_file_get(sqlite3 *db);
+/* The record of the file that db has open under that name, which another lsqi_file_get() gives too; NULL
+ * where there is none, in memory, or no memory for it. It stays until lsqi_file_unref(). */
+struct lsqi_file *lsqi_file_get(sqlite3 *db, const char *database);
 void lsqi_file_unref(struct lsqi_file *file);
 
 /* Before a connection closes the file. Where it was the last one, a running checkpoint is broken off
