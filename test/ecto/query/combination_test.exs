@@ -53,7 +53,7 @@ defmodule Ecto.Adapters.LibSql.Query.CombinationTest do
              query,
              ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (SELECT value FROM json_each(?1))) UNION ALL } <>
                ~s{SELECT p0."id" FROM "posts" AS p0 WHERE (p0."id" IN (SELECT value FROM json_each(?2))) } <>
-               ~s{ORDER BY p0."id" DESC LIMIT 2}
+               ~s{ORDER BY 1 DESC LIMIT 2}
            ) == [[3], [2]]
 
     part = from(p in Post, order_by: [desc: p.id], limit: 1, select: p.id)
@@ -73,6 +73,48 @@ defmodule Ecto.Adapters.LibSql.Query.CombinationTest do
       |> order_by(desc: selected_as(:n))
 
     assert rows(db, query) == [[3], [2], [1]]
+  end
+
+  test "is ordered by what it selects, in whatever form it is there", %{db: db} do
+    priced = fn list ->
+      from(p in Post, where: p.id in ^list, select: %{v: p.visits, p: p.price})
+    end
+
+    for combine <- [&do_union/2, &do_union_all/2, &do_except/2, &do_except_all/2] do
+      query = combine.(priced.([1, 2]), priced.([4]))
+      ordered = order_by(query, [p], desc: p.price, asc: p.visits)
+      prices = db |> rows(ordered) |> Enum.map(&List.last/1) |> Enum.reject(&is_nil/1)
+
+      assert length(prices) == 2
+      assert prices == Enum.sort_by(prices, &Decimal.new/1, {:desc, Decimal})
+    end
+
+    for combine <- [&do_intersect/2, &do_intersect_all/2] do
+      query = combine.(ids([1, 2, 3]), ids([2, 3]))
+      assert rows(db, order_by(query, [p], desc: p.id)) == [[3], [2]]
+    end
+
+    cast = from(p in Post, select: type(fragment("?", p.id), :integer))
+    ordered = cast |> do_union(ids([1])) |> order_by([p], desc: type(fragment("?", p.id), :integer))
+    assert [[first] | _] = rows(db, ordered)
+    assert [first] in rows(db, from(p in Post, select: max(p.id)))
+
+    counted = from(p in Post, having: count() > 1, select: count())
+    assert rows(db, do_union(counted, ids([1])) |> order_by(desc: count())) == [[3], [1]]
+  end
+
+  test "cannot be ordered by what it does not select", %{db: db} do
+    query = do_union(ids([1]), ids([2]))
+    assert refused(order_by(query, [p], p.visits)) =~ "by what it selects only"
+    assert refused(order_by(query, [p], p.id + 1)) =~ "by what it selects only"
+
+    assert refused(
+             from(p in Post, select: p.tags)
+             |> do_union(from(p in Post, select: p.tags))
+             |> order_by([p], p.tags)
+           ) =~ "no order"
+
+    assert rows(db, order_by(query, fragment("1 DESC"))) == [[2], [1]]
   end
 
   test "a part may be combined itself; INTERSECT binds first", %{db: db} do

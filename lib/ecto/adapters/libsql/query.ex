@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.Query do
   # Ecto's queries as SQL. Each clause has a module in query/; what SQLite cannot express raises
   # Ecto.QueryError here, when the query is planned, and is never left out.
 
-  alias Ecto.Adapters.LibSql.Query.{Cast, Cte, Env, Select, Write}
+  alias Ecto.Adapters.LibSql.Query.{Cast, Cte, Env, Order, Select, Write}
 
   @doc "SELECT. `as_prefix` goes before the names of the query's sources."
   def all(query, as_prefix \\ []), do: query |> Env.new(as_prefix) |> select()
@@ -31,7 +31,8 @@ defmodule Ecto.Adapters.LibSql.Query do
   @doc "The query with its fields as columns of these types hold them; nil: as they are."
   def into(query, types), do: query |> Env.new([]) |> into_types(types)
 
-  defp into_types(%{query: query} = env, types) do
+  defp into_types(env, types) do
+    query = Order.by_number(env)
     fields = query.select.fields |> Enum.zip(types) |> Enum.map(&field_into(&1, env))
 
     combinations =

@@ -18,16 +18,64 @@ defmodule Ecto.Adapters.LibSql.Query.Order do
   defp parent?(_leaf), do: false
 
   @doc "ORDER BY, for a query that is not in need of a wrap."
-  def clause(%{query: query} = env) do
-    case all(query) do
+  def clause(env) do
+    case env |> by_number() |> all() do
       [] -> []
       terms -> [" ORDER BY " | Sql.intersperse_map(terms, ", ", &outer(&1, Env.blind(env)))]
     end
   end
 
+  @doc """
+  The query, where a combination is ordered by the numbers of its columns: SQLite finds an expression among
+  them by its text, which is not the same where columns are brought into one form.
+  """
+  def by_number(%{query: %{combinations: []} = query}), do: query
+
+  def by_number(%{query: query} = env) do
+    texts = Enum.map(query.select.fields, &(&1 |> field() |> text(env)))
+
+    order_bys =
+      for order_by <- query.order_bys,
+          do: %{order_by | expr: Enum.map(order_by.expr, &number(&1, texts, env))}
+
+    %{query | order_bys: order_bys}
+  end
+
+  defp number({_direction, {op, _, _}} = term, _texts, _env) when op in [:selected_as, :column],
+    do: term
+
+  defp number({direction, expr} = term, texts, env) do
+    case Enum.find_index(texts, &(&1 == text(expr, env))) do
+      nil -> term
+      index -> {direction, {:column, [], [index]}}
+    end
+  end
+
+  defp field({name, expr}) when is_atom(name), do: expr
+  defp field(expr), do: expr
+
+  defp text(expr, env), do: expr |> Expr.expr(env) |> IO.iodata_to_binary()
+
   # By itself, a name in ORDER BY is first of all the name of a result.
   defp outer({direction, {:selected_as, _, [name]} = selected}, env),
     do: [Sql.quote_name(name), Number.collation(selected, env) | direction(direction)]
+
+  defp outer({direction, {:column, _, [index]}}, env) do
+    field = env.query.select.fields |> Enum.at(index) |> field()
+    # Refuses what has no order.
+    _sql = Key.order(field, env)
+    [Integer.to_string(index + 1), Number.collation(field, env) | direction(direction)]
+  end
+
+  defp outer({_direction, {:fragment, _, _}} = term, env), do: term(term, env)
+
+  defp outer(_term, %{query: %{combinations: [_ | _]}} = env) do
+    Env.error!(
+      env,
+      "a combination can be ordered by what it selects only: select this, too, or make the " <>
+        "combination a subquery and order that"
+    )
+  end
 
   defp outer(term, env), do: term(term, env)
 
