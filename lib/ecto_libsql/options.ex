@@ -135,6 +135,17 @@ defmodule EctoLibSql.Options do
              socket_options ssl stacktrace start_apps_before_migration telemetry_prefix timeout
              strict_tables types url username password hostname port)a
 
+  # Of exqlite and ecto_sqlite3, in our words.
+  @elsewhere %{
+    array_type: :json_type,
+    custom_pragmas: :pragmas,
+    default_transaction_mode: :transaction_mode,
+    key: :encryption_key,
+    load_extensions: :extensions,
+    map_type: :json_type
+  }
+  @pragmas ~w(analysis_limit automatic_index cache_spill hard_heap_limit locking_mode soft_heap_limit)a
+
   @open_readonly 1
   @open_nocreate 2
   @open_nofollow 4
@@ -179,13 +190,20 @@ defmodule EctoLibSql.Options do
   end
 
   defp check_unknown(unknown, false) do
-    for key <- unknown, key not in @others, name = near(key) do
+    tell_near(unknown)
+
+    # Passed over, it would leave plain what is believed to be encrypted.
+    if :key in unknown,
+      do: {:error, "there is no option :key#{suggestion(:key)}"},
+      else: :ok
+  end
+
+  defp tell_near(unknown) do
+    for key <- unknown, key not in [:key | @others], name = near(key) do
       Logger.warning(
         "EctoLibSql: there is no option #{inspect(key)}; did you mean #{inspect(name)}?"
       )
     end
-
-    :ok
   end
 
   defp suggestion(key) do
@@ -194,6 +212,9 @@ defmodule EctoLibSql.Options do
       name -> "; did you mean #{inspect(name)}?"
     end
   end
+
+  defp near(key) when is_map_key(@elsewhere, key), do: @elsewhere[key]
+  defp near(key) when key in @pragmas, do: :pragmas
 
   defp near(key) when is_atom(key) do
     text = Atom.to_string(key)

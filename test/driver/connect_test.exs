@@ -330,6 +330,24 @@ defmodule EctoLibSql.Driver.ConnectTest do
       assert length(String.split(log, "there is no option")) == 2
     end
 
+    test "of ecto_sqlite3 are named as they are called here" do
+      for {key, name} <- [
+            custom_pragmas: :pragmas,
+            default_transaction_mode: :transaction_mode,
+            load_extensions: :extensions,
+            locking_mode: :pragmas,
+            map_type: :json_type
+          ] do
+        log = capture_log(fn -> open([{key, :x}, database: ":memory:", pool_index: 1]) end)
+        assert log =~ "there is no option #{inspect(key)}; did you mean #{inspect(name)}?"
+      end
+    end
+
+    test "that would have encrypted are refused, for a pool too" do
+      assert {:bad_argument, message} = refused(database: ":memory:", pool_index: 1, key: "k")
+      assert message =~ ":encryption_key"
+    end
+
     test "of others give no warning" do
       others = [
         # Ecto's
