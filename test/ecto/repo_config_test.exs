@@ -81,6 +81,15 @@ defmodule Ecto.Adapters.LibSql.RepoConfigTest do
     assert RepoConfig.check!(repo: Repo, database: tmp_path(), pool_count: 1)
   end
 
+  test "who waits for a connection is turned away when the time-out is over" do
+    for {opts, ms} <- [{[timeout: 4000], 2000}, {[timeout: :infinity], 7_500}, {[], 7_500}] do
+      opts = [repo: Silent, database: ":memory:", pool_size: 1] ++ opts
+      # DBConnection waits for twice as long.
+      assert RepoConfig.check!(opts)[:queue_target] == ms
+      assert RepoConfig.check!([queue_target: 50] ++ opts)[:queue_target] == 50
+    end
+  end
+
   describe "in memory" do
     test "one database, served by one connection" do
       log =

@@ -25,8 +25,9 @@ defmodule Ecto.Adapters.LibSql do
   `shared_connections: false` has everything done by the pool; so it is in the SQL sandbox, and with
   `:after_connect`.
 
-  Who waits for a connection of the pool waits as long as its `:timeout` (15 seconds): `:queue_target` is that,
-  unless the configuration says otherwise, since writers wait for one another anyway.
+  Who waits for a connection of the pool waits as long as the `:timeout` of the Repo's configuration (15 seconds),
+  and is turned away by DBConnection then: `:queue_target` is half of that, unless the configuration says
+  otherwise, since writers wait for one another anyway. The `:timeout` of a single call does not end this wait.
 
   A call's `:timeout` counts from its beginning: waiting for a connection, for the turn to write, and the run. Then
   the statement is stopped, the error is `:timeout`, and the connection stays; where the engine cannot be stopped

@@ -18,9 +18,10 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
   end
 
   # Writers wait for one another: that the pool's connections are taken for longer than DBConnection's 50 ms is
-  # no sign of trouble, for which others are to be turned away.
-  defp queue_target(ms) when is_integer(ms), do: ms
-  defp queue_target(_none_or_infinity), do: 15_000
+  # no sign of trouble, for which others are to be turned away. It turns away who has waited twice as long as
+  # this; who waits for longer than a time-out, and gets a connection then, would have it closed at once.
+  defp queue_target(ms) when is_integer(ms), do: div(ms, 2)
+  defp queue_target(_none_or_infinity), do: 7_500
 
   # Not made here: a disk that is not mounted would get an empty database in its place.
   defp check_folder(config, {:file, path}) do
