@@ -156,4 +156,14 @@ defmodule Ecto.Adapters.LibSql.UpsertTest do
     assert {:ok, %{name: "newest"}} =
              item |> Changeset.change(name: "newest") |> Repo.update(returning: true)
   end
+
+  test "a placeholder in columns of two types is refused, and writes nothing" do
+    rows = [%{code: {:placeholder, :p}, stock: {:placeholder, :p}, name: "x"}]
+
+    assert_raise ArgumentError, ~r/columns of the same type/, fn ->
+      Repo.insert_all(Item, rows, placeholders: %{p: nil})
+    end
+
+    assert Repo.all(Item) |> Enum.map(& &1.name) == ["tea"]
+  end
 end

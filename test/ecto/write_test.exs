@@ -264,6 +264,18 @@ defmodule Ecto.Adapters.LibSql.WriteTest do
       assert plans([:a], [[], [a: 1], []]) == [{1, []}, {1, [1]}, {1, []}]
     end
 
+    # Of Ecto 3.13, for a placeholder that stands in columns of two types: the second value is in ?2, and what
+    # is no placeholder comes behind the one value that there is.
+    test "a placeholder without a value is refused" do
+      rows = [[a: {:placeholder, 1}, b: {:placeholder, 2}, c: "x"]]
+
+      assert_raise ArgumentError, ~r/columns of the same type/, fn ->
+        plans([:a, :b, :c], rows, @raise, 1)
+      end
+
+      assert [{1, ["x"]}] = plans([:a, :b, :c], rows, @raise, 2)
+    end
+
     test "nothing is nothing" do
       assert plans([:a], []) == []
     end

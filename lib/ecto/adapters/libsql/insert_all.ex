@@ -74,7 +74,7 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
     room = @max_params - placeholders - length(conflict_params)
 
     case plain(header, rows) do
-      nil -> plan_each(header, rows, on_conflict, room, schema)
+      nil -> plan_each(header, known(rows, placeholders), on_conflict, room, schema)
       rows -> plan_alike(header, rows, on_conflict, room)
     end
   end
@@ -133,6 +133,17 @@ defmodule Ecto.Adapters.LibSql.InsertAll do
       rows |> groups(room) |> Enum.map_reduce(0, &group(&1, &2, total, on_conflict))
 
     groups
+  end
+
+  # Ecto before 3.14 lets a placeholder stand in columns of two types, and counts it twice while it gives one
+  # value: the numbers behind it would be other rows' values.
+  defp known(rows, placeholders) do
+    for row <- rows, {_column, {:placeholder, number}} when number > placeholders <- row do
+      raise ArgumentError,
+            "a placeholder key can only be used with columns of the same type: give each type its own"
+    end
+
+    rows
   end
 
   defp row(fields, header, schema) do
