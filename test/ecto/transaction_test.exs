@@ -49,6 +49,32 @@ defmodule Ecto.Adapters.LibSql.TransactionTest do
     end
   end
 
+  test "SQL cannot end it: what is written afterwards would be stored" do
+    for sql <- ["COMMIT", " commit transaction", "END", "ROLLBACK", "rollback transaction"] do
+      assert {:error, :undone} =
+               Repo.transaction(fn ->
+                 Repo.insert_all("t", [%{a: 1}])
+                 assert {:error, %{code: :misuse}} = Repo.query(sql)
+                 Repo.insert_all("t", [%{a: 2}])
+                 Repo.rollback(:undone)
+               end)
+
+      assert numbers() == []
+    end
+
+    Repo.transaction(fn ->
+      Repo.query!("SAVEPOINT s")
+      Repo.insert_all("t", [%{a: 1}])
+      Repo.query!("ROLLBACK TO s")
+      Repo.insert_all("t", [%{a: 2}])
+      Repo.query!("ROLLBACK TRANSACTION TO SAVEPOINT s")
+      Repo.query!("RELEASE s")
+      Repo.insert_all("t", [%{a: 3}])
+    end)
+
+    assert numbers() == [3]
+  end
+
   test "as the Repo is configured", %{other: other} do
     stop_supervised!(Repo)
     path = tmp_path()

@@ -45,6 +45,18 @@ defmodule Ecto.Adapters.LibSql.Connection do
     end
   end
 
+  # Behind the back of Repo.transaction: it would say that it was rolled back, and what was written after this
+  # would be stored.
+  defp no_transaction(%DBConnection{conn_mode: :transaction}, <<first, _::binary>> = sql)
+       when first in ~c"cCeErR \t\n\r" do
+    if sql =~ ~r/\A\s*(COMMIT|END|ROLLBACK(?!\s+(TRANSACTION\s+)?TO\b))\b/i do
+      message = "Repo.transaction ends what it began: return, or call Repo.rollback/1"
+      {:error, EctoLibSql.Error.new(:misuse, message)}
+    else
+      :ok
+    end
+  end
+
   defp no_transaction(_conn, _sql), do: :ok
 
   # What values are stored as is the connection's to say.
