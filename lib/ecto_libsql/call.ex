@@ -264,7 +264,9 @@ defmodule EctoLibSql.Call do
   end
 
   defp deadlock(_call, {pid, _ms, _sql} = holder),
-    do: {:error, Tuple.append(failure(:would_deadlock, Deadlock.message(pid), :none), holder)}
+    do:
+      {:error,
+       :erlang.append_element(failure(:would_deadlock, Deadlock.message(pid), :none), holder)}
 
   # Writers wait for one another as long as their calls may take; those without a time-out, as long as they
   # would for another program's lock.
@@ -297,7 +299,7 @@ defmodule EctoLibSql.Call do
     who = if pid, do: inspect(pid), else: "another connection of this VM"
     since = if sql, do: ", since its statement #{sql}", else: ""
     message = "database is locked: the turn to write was held by #{who} for #{ms} ms#{since}"
-    native |> put_elem(2, message) |> Tuple.append(holder)
+    :erlang.append_element(put_elem(native, 2, message), holder)
   end
 
   ## Another process in the connection
