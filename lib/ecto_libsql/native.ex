@@ -78,6 +78,10 @@ defmodule EctoLibSql.Native do
   @doc """
   Begins a transaction. `behavior: :deferred` (default), `:immediate`, `:exclusive` or `:read` (a snapshot,
   taken at once, in which writes are refused; `:read_only` is the same).
+
+  The transaction is for whoever has the state that this answers, in whatever process. A state from before it
+  belongs to no transaction: another process that uses it meanwhile, on the same connection, is refused with
+  `:not_owner`; the process that began it is taken to mean the transaction. What SQL begins (`BEGIN`) is for all.
   """
   @spec begin(State.t(), keyword()) :: answer(State.t())
   def begin(state, opts \\ []) do
