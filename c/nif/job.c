@@ -115,9 +115,17 @@ static void job_finish(struct job *job, ERL_NIF_TERM answer) {
     job_free(job);
 }
 
-static void job_running(struct job *job, bool running) {
+/* False: it was cancelled, and its caller was told that it has not begun. */
+static bool job_begin(struct job *job) {
     enif_mutex_lock(job->res->lock);
-    job->running = running;
+    job->running = !job_called_off(job);
+    enif_mutex_unlock(job->res->lock);
+    return job->running;
+}
+
+static void job_end(struct job *job) {
+    enif_mutex_lock(job->res->lock);
+    job->running = false;
     enif_mutex_unlock(job->res->lock);
 }
 
@@ -171,9 +179,10 @@ static void job_run_one(struct job *job) {
     if (!job_called_off(job)) {
         if (!job_enter(job, &answer)) return;
         if (answer == res->state->atoms.nil) {
-            job_running(job, true);
-            answer = job->op->run(&call);
-            job_running(job, false);
+            if (job_begin(job)) {
+                answer = job->op->run(&call);
+                job_end(job);
+            }
             lsq_conn_leave(res->conn);
         }
     }

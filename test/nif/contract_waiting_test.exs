@@ -89,6 +89,40 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       refute_receive {_, _}, 30
     end
 
+    # Cancelled just as its turn comes, and its thread takes it up.
+    test "of a job that is cancelled as :not_begun, nothing happens" do
+      path = tmp_path()
+      [holder, other] = for _ <- 1..2, do: connect(path)
+      execute!(holder, "CREATE TABLE t(a INTEGER PRIMARY KEY)")
+      insert = "INSERT INTO t VALUES (?1)"
+      execute!(other, insert, [0])
+
+      # How long it takes until then is found out on the way.
+      {answers, _spins} =
+        Enum.map_reduce(1..3000, 10_000, fn n, spins ->
+          ref = make_ref()
+          # The last one may still be about to find that it was cancelled.
+          eventually(fn -> match?({:ok, _}, NIF.begin(holder, :immediate, 0, 0)) end)
+          {:transaction, trx} = NIF.status(holder)
+          :ok = NIF.submit_in_turn(other, ref, :execute, [other, nil, insert, [n], 0, 0])
+          committing = Task.async(fn -> NIF.commit(holder, trx, 0, 0) end)
+          spin(:rand.uniform(2 * spins))
+          answer = apply(NIF, Enum.random([:cancel_waiting, :cancel]), [other, ref])
+          assert Task.await(committing) == :ok
+          if answer == :sent, do: assert({:ok, _} = answer(ref))
+          {{answer, n}, if(answer == :not_begun, do: spins + 500, else: max(spins - 500, 500))}
+        end)
+
+      eventually(fn -> match?({:ok, _}, NIF.info(other, true)) end)
+      stored = path |> connect() |> rows!("SELECT a FROM t") |> List.flatten() |> MapSet.new()
+      assert for({:not_begun, n} <- answers, n in stored, do: n) == []
+      assert for({:sent, n} <- answers, n not in stored, do: n) == []
+      assert mailbox() == []
+    end
+
+    defp spin(0), do: :ok
+    defp spin(n), do: spin(n - 1)
+
     test "submit answers every function that may be submitted", %{conn: conn} do
       stmt = prepare!(conn, "SELECT 1")
       select = {:ok, {:select, ["1"], [[1]], 1, 0, true}}
