@@ -10,7 +10,7 @@ defmodule Ecto.Adapters.LibSql.Storage do
   # database itself is the last to go.
   # "-info" and "-client_wal_index" are what replicas keep of their primary.
   @beside ["-wal", "-shm", "-journal", "-lane", "-info", "-client_wal_index"] ++
-            ["-migrate.lock", "-migrate.lock-journal"]
+            ["-migrate.lock", "-migrate.lock-journal", "-migrate.lock-lane"]
 
   @impl true
   def storage_up(opts) do
