@@ -31,7 +31,7 @@ defmodule EctoLibSql.MixProject do
     ]
   end
 
-  def application, do: [extra_applications: [:logger]]
+  def application, do: [mod: {EctoLibSql.Application, []}, extra_applications: [:logger]]
 
   defp package do
     [

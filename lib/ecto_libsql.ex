@@ -63,7 +63,7 @@ defmodule EctoLibSql do
   parameter (a map that JSON cannot hold, no list at all) raises `ArgumentError` before anything is run.
   """
 
-  alias EctoLibSql.{Connection, Encoder, Error, Forms, NIF, Query, Result, State}
+  alias EctoLibSql.{Connection, Encoder, Error, Forms, NIF, Query, Result, State, Stats}
 
   @typedoc "SQL, or what `EctoLibSql.Native.prepare/2` gave."
   @type statement :: iodata() | Query.t() | reference()
@@ -159,15 +159,27 @@ defmodule EctoLibSql do
   end
 
   @doc """
-  What the connection is doing and has done: `autocommit`, `readonly`, `wal`, `wrote` (the open
+  What a Repo, a pool or a connection is doing and has done.
+
+      EctoLibSql.stats(Shop.Repo).wal
+      #=> %{bytes: 4_152_992, pages: 812, pinned: false}
+
+  Of a Repo (its module, name or pid; where `put_dynamic_repo/1` was called, the dynamic one) and of a
+  `DBConnection` pool of `EctoLibSql` (its pid or name), the map that `EctoLibSql.Stats` describes. Nobody waits
+  for it: neither a process that writes nor a connection of the pool. While all connections of a plain pool are
+  taken, `database: path` and `pool_size: n` among the options say what they alone know; `pool:` is its module,
+  if that is another than `DBConnection.ConnectionPool`. What is none of these is the error `:bad_argument`.
+
+  Of a connection (`EctoLibSql.State`): `autocommit`, `readonly`, `wal`, `wrote` (the open
   transaction has), `last_rowid`, `changes`,
   `total_changes`, `cache_hits`, `cache_misses`, `cache_size` (of the statement cache), `fast_runs`,
   `fast_refusals` (of the fast path), `page_cache_bytes`, `schema_bytes`, `statement_bytes`.
   """
-  @spec stats(State.t()) :: map() | {:error, Error.t()}
-  def stats(state) do
-    with {:ok, info} <- Connection.plain(:info, [state.conn_id, true]), do: info
-  end
+  @spec stats(State.t() | module() | pid() | GenServer.name(), keyword()) ::
+          Stats.t() | map() | {:error, Error.t()}
+  def stats(target, opts \\ [])
+  def stats(%State{} = state, _opts), do: Stats.of_connection(state)
+  def stats(repo_or_pool, opts), do: Stats.of(repo_or_pool, opts)
 
   @doc """
   How often, since the VM began, a statement, a cursor or a transaction was refused because it was used with

@@ -65,8 +65,10 @@ static ErlNifFunc functions[] = {
     {"notify_idle", 2, nif_notify_idle, 0},
     {"cancel_idle", 1, nif_cancel_idle, 0},
     {"memory", 0, nif_memory, 0},
+    {"watch_files", 1, nif_watch_files, 0},
     /* not so quick */
     {"core_info", 0, nif_core_info, DIRTY},
+    {"file_info", 1, nif_file_info, DIRTY},
     {"json_encode", 1, nif_json_encode, ERL_NIF_DIRTY_JOB_CPU_BOUND},
 };
 #undef OP
@@ -106,7 +108,10 @@ static int load(ErlNifEnv *env, void **priv, ERL_NIF_TERM info) {
     state->waiter_type = open_type(env, "waiter", waiter_destroy, NULL);
     if (state->conn_type == NULL || state->stmt_type == NULL || state->waiter_type == NULL)
         return 1;
-    if (atomic_fetch_add(&state->users, 1) == 0) make_atoms(env, &state->atoms);
+    if (atomic_fetch_add(&state->users, 1) == 0) {
+        make_atoms(env, &state->atoms);
+        if (!files_load(state)) return 1;
+    }
     *priv = state;
     return 0;
 }
@@ -121,7 +126,9 @@ static void unload(ErlNifEnv *env, void *priv) {
     struct nif_state *state = priv;
 
     (void)env;
-    if (atomic_fetch_sub(&state->users, 1) == 1) lsq_shutdown();
+    if (atomic_fetch_sub(&state->users, 1) != 1) return;
+    lsq_shutdown();
+    files_unload(state);
 }
 
 ERL_NIF_INIT(Elixir.EctoLibSql.NIF, functions, load, NULL, upgrade, unload)

@@ -4,7 +4,7 @@
  * call.c      which scheduler runs a call        stmt_nif.c  SQL, statements, cursors
  * job.c       long calls, on the core's threads  terms.c     BEAM terms <-> values
  * wait.c      messages to those who wait         json.c      JSON text of terms
- * handle.c    resources: taking, dropping
+ * handle.c    resources: taking, dropping       files.c     what is known of files
  *
  * Threads: said at each function; where nothing is said, the one that runs the native function. */
 #ifndef LSQ_NIF_NIF_H
@@ -29,6 +29,9 @@ struct nif_state {
     ErlNifResourceType *stmt_type;
     ErlNifResourceType *waiter_type;
     atomic_uint_fast64_t conns; /* opened so far: each has a number */
+    ErlNifMutex *watcher_lock;
+    ErlNifPid watcher; /* who is told of files; guarded by watcher_lock */
+    bool watched;      /* somebody is; likewise */
 };
 
 struct job;
@@ -159,6 +162,15 @@ void waiter_destroy(ErlNifEnv *env, void *obj);
 ERL_NIF_TERM nif_notify_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_cancel_idle(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+
+/* ---- files.c: what is known of files ---- */
+
+/* False: no memory. */
+bool files_load(struct nif_state *state);
+/* The library has stopped. */
+void files_unload(struct nif_state *state);
+ERL_NIF_TERM nif_file_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+ERL_NIF_TERM nif_watch_files(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
 /* ---- nif.c ---- */
 

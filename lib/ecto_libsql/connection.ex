@@ -4,7 +4,7 @@ defmodule EctoLibSql.Connection do
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
   alias EctoLibSql.{Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query, Result}
-  alias EctoLibSql.{Deadline, Mvcc, Owner, Ownership, State, Telemetry}
+  alias EctoLibSql.{Deadline, Mvcc, Owner, Ownership, State, Stats, Telemetry}
 
   @close_timeout 5_000
   # The pool has a connection less while it waits; what is not closed by then is closed later.
@@ -23,7 +23,7 @@ defmodule EctoLibSql.Connection do
 
     answer =
       with {:ok, checked} <- check(opts, strict?),
-           {:ok, conn} <- checked |> Map.put(:pooled, not strict?) |> open() do
+           {:ok, conn} <- checked |> Map.put(:pooled, not strict?) |> open(opts) do
         unless strict?, do: Owner.closes(conn)
         prepare(%State{conn_id: conn, sync: State.detect_sync(opts)}, checked)
       end
@@ -56,8 +56,11 @@ defmodule EctoLibSql.Connection do
   defp check_database(%{database: nil}), do: check_mode(:unknown)
   defp check_database(_checked), do: :ok
 
-  defp open(checked) do
-    case Call.open(Options.native(checked), checked.busy_timeout) do
+  defp open(checked, opts) do
+    # For statistics: who has a connection of a pool in his hands cannot see the pool's options.
+    config = checked |> Options.native() |> put_in([:kept, :pool_size], opts[:pool_size] || 1)
+
+    case Call.open(config, checked.busy_timeout) do
       {:ok, conn} -> {:ok, conn}
       {:error, native} -> {:error, Error.from_native(native)}
     end
@@ -157,6 +160,10 @@ defmodule EctoLibSql.Connection do
         {:error, error, state}
     end
   end
+
+  # Nor is this: what the pool was started with.
+  def handle_execute(%Query{statement: :origin} = query, _params, _opts, state),
+    do: {:ok, query, %Result{command: :other, rows: [Stats.origin(state)], num_rows: 1}, state}
 
   def handle_execute(query, params, opts, state) do
     query = query(query)

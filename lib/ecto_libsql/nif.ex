@@ -171,6 +171,14 @@ defmodule EctoLibSql.NIF do
   # -> %{bytes, blocks, failed}
   def memory, do: stub()
 
+  # of: a connection or a path -> {:ok, map} with the fields of struct lsq_file_info, or :none where no
+  # connection has it open, or it is in memory
+  def file_info(_of), do: stub()
+
+  # Has {:ecto_libsql, :checkpoint | :wal_pinned, map} sent to the process, of struct lsq_file_event; nil: to
+  # nobody. The last one counts.
+  def watch_files(_pid), do: stub()
+
   # JSON text of {[{key, value}]} (an object; keys are binaries or atoms), lists, binaries, floats,
   # integers of 64 bits, {:digits, binary} for others, atoms -> {:ok, binary}
   def json_encode(_term), do: stub()

@@ -13,7 +13,7 @@ defmodule EctoLibSql.Query do
   """
 
   @type t :: %__MODULE__{
-          statement: iodata() | {:enforce_foreign_keys, boolean()},
+          statement: iodata() | {:enforce_foreign_keys, boolean()} | :origin,
           name: term(),
           prepared: term(),
           param_types: term(),
@@ -23,6 +23,7 @@ defmodule EctoLibSql.Query do
   defstruct statement: "", name: nil, prepared: nil, param_types: nil, type: :binary
 
   defimpl String.Chars do
+    def to_string(%{statement: name}) when is_atom(name), do: Atom.to_string(name)
     def to_string(%{statement: {name, argument}}), do: "#{name}: #{inspect(argument)}"
     def to_string(%{statement: statement}), do: IO.iodata_to_binary(statement)
   end

@@ -14,6 +14,13 @@ defmodule EctoLibSql.Telemetry do
     * `[:ecto_libsql, :retry]`: a transaction of a Repo failed because of other writers and is run again, as its
       `:retry` asks, `%{count: 1, pause: native}` with `%{repo: module, code: :busy_snapshot | :busy, attempt: n,
       left: n}`: the number of the run that failed, and how many more there may be after the next
+    * `[:ecto_libsql, :checkpoint]`: a thread of ours wrote pages of the WAL to the file, `%{duration: native, pages:
+      n, checkpointed: n}`, of how many pages in the WAL how many are in the file now, with `%{database: text, mode:
+      :passive | :restart | :truncate}`
+    * `[:ecto_libsql, :wal_pinned]`: the WAL has become eight times as long as `:wal_autocheckpoint` says, since
+      somebody reads a state of the database that is so old, `%{pages: n, bytes: n, age: native | nil}` with
+      `%{database: text, pid: pid | nil}`: how long that has been, and by whom, where it is a process of this VM. It
+      is told once, until the WAL has begun anew, which it does when the reader has come to its end
     * `[:ecto_libsql, :setting_refused]`: a database cannot have a setting, `%{count: 1}` with
       `%{database: text, name: text, asked: text, got: text}`
     * `[:ecto_libsql, :violation]`: something was used by whom it does not belong to, and refused, `%{count: 1}` with

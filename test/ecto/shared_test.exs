@@ -40,7 +40,7 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
   defp open do
     case :persistent_term.get({Shared, pool()}, nil) do
       nil -> []
-      {table, _keeper, _readers} -> for {_, %{}} = row <- :ets.tab2list(table), do: row
+      {table, _keeper, _readers, _counters} -> for {_, %{}} = row <- :ets.tab2list(table), do: row
     end
   end
 
@@ -203,7 +203,7 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
 
     test "closes what is not used, and opens it again" do
       warm()
-      {_table, keeper, _readers} = :persistent_term.get({Shared, pool()})
+      {_table, keeper, _readers, _counters} = :persistent_term.get({Shared, pool()})
       look(keeper)
       Repo.insert!(%Item{name: "used"})
       look(keeper)
@@ -228,13 +228,13 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
     end
 
     test "keeps its configuration out of what a crash reports" do
-      {_table, keeper, _readers} = :persistent_term.get({Shared, pool()})
+      {_table, keeper, _readers, _counters} = :persistent_term.get({Shared, pool()})
       refute inspect(:sys.get_state(keeper), limit: :infinity) =~ "pool_size"
     end
 
     test "lives on without its keeper" do
       warm()
-      {_table, keeper, _readers} = :persistent_term.get({Shared, pool()})
+      {_table, keeper, _readers, _counters} = :persistent_term.get({Shared, pool()})
       Process.exit(keeper, :kill)
       eventually(fn -> not Process.alive?(keeper) end)
       Repo.insert!(%Item{name: "after"})
@@ -300,7 +300,7 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
   test "a database that is not in WAL mode is read by the pool" do
     start(journal_mode: :delete)
     for _ <- 1..20, do: assert(Repo.all(Item) == [])
-    {table, _keeper, _readers} = :persistent_term.get({Shared, pool()})
+    {table, _keeper, _readers, _counters} = :persistent_term.get({Shared, pool()})
     eventually(fn -> Enum.any?(:ets.tab2list(table), &match?({_slot, :pause}, &1)) end)
     Repo.insert!(%Item{name: "x"})
     assert [%{name: "x"}] = Repo.all(Item)

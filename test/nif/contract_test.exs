@@ -767,6 +767,37 @@ defmodule EctoLibSql.NIF.ContractTest do
       assert NIF.kept(without) == nil
     end
 
+    test "file_info, by connection and by path", %{conn: conn} do
+      path = tmp_path()
+      assert NIF.file_info(path) == :none
+      other = connect(path)
+      assert {:ok, %{connections: 1, line: 0} = info} = NIF.file_info(path)
+      assert {:ok, %{connections: 1}} = NIF.file_info(other)
+      assert {:ok, %{connections: 1}} = NIF.file_info(conn)
+      assert length(info.waits) == 7 and Enum.all?(info.waits, &(&1 == 0))
+      assert %{checkpoint_ago_ns: nil, oldest_reader_ns: nil, wal_pinned: false} = info
+      assert NIF.file_info(connect(":memory:")) == :none
+      close!(other)
+      # The record stays as long as the handle.
+      assert {:ok, %{connections: 0}} = NIF.file_info(other)
+      assert NIF.file_info(path) == :none
+    end
+
+    test "watch_files sends what was done to a file, to the last one who asked" do
+      path = tmp_path()
+      events = Process.whereis(EctoLibSql.FileEvents)
+      assert NIF.watch_files(self()) == :ok
+      conn = connect(path, wal_autocheckpoint: 10)
+      execute!(conn, "CREATE TABLE t(a)")
+      for _ <- 1..20, do: execute!(conn, "INSERT INTO t VALUES (printf('%3000d', 1))")
+
+      assert_receive {:ecto_libsql, :checkpoint, %{database: ^path} = event}, 10_000
+      assert event.mode in [:passive, :restart]
+      assert event.pages >= 10 and event.done > 0 and event.took_ns > 0 and event.wal_bytes > 0
+      assert NIF.watch_files(nil) == :ok
+      assert NIF.watch_files(events) == :ok
+    end
+
     test "every function of the contract is native" do
       exported = NIF.__info__(:functions) |> Keyword.drop([:load])
       assert length(exported) > 40

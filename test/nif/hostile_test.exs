@@ -80,7 +80,9 @@ defmodule EctoLibSql.NIF.HostileTest do
       :stmt_interrupt,
       :cancel_idle,
       :core_info,
-      :memory
+      :memory,
+      :file_info,
+      :watch_files
     ]
 
     exported = NIF.__info__(:functions) |> Keyword.delete(:load)
@@ -260,6 +262,21 @@ defmodule EctoLibSql.NIF.HostileTest do
     eventually(fn -> NIF.info(conn, false) != :in_use end)
     if match?({:transaction, _}, NIF.status(conn)), do: assert(NIF.rollback(conn, nil) == :ok)
     assert {:ok, {:select, ["1"], [[1]], 1, _, true}} = NIF.execute(conn, nil, "SELECT 1", [], 0, 1)
+  end
+
+  test "of file_info and watch_files", %{others: others} do
+    for term <- hostile(others) do
+      answer = try_call(:file_info, [term])
+
+      assert answer in [:none, :raised] or match?({:ok, %{}}, answer)
+
+      # A stray pid would be told of files from now on.
+      unless is_pid(term) or term == nil,
+        do: assert_refused(try_call(:watch_files, [term]), inspect(term))
+    end
+
+    assert NIF.file_info("/nowhere/at/all") == :none
+    assert_raise ArgumentError, fn -> NIF.file_info("a" <> <<0>>) end
   end
 
   describe "each argument" do

@@ -363,6 +363,77 @@ LSQ_API enum lsq_status lsq_conn_enable_extensions(struct lsq_conn *conn, bool o
 LSQ_API enum lsq_status lsq_conn_load_extension(struct lsq_conn *conn, const char *path,
                                                 const char *entry, struct lsq_error *err);
 
+/* ---- What the process knows of a file -------------------------------------------------------- */
+
+enum { LSQ_WAITS = 7 };
+
+/* Of all connections of this process to one file. Taken without stopping anybody: the figures may be of
+ * slightly different moments. */
+struct lsq_file_info {
+    int64_t connections;
+    /* those who want to write stand in line */
+    int64_t line;    /* who wait now */
+    int64_t turns;   /* taken so far */
+    int64_t waited;  /* turns that were waited for */
+    int64_t wait_ns; /* how long, in all */
+    int64_t
+        waits[LSQ_WAITS]; /* how many for less than 0.1 ms, 1 ms, 10 ms, 0.1 s, 1 s, 10 s; longer */
+    /* statements of the connections that are open now */
+    int64_t cache_hits;
+    int64_t cache_misses;
+    int64_t fast_runs;
+    int64_t page_cache_bytes; /* after each one's last call that was not a fast one */
+    /* WAL and checkpoints */
+    int64_t wal_bytes;   /* of the file; -1: there is none */
+    int64_t wal_pages;   /* in it after the last commit of this process */
+    bool wal_pinned;     /* as LSQ_FILE_WAL_PINNED says */
+    int64_t checkpoints; /* taken by a thread of the library */
+    struct {
+        int64_t ago_ns; /* when it ended; -1: there was none */
+        int64_t took_ns;
+        enum lsq_checkpoint mode;
+        int64_t pages; /* that the WAL had */
+        int64_t done;  /* of them in the file now */
+    } last_checkpoint;
+    int64_t oldest_reader_ns;      /* how long a connection has kept its snapshot; -1: none does */
+    uint64_t oldest_reader_caller; /* lsq_call's of its last call that had one; 0: none had */
+    bool held;                     /* somebody has the turn to write: */
+    struct lsq_turn_holder holder;
+};
+
+/* Fills *info for the file of that name. False: no connection of this process has it open. Any thread;
+ * looks at the file's size. */
+LSQ_API bool lsq_file_info(const char *path, struct lsq_file_info *info);
+
+/* The same for the file that the connection has, or had, open as its main database. False: it is in memory. */
+LSQ_API bool lsq_conn_file_info(struct lsq_conn *conn, struct lsq_file_info *info);
+
+enum lsq_file_event_kind {
+    /* A thread of the library has taken a checkpoint. */
+    LSQ_FILE_CHECKPOINT,
+    /* The WAL is eight times as long as calls for a checkpoint, and could not be made to begin again since
+     * somebody reads its old pages. Told once, until that has come to an end. */
+    LSQ_FILE_WAL_PINNED
+};
+
+/* Everything is borrowed for the length of the call. */
+struct lsq_file_event {
+    enum lsq_file_event_kind kind;
+    const char *path;
+    enum lsq_checkpoint mode;
+    int64_t took_ns;
+    int64_t pages; /* of the WAL */
+    int64_t done;  /* of them in the file now */
+    int64_t wal_bytes;
+    int64_t oldest_reader_ns;      /* of this process; -1: it has none, another process reads */
+    uint64_t oldest_reader_caller; /* as lsq_file_info's */
+};
+
+/* Has fn called for what the library does by itself, on its own threads, with no lock held; it must be short.
+ * One for the process: the last one counts. NULL: none; the one before may still be running then. */
+LSQ_API void lsq_on_file_event(void (*fn)(const struct lsq_file_event *event, void *arg),
+                               void *arg);
+
 /* ---- Running SQL -------------------------------------------------------------------------- */
 
 enum lsq_call_flags {

@@ -160,6 +160,7 @@ static int on_wal(void *arg, sqlite3 *db, const char *database, int pages) {
     struct lsq_conn *conn = arg;
     int limit = conn->autocheckpoint;
 
+    if (conn->file != NULL && strcmp(database, "main") == 0) lsqi_file_wrote(conn->file, pages);
     if (limit == 0 || pages < limit) return SQLITE_OK;
     if (conn->file != NULL && !conn->has_key && strcmp(database, "main") == 0 &&
         lsqi_file_checkpoint(conn->file, pages, limit))
@@ -199,7 +200,7 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
                                 struct lsq_error *err) {
     static const struct lsq_call plain = {0};
     enum lsq_status st = lsqi_gate_begin(&conn->gate);
-    int64_t now = 0;
+    int64_t now;
 
     if (st != LSQ_OK) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
     if (call == NULL) call = &plain;
@@ -214,14 +215,15 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
         .caller = call->caller,
     };
     (void)lsqi_call_compile(conn, may_compile(call->flags));
-    if (call->timeout > 0 || (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0)
-        now = lsqi_now_ns();
+    now = lsqi_now_ns();
     if (call->timeout > 0) conn->run.deadline = now + (int64_t)call->timeout * 1000000;
     if ((call->flags & LSQ_CALL_TRY) != 0)
         conn->run.budget_end = now + FAST_BUDGET_US * 1000;
     else if ((call->flags & LSQ_CALL_BUDGET) != 0)
         conn->run.budget_end = now + (int64_t)BUDGET_MS * 1000000;
-    if ((call->flags & LSQ_CALL_TRY) == 0) lsqi_stmt_reap(conn);
+    if ((call->flags & LSQ_CALL_TRY) != 0) return LSQ_OK;
+    lsqi_reading_begin(conn, now, call->caller);
+    lsqi_stmt_reap(conn);
     return LSQ_OK;
 }
 
@@ -245,6 +247,7 @@ void lsqi_call_end(struct lsq_conn *conn) {
     /* A failure may have ended the transaction. */
     if (conn->keys_switched || conn->patient) lsqi_txn_look(conn);
     if (conn->held != 0) lsqi_turn_look(conn);
+    lsqi_reading_end(conn);
     lsqi_gate_end(&conn->gate);
 }
 

@@ -8,6 +8,7 @@
  * stmt.c      statements and cursors             batch.c     many statements, many rows
  * txn.c       transactions and savepoints        info.c      counters, checkpoint, extensions
  * turn.c      turns to write                     files.c     the files that are written to
+ * stats.c     what is known of the file
  *
  * Threads: "who is in" below is the one thread that gate.h let begin a call. */
 #ifndef LSQI_CONN_CONN_H
@@ -57,8 +58,8 @@ struct lsqi_cache {
     size_t count;
     struct lsqi_prepared *newest;
     struct lsqi_prepared *oldest;
-    int64_t hits;
-    int64_t misses;
+    _Atomic int64_t hits; /* as lsqi_count() counts */
+    _Atomic int64_t misses;
 };
 
 /* The call that runs. */
@@ -142,8 +143,9 @@ struct lsq_conn {
     bool keys_before;         /* ... and this holds again after it */
     int watch_steps;          /* how often the engine calls the watch; 0: unset */
     int autocheckpoint;       /* pages of a WAL that are too many; 0: any number will do */
-    int64_t fast_runs;
+    _Atomic int64_t fast_runs; /* as lsqi_count() counts */
     int64_t fast_refusals;
+    struct lsqi_reader reader;
     /* any thread */
     atomic_int busy_timeout;  /* ms */
     atomic_uint open_cursors; /* cursors that hold rows: sqlite3_interrupt() would end them too */
@@ -315,6 +317,16 @@ void lsqi_files_unref(struct lsqi_files *files);
 unsigned lsqi_files_of(const struct lsqi_files *files, unsigned databases);
 /* The lines of those files. */
 void lsqi_files_lanes(const struct lsqi_files *files, unsigned which, struct lsqi_lanes *lanes);
+
+/* ---- stats.c: who is in ---- */
+
+/* At a call's begin, unless it is on the fast path: it may read from now on. */
+void lsqi_reading_begin(struct lsq_conn *conn, int64_t now, uint64_t caller);
+/* At its end: whether a snapshot is kept. */
+void lsqi_reading_end(struct lsq_conn *conn);
+/* The engine has the file open, and does no more. */
+void lsqi_stats_join(struct lsq_conn *conn);
+void lsqi_stats_leave(struct lsq_conn *conn);
 
 /* ---- settings.c ---- */
 

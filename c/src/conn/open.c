@@ -43,6 +43,7 @@ static void close_engine(struct lsq_conn *conn) {
     pthread_mutex_unlock(&conn->gate.lock);
     sqlite3_progress_handler(db, 0, NULL, NULL);
     sqlite3_busy_handler(db, NULL, NULL); /* the last connection checkpoints: not at any price */
+    lsqi_stats_leave(conn);
     if (conn->file != NULL) lsqi_file_leave(conn->file);
     lsqi_files_leave(conn);
     (void)sqlite3_close_v2(db);
@@ -235,6 +236,7 @@ static enum lsq_status set_up(struct lsq_conn *conn, const struct lsq_config *cf
     if (st == LSQ_OK) st = lsqi_undo_prepare(conn, err);
     if (st == LSQ_OK) conn->file = lsqi_file_get(conn->db, "main");
     if (st == LSQ_OK) lsqi_files_look(conn);
+    lsqi_stats_join(conn);
     conn->has_key = cfg->key != NULL;
     return st;
 }

@@ -61,7 +61,7 @@ enum lsq_status lsqi_statement_get(struct lsq_conn *conn, const char *sql, size_
     if (sql != NULL && len < INT_MAX) prepared = lsqi_cache_find(&conn->cache, sql, len);
 
     if (prepared != NULL) {
-        conn->cache.hits++;
+        lsqi_count(&conn->cache.hits);
         prepared->users++;
         *out = prepared;
         return LSQ_OK;
@@ -73,7 +73,7 @@ enum lsq_status lsqi_statement_get(struct lsq_conn *conn, const char *sql, size_
     st = compile(conn, sql, len, out, err);
     if (st == LSQ_OK) (*out)->users = 1;
     if (st != LSQ_OK || conn->cache.buckets == NULL || !worth_keeping(*out)) return st;
-    conn->cache.misses++;
+    lsqi_count(&conn->cache.misses);
     /* What text stands behind the statement is part of the key. */
     if ((*out)->len != len) {
         char *whole = lsqi_strndup(sql, len);
@@ -400,7 +400,7 @@ static enum lsq_status run_fast(struct lsq_conn *conn, struct lsqi_prepared *pre
         return lsqi_error_set(err, st, "%s", lsq_status_text(st));
     }
     if (lsqi_nowait_cold()) prepared->speed.good = 0;
-    conn->fast_runs++;
+    lsqi_count(&conn->fast_runs);
     return st;
 }
 

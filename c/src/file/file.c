@@ -2,6 +2,7 @@
 
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -9,15 +10,28 @@
 #include "base/clock.h"
 #include "base/helper.h"
 #include "engine/oslock.h"
+#include "file/events.h"
 
 enum {
-    PASSES = 10,      /* of a passive checkpoint */
-    MOST_LIMITS = 4,  /* a WAL so many limits long begins again, when little is left to copy */
-    ALL_LIMITS = 16,  /* one so long in any case: the disk is slower than its writers, who wait */
-    TURN_MS = 10000,  /* how long it waits for its turn to do that */
-    WAIT_MS = 10,     /* and then for readers: writers wait meanwhile */
-    BY_CALLERS = 100, /* checkpoints, before a worker tries again */
-    LOOK_EACH = 64    /* turns */
+    PASSES = 10,       /* of a passive checkpoint */
+    MOST_LIMITS = 4,   /* a WAL so many limits long begins again, when little is left to copy */
+    PINNED_LIMITS = 8, /* one so long that could not, has a reader whom somebody should know of */
+    ALL_LIMITS = 16,   /* one so long in any case: the disk is slower than its writers, who wait */
+    TURN_MS = 10000,   /* how long it waits for its turn to do that */
+    WAIT_MS = 10,      /* and then for readers: writers wait meanwhile */
+    LONG_MS = 100,     /* a snapshot so old may be what pins a WAL */
+    BY_CALLERS = 100,  /* checkpoints, before a worker tries again */
+    LOOK_EACH = 64     /* turns */
+};
+
+/* A checkpoint. */
+struct taken {
+    enum lsq_checkpoint mode;
+    int64_t began; /* ns */
+    int64_t ended; /* 0: it has not */
+    int pages;
+    int done;
+    int left; /* pages in the WAL after it */
 };
 
 struct lsqi_file {
@@ -32,6 +46,9 @@ struct lsqi_file {
     struct lsqi_turnstile *turnstile;
     atomic_bool shared; /* another process was seen */
     atomic_uint turns;
+    struct lsqi_readers readers;
+    atomic_int wal_pages; /* at the last commit */
+    atomic_bool pinned;   /* its WAL is; written by the worker */
     pthread_mutex_t lock;
     pthread_cond_t done; /* a checkpoint has ended */
     /* guarded by lock */
@@ -43,6 +60,8 @@ struct lsqi_file {
     int limit;
     int pages; /* of the WAL, at the last commit */
     int due;   /* pages that are worth the next one; 0: the limit */
+    int64_t checkpoints;
+    struct taken last;
 };
 
 /* process-wide: files belong to the process. */
@@ -77,6 +96,7 @@ static struct lsqi_file *new_locked(const char *path, const char *vfs, const str
     atomic_init(&file->refs, 0);
     atomic_init(&file->turns, 0);
     atomic_init(&file->shared, false);
+    lsqi_readers_init(&file->readers);
     pthread_mutex_init(&file->lock, NULL);
     pthread_cond_init(&file->done, NULL);
     file->next = files.first;
@@ -120,6 +140,7 @@ static void stop(struct lsqi_file *file) {
 
 void lsqi_file_unref(struct lsqi_file *file) {
     if (file == NULL || atomic_fetch_sub(&file->refs, 1) != 1) return;
+    lsqi_readers_release(&file->readers);
     pthread_cond_destroy(&file->done);
     pthread_mutex_destroy(&file->lock);
     lsqi_turnstile_unref(file->turnstile);
@@ -157,6 +178,88 @@ bool lsqi_file_shared(struct lsqi_file *file, bool look) {
     if (!lsqi_oslock_shared(file->dev, file->ino)) return false;
     atomic_store(&file->shared, true);
     return true;
+}
+
+struct lsqi_readers *lsqi_file_readers(struct lsqi_file *file) {
+    return &file->readers;
+}
+
+struct lsqi_file *lsqi_file_find(const char *path) {
+    struct lsqi_file *file;
+    struct stat st;
+
+    if (stat(path, &st) != 0) return NULL;
+    pthread_mutex_lock(&files.lock);
+    file = find_locked(&st);
+    if (file != NULL) atomic_fetch_add(&file->refs, 1);
+    pthread_mutex_unlock(&files.lock);
+    return file;
+}
+
+/* ---- What is known ---- */
+
+static int64_t wal_bytes(const struct lsqi_file *file) {
+    char name[4096];
+    struct stat st;
+    int len = snprintf(name, sizeof(name), "%s-wal", file->path);
+
+    return len < (int)sizeof(name) && stat(name, &st) == 0 ? (int64_t)st.st_size : -1;
+}
+
+static int64_t oldest_reader(struct lsqi_file *file, uint64_t *caller) {
+    int64_t since = lsqi_readers_oldest(&file->readers, caller);
+
+    return since == 0 ? -1 : lsqi_now_ns() - since;
+}
+
+static void fill_checkpoints(struct lsqi_file *file, struct lsq_file_info *info) {
+    struct taken last;
+
+    pthread_mutex_lock(&file->lock);
+    info->checkpoints = file->checkpoints;
+    last = file->last;
+    pthread_mutex_unlock(&file->lock);
+    info->last_checkpoint.ago_ns = last.ended == 0 ? -1 : lsqi_now_ns() - last.ended;
+    info->last_checkpoint.took_ns = last.ended - last.began;
+    info->last_checkpoint.mode = last.mode;
+    info->last_checkpoint.pages = last.pages;
+    info->last_checkpoint.done = last.done;
+}
+
+void lsqi_file_info(struct lsqi_file *file, struct lsq_file_info *info) {
+    struct lsqi_lane_counts counts = lsqi_lane_counts(&file->lane);
+    const struct lsqi_lanes lanes = {.count = 1, .of = {&file->lane}};
+
+    info->line = counts.line;
+    info->turns = counts.turns;
+    info->waited = counts.waited;
+    info->wait_ns = counts.wait_ns;
+    memcpy(info->waits, counts.waits, sizeof(info->waits));
+    info->held = lsqi_lanes_holder(&lanes, NULL, &info->holder);
+    info->wal_bytes = wal_bytes(file);
+    info->wal_pages = atomic_load_explicit(&file->wal_pages, memory_order_relaxed);
+    info->wal_pinned = atomic_load(&file->pinned);
+    info->oldest_reader_ns = oldest_reader(file, &info->oldest_reader_caller);
+    fill_checkpoints(file, info);
+}
+
+void lsqi_file_wrote(struct lsqi_file *file, int pages) {
+    atomic_store_explicit(&file->wal_pages, pages, memory_order_relaxed);
+}
+
+static void tell(struct lsqi_file *file, enum lsq_file_event_kind kind, const struct taken *taken) {
+    struct lsq_file_event event = {
+        .kind = kind,
+        .path = file->path,
+        .mode = taken->mode,
+        .took_ns = taken->ended - taken->began,
+        .pages = taken->pages,
+        .done = taken->done,
+        .wal_bytes = wal_bytes(file),
+    };
+
+    event.oldest_reader_ns = oldest_reader(file, &event.oldest_reader_caller);
+    lsqi_event_tell(&event);
 }
 
 /* ---- One checkpoint, on a worker ---- */
@@ -207,20 +310,19 @@ static bool to_stop(void *arg) { return stopping(arg); }
 /* A WAL begins again from its start when a writer finds all of it in the file, and no reader in it. Beside
  * writers who never rest, a passive checkpoint is always a few commits behind: this one takes a turn, and
  * sees the last readers off. */
-static int restart(struct lsqi_file *file, sqlite3 *db, int *pages, int *done) {
+static int restart(struct lsqi_file *file, sqlite3 *db, int mode, int *pages, int *done) {
     int64_t until = lsqi_now_ns() + (int64_t)TURN_MS * 1000000;
     const struct lsqi_lanes lanes = {.count = 1, .of = {&file->lane}};
     const struct lsqi_claim claim = {.conn = file};
     int64_t since = 0;
     int rc;
 
-    if (!lsqi_lanes_await(&lanes, &claim, until, to_stop, file)) return SQLITE_OK;
+    if (!lsqi_lanes_await(&lanes, &claim, until, to_stop, file)) return SQLITE_INTERRUPT;
     sqlite3_busy_handler(db, on_busy, &since);
-    rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_RESTART, pages, done);
+    rc = sqlite3_wal_checkpoint_v2(db, "main", mode, pages, done);
     sqlite3_busy_handler(db, NULL, NULL);
     lsqi_lanes_leave(&lanes, file);
-    return rc == SQLITE_BUSY ? SQLITE_OK
-                             : rc; /* readers of old pages, other processes: next time */
+    return rc;
 }
 
 /* Pages of the WAL, by the last commit, that are not in the file. */
@@ -255,15 +357,61 @@ static bool too_long(struct lsqi_file *file, int limit, int pages, int done) {
     return pages / MOST_LIMITS >= limit && pages_left(file, done) <= limit;
 }
 
+/* The WAL is empty: nobody asks for its pages as they were. */
+static void note_truncated(struct lsqi_file *file) {
+    pthread_mutex_lock(&file->lock);
+    file->pages = 0;
+    pthread_mutex_unlock(&file->lock);
+    atomic_store_explicit(&file->wal_pages, 0, memory_order_relaxed);
+}
+
+/* A WAL that had grown gives its space back. Readers of old pages, other processes: next time. */
+static int begin_again(struct lsqi_file *file, sqlite3 *db, struct taken *taken, bool *held) {
+    bool was_pinned = atomic_load(&file->pinned);
+    int mode = was_pinned ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART;
+    int pages = 0;
+    int done = 0;
+    int rc = restart(file, db, mode, &pages, &done);
+
+    taken->mode = was_pinned ? LSQ_CHECKPOINT_TRUNCATE : LSQ_CHECKPOINT_RESTART;
+    *held = rc != SQLITE_OK;
+    if (rc != SQLITE_OK) return rc == SQLITE_BUSY ? SQLITE_OK : rc;
+    taken->left = pages;
+    if (was_pinned) {
+        note_truncated(file);
+    } else {
+        taken->pages = pages;
+        taken->done = done;
+    }
+    return rc;
+}
+
+static void note(struct lsqi_file *file, struct taken *taken, int limit, bool held) {
+    bool pinned = held && taken->pages / PINNED_LIMITS >= limit;
+    bool before = atomic_exchange(&file->pinned, pinned);
+
+    taken->ended = lsqi_now_ns();
+    pthread_mutex_lock(&file->lock);
+    file->last = *taken;
+    file->checkpoints++;
+    pthread_mutex_unlock(&file->lock);
+    tell(file, LSQ_FILE_CHECKPOINT, taken);
+    if (pinned && !before) tell(file, LSQ_FILE_WAL_PINNED, taken);
+}
+
 /* *pages: of the WAL afterwards, that are not to be looked at again. */
 static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
-    int done;
-    int rc = passive(file, db, limit, pages, &done);
+    struct taken taken = {.mode = LSQ_CHECKPOINT_PASSIVE, .began = lsqi_now_ns()};
+    int rc = passive(file, db, limit, &taken.pages, &taken.done);
+    bool held = taken.done < taken.pages;
 
     if (rc == SQLITE_BUSY) return true; /* somebody else takes one */
-    if (rc == SQLITE_OK && too_long(file, limit, *pages, done))
-        rc = restart(file, db, pages, &done);
-    return (rc == SQLITE_OK && *pages >= 0) || rc == SQLITE_INTERRUPT;
+    taken.left = taken.pages;
+    if (rc == SQLITE_OK && too_long(file, limit, taken.pages, taken.done))
+        rc = begin_again(file, db, &taken, &held);
+    if (rc == SQLITE_OK && taken.pages >= 0) note(file, &taken, limit, held);
+    *pages = taken.left;
+    return (rc == SQLITE_OK && taken.pages >= 0) || rc == SQLITE_INTERRUPT;
 }
 
 static bool begin(struct lsqi_file *file, int *limit) {
@@ -343,4 +491,12 @@ bool lsqi_file_checkpoint(struct lsqi_file *file, int pages, int limit) {
     if (wanted_locked(file, pages, limit)) ok = order_locked(file);
     pthread_mutex_unlock(&file->lock);
     return ok;
+}
+
+void lsqi_file_read(struct lsqi_file *file, int64_t since) {
+    if (!atomic_load_explicit(&file->pinned, memory_order_relaxed)) return;
+    if (lsqi_now_ns() - since < (int64_t)LONG_MS * 1000000) return;
+    pthread_mutex_lock(&file->lock);
+    if (!file->ordered) (void)order_locked(file);
+    pthread_mutex_unlock(&file->lock);
 }

@@ -13,7 +13,9 @@
 #include <stdbool.h>
 
 #include "file/lane.h"
+#include "file/readers.h"
 #include "file/turnstile.h"
+#include "lsq/lsq.h"
 
 struct lsqi_file;
 
@@ -34,6 +36,22 @@ struct lsqi_turnstile *lsqi_file_turnstile(struct lsqi_file *file);
 
 /* Whether another process was seen that has it open. look: looks now; else, once in a while. */
 bool lsqi_file_shared(struct lsqi_file *file, bool look);
+/* The connections that have it open, from lsqi_file_get() to lsqi_file_leave(). */
+struct lsqi_readers *lsqi_file_readers(struct lsqi_file *file);
+
+/* The record of the file of that name, to be given to lsqi_file_unref(); NULL: no connection of this process
+ * has it open. */
+struct lsqi_file *lsqi_file_find(const char *path);
+
+/* Fills in what is known of the file and its line. */
+void lsqi_file_info(struct lsqi_file *file, struct lsq_file_info *info);
+
+/* A connection's snapshot is gone that was kept since then, ns. If it may have been what kept the WAL from
+ * beginning again, a checkpoint is ordered. */
+void lsqi_file_read(struct lsqi_file *file, int64_t since);
+
+/* After a commit that left `pages` pages in the WAL. */
+void lsqi_file_wrote(struct lsqi_file *file, int pages);
 
 /* After a commit that left `pages` pages in the WAL, of which `limit` are enough for a checkpoint.
  * Hands one to a worker, if none is under way and there is something to gain. False: the last one could

@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/utf8.h"
 
-enum { LOOK_MS = 10 };
+enum { LOOK_MS = 10, FIRST_WAIT_NS = 100000 };
 
 /* Process-wide: one lock for all lines, held for no more than a few pointers, so that a turn for several
  * files is taken at once. */
@@ -25,6 +25,7 @@ static void append_locked(struct lsqi_stand *stand) {
     else
         lane->last->next = stand;
     lane->last = stand;
+    lane->counts.line++;
 }
 
 static void remove_locked(struct lsqi_stand *stand) {
@@ -38,11 +39,21 @@ static void remove_locked(struct lsqi_stand *stand) {
         lane->last = stand->prev;
     else
         stand->next->prev = stand->prev;
+    lane->counts.line--;
 }
 
 static void leave_lines_locked(struct lsqi_ticket *ticket) {
     ticket->waiting = false;
     for (unsigned i = 0; i < ticket->count; i++) remove_locked(&ticket->stands[i]);
+}
+
+struct lsqi_lane_counts lsqi_lane_counts(const struct lsqi_lane *lane) {
+    struct lsqi_lane_counts counts;
+
+    pthread_mutex_lock(&lock);
+    counts = lane->counts;
+    pthread_mutex_unlock(&lock);
+    return counts;
 }
 
 /* ---- Giving a turn ---- */
@@ -80,10 +91,27 @@ static void give_locked(struct lsqi_lane *lane, const void *conn, int64_t now) {
     lane->about.statement[0] = '\0';
 }
 
+static void count_wait_locked(struct lsqi_lane_counts *counts, int64_t waited) {
+    int64_t bound = FIRST_WAIT_NS;
+    int i = 0;
+
+    for (; i < LSQ_WAITS - 1 && waited >= bound; i++) bound *= 10;
+    counts->waits[i]++;
+    counts->waited++;
+    counts->wait_ns += waited;
+}
+
+/* One that came at once, as it got in line, has not waited. */
+static void count_waits_locked(const struct lsqi_ticket *ticket, int64_t now) {
+    for (unsigned i = 0; ticket->since != 0 && i < ticket->count; i++)
+        count_wait_locked(&ticket->stands[i].lane->counts, now - ticket->since);
+}
+
 static void grant_locked(struct lsqi_ticket *ticket, struct news *news) {
     int64_t now = lsqi_now_ns();
 
     leave_lines_locked(ticket);
+    count_waits_locked(ticket, now);
     for (unsigned i = 0; i < ticket->count; i++)
         give_locked(ticket->stands[i].lane, ticket->conn, now);
     news->of[news->count].fn = ticket->fn;
@@ -103,6 +131,7 @@ static void note_locked(struct lsqi_lane *lane, const struct lsqi_claim *claim) 
     size_t len = claim->sql == NULL ? 0 : claim->len;
 
     lane->used = true;
+    lane->counts.turns++;
     about->caller = claim->caller;
     if (len >= sizeof(about->statement))
         len = lsqi_utf8_cut(claim->sql, len, sizeof(about->statement) - 1);
@@ -170,11 +199,15 @@ void lsqi_lanes_wait(struct lsqi_ticket *ticket) {
     news.count = 0;
     pthread_mutex_lock(&lock);
     ticket->waiting = true;
+    ticket->since = 0;
     for (unsigned i = 0; i < ticket->count; i++) {
         ticket->stands[i].ticket = ticket;
         append_locked(&ticket->stands[i]);
     }
-    if (has_come_locked(ticket)) grant_locked(ticket, &news);
+    if (has_come_locked(ticket))
+        grant_locked(ticket, &news);
+    else
+        ticket->since = lsqi_now_ns();
     pthread_mutex_unlock(&lock);
     tell(&news);
 }

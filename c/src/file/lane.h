@@ -22,6 +22,15 @@
 
 struct lsqi_stand;
 
+/* What has become of those who wanted to write to one file. */
+struct lsqi_lane_counts {
+    int64_t line;   /* who wait now */
+    int64_t turns;  /* that were taken */
+    int64_t waited; /* who got the turn after standing in line */
+    int64_t wait_ns;
+    int64_t waits[LSQ_WAITS]; /* as lsq_file_info's */
+};
+
 /* The line of one file. All zero is one that is free. Guarded by a lock of lane.c. */
 struct lsqi_lane {
     const void *conn;             /* whose turn it is; NULL: nobody's */
@@ -30,6 +39,7 @@ struct lsqi_lane {
     struct lsq_turn_holder about; /* held is not set */
     struct lsqi_stand *first;
     struct lsqi_stand *last;
+    struct lsqi_lane_counts counts;
 };
 
 /* So many files at most have lines for one connection. */
@@ -64,8 +74,11 @@ struct lsqi_ticket {
     void *arg;
     struct lsqi_stand *stands; /* one for each file, their lanes filled in */
     unsigned count;
-    bool waiting; /* guarded by the lock */
+    bool waiting;  /* guarded by the lock */
+    int64_t since; /* ns, when it got in line */
 };
+
+struct lsqi_lane_counts lsqi_lane_counts(const struct lsqi_lane *lane);
 
 /* Takes the turn, all of it or nothing; it may be the connection's already. False: it is another's, or
  * others wait for it. */

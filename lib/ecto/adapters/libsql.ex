@@ -225,7 +225,7 @@ defmodule Ecto.Adapters.LibSql do
 
   # What migrations go by, as this Repo was started: a dynamic one has options of its own.
   @settings [:uuid_type, :binary_id_type, :json_type, :datetime_type, :strict_tables] ++
-              [:migration_lock, :uri]
+              [:migration_lock, :uri, :database, :pool, :pool_size, :pool_count]
 
   @impl true
   def init(config) do

@@ -24,12 +24,17 @@ defmodule Ecto.Adapters.LibSql.Shared do
   # Between taking one out of the table and closing it.
   @retire_ms 50
 
+  # Of the counters.
+  @uses 1
+  @refusals 2
+  @errors 3
+
   ## The pool
 
   @doc "The child of a Repo: its pool, with shared connections beside it where they are of use."
   def child_spec(opts) do
     spec = DBConnection.child_spec(EctoLibSql, opts)
-    if useful?(opts), do: %{spec | start: {__MODULE__, :start_link, [spec, opts]}}, else: spec
+    if useful?(opts), do: %{spec | start: {__MODULE__, :start_pool, [spec, opts]}}, else: spec
   end
 
   # Not in the sandbox, where a test's rows are on its own connection; nor where the Repo has one connection,
@@ -42,10 +47,14 @@ defmodule Ecto.Adapters.LibSql.Shared do
   end
 
   @doc false
+  def start_link(arg), do: GenServer.start_link(__MODULE__, arg)
+
+  @doc false
   # The pool's pid is what Ecto knows the Repo's connections by.
-  def start_link(%{start: {module, function, args}}, opts) do
+  def start_pool(%{start: {module, function, args}}, opts) do
     with {:ok, pool} <- apply(module, function, args) do
-      {:ok, _keeper} = GenServer.start(__MODULE__, {pool, opts})
+      # In a function, so that no report of a crash shows a key.
+      {:ok, _keeper} = EctoLibSql.Application.keep(__MODULE__, {pool, fn -> opts end})
       {:ok, pool}
     end
   end
@@ -90,15 +99,44 @@ defmodule Ecto.Adapters.LibSql.Shared do
   defp kind(_sql), do: :other
 
   defp by_shared(kind, pool, query, params, opts) do
-    with {table, keeper, readers} <- :persistent_term.get({__MODULE__, pool}, :pool) do
+    with {table, keeper, readers, counters} <- :persistent_term.get({__MODULE__, pool}, :pool) do
       slot = slot(kind, readers)
 
       case lookup(table, slot) do
-        %{} = state -> call(kind, state, query, params, opts)
+        %{} = state -> kind |> call(state, query, params, opts) |> counted(counters)
         :none -> GenServer.cast(keeper, {:open, slot}) && :pool
         :pause -> :pool
       end
     end
+  end
+
+  defp counted(:pool, counters) do
+    :counters.add(counters, @refusals, 1)
+    :pool
+  end
+
+  defp counted(answer, counters) do
+    :counters.add(counters, @uses, 1)
+    answer
+  end
+
+  @doc "What `EctoLibSql.Stats` says of them; nil: the pool has none."
+  def stats(pool) do
+    with {table, _keeper, _readers, counters} <- :persistent_term.get({__MODULE__, pool}, nil) do
+      %{
+        open: Enum.count(all(table), &match?({_slot, %{}}, &1)),
+        uses: :counters.get(counters, @uses),
+        refusals: :counters.get(counters, @refusals),
+        errors: :counters.get(counters, @errors)
+      }
+    end
+  end
+
+  # None once the keeper, whose table it is, has ended.
+  defp all(table) do
+    :ets.tab2list(table)
+  rescue
+    ArgumentError -> []
   end
 
   defp slot(:write, _readers), do: :writer
@@ -179,11 +217,18 @@ defmodule Ecto.Adapters.LibSql.Shared do
   def init({pool, opts}) do
     Process.monitor(pool)
     table = :ets.new(__MODULE__, [:set, :protected, read_concurrency: true])
-    readers = min(System.schedulers(), Keyword.get(opts, :pool_size, 10))
-    :persistent_term.put({__MODULE__, pool}, {table, self(), readers})
+    readers = min(System.schedulers(), Keyword.get(opts.(), :pool_size, 10))
+    :persistent_term.put({__MODULE__, pool}, {table, self(), readers, counters(pool)})
     Process.send_after(self(), :look, @idle_ms)
-    # In a function, so that no report of a crash shows a key.
-    {:ok, %{pool: pool, opts: fn -> opts end, table: table, uses: %{}, retiring: %{}}}
+    {:ok, %{pool: pool, opts: opts, table: table, uses: %{}, retiring: %{}}}
+  end
+
+  # A keeper that comes after one that failed goes on counting.
+  defp counters(pool) do
+    case :persistent_term.get({__MODULE__, pool}, nil) do
+      {_table, _keeper, _readers, counters} -> counters
+      nil -> :counters.new(3, [:write_concurrency])
+    end
   end
 
   @impl true

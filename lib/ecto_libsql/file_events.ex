@@ -1,0 +1,54 @@
+defmodule EctoLibSql.FileEvents do
+  @moduledoc false
+  # Native threads have no telemetry: they send what they did to a file to this process, the one of the VM.
+
+  use GenServer
+  require Logger
+
+  alias EctoLibSql.{NIF, Telemetry}
+
+  def start_link(_arg), do: GenServer.start_link(__MODULE__, nil, name: __MODULE__)
+
+  @impl true
+  def init(nil) do
+    :ok = NIF.watch_files(self())
+    {:ok, nil}
+  end
+
+  @impl true
+  def handle_info({:ecto_libsql, kind, event}, state) do
+    try do
+      tell(kind, event)
+    rescue
+      error ->
+        Logger.error(
+          "the events of ecto_libsql: " <> Exception.format(:error, error, __STACKTRACE__)
+        )
+    end
+
+    {:noreply, state}
+  end
+
+  def handle_info(_other, state), do: {:noreply, state}
+
+  defp tell(:checkpoint, event) do
+    measurements = %{duration: native(event.took_ns), pages: event.pages, checkpointed: event.done}
+    Telemetry.event(:checkpoint, measurements, %{database: event.database, mode: event.mode})
+  end
+
+  defp tell(:wal_pinned, event) do
+    measurements = %{
+      pages: event.pages,
+      bytes: event.wal_bytes,
+      age: native(event.oldest_reader_ns)
+    }
+
+    Telemetry.event(:wal_pinned, measurements, %{
+      database: event.database,
+      pid: event.oldest_reader_pid
+    })
+  end
+
+  defp native(nil), do: nil
+  defp native(ns), do: System.convert_time_unit(ns, :nanosecond, :native)
+end
