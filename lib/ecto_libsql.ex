@@ -63,7 +63,7 @@ defmodule EctoLibSql do
   parameter (a map that JSON cannot hold, no list at all) raises `ArgumentError` before anything is run.
   """
 
-  alias EctoLibSql.{Connection, Encoder, Error, Forms, NIF, Query, Result, State, Stats}
+  alias EctoLibSql.{Connection, Encoder, Error, Forms, NIF, Observed, Query, Result, State, Stats}
 
   @typedoc "SQL, or what `EctoLibSql.Native.prepare/2` gave."
   @type statement :: iodata() | Query.t() | reference()
@@ -206,12 +206,22 @@ defmodule EctoLibSql do
   """
   @spec query(State.t(), statement(), params(), keyword()) :: query_answer()
   def query(state, statement, params \\ [], opts \\ []) do
-    query = to_query(statement)
+    flags = Connection.flags(opts)
+    run = &Connection.execute(state, text(statement), params, timeout(opts), flags + &1)
 
-    case Connection.execute(state, text(statement), params, timeout(opts), Connection.flags(opts)) do
-      {:ok, native, state} -> {:ok, query, Result.from_native(native), state}
+    case observed(state, statement, opts, run) do
+      {:ok, result, state} -> {:ok, to_query(statement), result, state}
       {_failed, error, state} -> {:error, error, state}
     end
+  end
+
+  defp observed(%{events: nil}, _statement, _opts, run) do
+    with {:ok, native, state} <- run.(0), do: {:ok, Result.from_native(native), state}
+  end
+
+  defp observed(state, statement, opts, run) do
+    text = if is_reference(statement), do: nil, else: text(statement)
+    Observed.statement(%{statement: text, state: state, shared: false}, opts, run)
   end
 
   @doc """
@@ -324,21 +334,21 @@ defmodule EctoLibSql do
   @doc false
   defdelegate handle_prepare(query, opts, state), to: Connection
   @doc false
-  defdelegate handle_execute(query, params, opts, state), to: Connection
+  defdelegate handle_execute(query, params, opts, state), to: Observed
   @doc false
   defdelegate handle_close(query, opts, state), to: Connection
   @doc false
-  defdelegate handle_begin(opts, state), to: Connection
+  defdelegate handle_begin(opts, state), to: Observed
   @doc false
-  defdelegate handle_commit(opts, state), to: Connection
+  defdelegate handle_commit(opts, state), to: Observed
   @doc false
-  defdelegate handle_rollback(opts, state), to: Connection
+  defdelegate handle_rollback(opts, state), to: Observed
   @doc false
   defdelegate handle_status(opts, state), to: Connection
   @doc false
   defdelegate handle_declare(query, params, opts, state), to: Connection
   @doc false
-  defdelegate handle_fetch(query, cursor, opts, state), to: Connection
+  defdelegate handle_fetch(query, cursor, opts, state), to: Observed
   @doc false
   defdelegate handle_deallocate(query, cursor, opts, state), to: Connection
 

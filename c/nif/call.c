@@ -10,6 +10,7 @@ _Thread_local ErlNifEnv *calling_env; /* Process-wide: no, one for each thread *
 
 enum {
     FLAG_FAST = 1,
+    FLAG_HOW = 64,
     PASSED_ON = LSQ_CALL_ONE | LSQ_CALL_TRANSACTION | LSQ_CALL_TYPES /* as they are */
 };
 
@@ -106,6 +107,7 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
                                "the time-out or the flags of a call are not valid");
         return false;
     }
+    call->how = (wanted & FLAG_HOW) != 0;
     *options = (struct lsq_call){
         .flags = stage_flags[call->stage] | (wanted & PASSED_ON),
         .timeout = ms,

@@ -79,6 +79,7 @@ struct call {
     const ERL_NIF_TERM *argv;
     struct job *job; /* STAGE_WORKER */
     bool again;      /* run() found that the call belongs to the next stage */
+    bool how;        /* the answer is to say how the statement was run */
 };
 
 /* A function that enters the connection, its first argument. */
@@ -200,6 +201,8 @@ struct rows {
     struct nif_state *state;
     ERL_NIF_TERM columns; /* a list; nil where the statement returns no rows */
     ERL_NIF_TERM types;   /* the same, where they were asked for; 0 elsewhere */
+    bool how;             /* as of the call */
+    bool fast;            /* it is on the fast path */
     ERL_NIF_TERM list;    /* rows, the last one first */
     ERL_NIF_TERM results; /* of a batch, the last one first */
     ERL_NIF_TERM *cells;
@@ -214,7 +217,8 @@ void rows_init(struct rows *rows, ErlNifEnv *env, struct nif_state *state);
 /* The same for a call with options. */
 void rows_init_for(struct rows *rows, struct call *call, const struct lsq_call *options);
 void rows_release(struct rows *rows);
-/* {command, columns, rows, num_rows, last_rowid, autocommit?}, and types where they were asked for */
+/* {command, columns, rows, num_rows, last_rowid, autocommit?}, and types where they were asked for; with how,
+ * types or nil, and a number */
 ERL_NIF_TERM rows_result(struct rows *rows, const struct lsq_reply *reply);
 /* The rows in their order. */
 ERL_NIF_TERM rows_list(struct rows *rows);

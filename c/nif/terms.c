@@ -333,6 +333,8 @@ void rows_init(struct rows *rows, ErlNifEnv *env, struct nif_state *state) {
     rows->state = state;
     rows->columns = state->atoms.nil;
     rows->types = 0;
+    rows->how = false;
+    rows->fast = false;
     rows->list = enif_make_list(env, 0);
     rows->results = rows->list;
     rows->cells = rows->cells_inline;
@@ -344,6 +346,8 @@ void rows_init(struct rows *rows, ErlNifEnv *env, struct nif_state *state) {
 void rows_init_for(struct rows *rows, struct call *call, const struct lsq_call *options) {
     rows_init(rows, call->env, call->state);
     if ((options->flags & LSQ_CALL_TYPES) != 0) rows->types = call->state->atoms.nil;
+    rows->how = call->how;
+    rows->fast = call->stage == STAGE_NORMAL;
 }
 
 void rows_release(struct rows *rows) {
@@ -475,6 +479,8 @@ static ERL_NIF_TERM make_command(struct nif_state *state, enum lsq_command comma
     }
 }
 
+enum { HOW_PREPARED = 1, HOW_FAST = 2 };
+
 ERL_NIF_TERM rows_result(struct rows *rows, const struct lsq_reply *reply) {
     struct nif_state *state = rows->state;
     ErlNifEnv *env = rows->env;
@@ -486,8 +492,10 @@ ERL_NIF_TERM rows_result(struct rows *rows, const struct lsq_reply *reply) {
         enif_make_int64(env, returns ? (ErlNifSInt64)reply->rows : reply->changes),
         enif_make_int64(env, reply->last_rowid),
         make_bool(state, reply->autocommit),
-        rows->types,
+        rows->types == 0 ? state->atoms.nil : rows->types,
+        enif_make_int(env, (reply->prepared ? HOW_PREPARED : 0) + (rows->fast ? HOW_FAST : 0)),
     };
+    unsigned count = rows->how ? 8 : rows->types != 0 ? 7 : 6;
 
-    return enif_make_tuple_from_array(env, parts, rows->types == 0 ? 6 : 7);
+    return enif_make_tuple_from_array(env, parts, count);
 }

@@ -106,8 +106,16 @@ defmodule EctoLibSql.Call do
         go_on(answer, call)
       end
 
-    Ownership.look(answer, op, args)
+    answer |> Ownership.look(op, args) |> told(op)
   end
+
+  defp told({failed, native} = answer, op)
+       when failed in [:error, :abandoned] and elem(native, 0) == :timeout do
+    Telemetry.event(:timeout, %{count: 1}, %{operation: op})
+    answer
+  end
+
+  defp told(answer, _op), do: answer
 
   defp final?(:in_use), do: false
   defp final?(:async), do: false

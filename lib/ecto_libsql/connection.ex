@@ -4,7 +4,7 @@ defmodule EctoLibSql.Connection do
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
   alias EctoLibSql.{Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query, Result}
-  alias EctoLibSql.{Deadline, Mvcc, Owner, Ownership, State, Stats, Telemetry}
+  alias EctoLibSql.{Deadline, Mvcc, Observed, Owner, Ownership, State, Stats, Telemetry}
 
   @close_timeout 5_000
   # The pool has a connection less while it waits; what is not closed by then is closed later.
@@ -25,7 +25,8 @@ defmodule EctoLibSql.Connection do
       with {:ok, checked} <- check(opts, strict?),
            {:ok, conn} <- checked |> Map.put(:pooled, not strict?) |> open(opts) do
         unless strict?, do: Owner.closes(conn)
-        prepare(%State{conn_id: conn, sync: State.detect_sync(opts)}, checked)
+        events = if checked.events == :all, do: true
+        prepare(%State{conn_id: conn, sync: State.detect_sync(opts), events: events}, checked)
       end
 
     tell_connected(answer, opts, System.monotonic_time() - start)
@@ -120,12 +121,20 @@ defmodule EctoLibSql.Connection do
     if Keyword.keyword?(opts), do: {State.detect_mode(opts), opts[:database]}, else: {:unknown, nil}
   end
 
-  def disconnect(_reason, state) do
+  def disconnect(reason, state) do
+    start = System.monotonic_time()
     idle = IdleWriter.look(state)
     answer = close(state, @disconnect_timeout)
     IdleWriter.tell(idle, :disconnect, state)
+    Observed.lost(state)
+    metadata = %{database: State.kept(state)[:database], reason: reason(reason)}
+    Telemetry.event(:disconnect, %{duration: System.monotonic_time() - start}, metadata)
     answer
   end
+
+  defp reason(%Error{code: code}), do: code
+  defp reason(reason) when is_atom(reason), do: reason
+  defp reason(_other), do: :error
 
   def close(state, timeout) do
     case Call.close(state.conn_id, timeout) do
@@ -168,11 +177,16 @@ defmodule EctoLibSql.Connection do
   def handle_execute(query, params, opts, state) do
     query = query(query)
 
+    with {:ok, native, state} <- native(query, params, opts, state, 0),
+         do: {:ok, query, Result.from_native(native), state}
+  end
+
+  @doc "The same, with more flags of NIF.execute/6, and the native result."
+  def native(query, params, opts, state, flags) do
     with :ok <- Ownership.check(state),
          {:ok, ms} <- time(opts, state),
-         {:ok, params} <- stored(params, state),
-         {:ok, native, state} <- execute_stored(state, query.statement, params, ms, flags(opts)) do
-      {:ok, query, Result.from_native(native), state}
+         {:ok, params} <- stored(params, state) do
+      execute_stored(state, query.statement, params, ms, flags(opts) + flags)
     end
   end
 
@@ -414,6 +428,7 @@ defmodule EctoLibSql.Connection do
     end
   end
 
-  defp query(%Query{} = query), do: query
-  defp query(sql), do: %Query{statement: IO.iodata_to_binary(sql)}
+  @doc false
+  def query(%Query{} = query), do: query
+  def query(sql), do: %Query{statement: IO.iodata_to_binary(sql)}
 end

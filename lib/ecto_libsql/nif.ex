@@ -28,7 +28,9 @@ defmodule EctoLibSql.NIF do
   # A result is {command, columns, rows, num_rows, last_rowid, autocommit?}: columns and rows are nil
   # for a statement without rows, num_rows is then the rows it changed. command: :select, :insert,
   # :update, :delete, :create, :begin, :commit, :rollback, :pragma, :other. With flag 32 it has a seventh
-  # element: the types, as texts or nil, in a list; nil for a statement without rows.
+  # element: the types, as texts or nil, in a list; nil for a statement without rows. With flag 64 (of execute/6,
+  # stmt_execute/6) the seventh is the types or nil, and an eighth says how it was run: the sum of 1 (the statement
+  # was prepared already) and 2 (on the caller's scheduler).
   #
   # Parameters: a list by position, or a list of {name, value} with name a binary or an atom, prefix
   # optional. Values: nil, integers of 64 bits, floats, booleans (1 and 0), :infinity,

@@ -104,6 +104,9 @@ defmodule EctoLibSql.Options do
      "ms after which an immediate or exclusive transaction that ends without having written anything is " <>
        "told as the event `[:ecto_libsql, :idle_writer]`: it kept all writers waiting, where " <>
        "`mode: :read` would have kept nobody"},
+    {:events, {:in, [:rare, :all]}, :rare,
+     "which events of `EctoLibSql.Telemetry` the connection tells: with `:all` also those of each query, " <>
+       "transaction and savepoint, which take a microsecond each"},
     {:uri, :string, nil, "address of a remote server"},
     {:auth_token, :string, nil, "token for the remote server"},
     {:sync, :boolean, nil, "keeps a local replica of the remote database"},

@@ -5,7 +5,7 @@ defmodule EctoLibSql.State do
   The values are opaque: `conn_id` is a handle that the VM frees when nobody holds it any more; `trx_id`
   is the open transaction, or `nil`; `begun` is how and when it began, and whose it is. Any process may use a
   connection; calls take turns. A transaction is for whoever has a state with its `trx_id`; one of a pool is for
-  the process that began it.
+  the process that began it. `events` is whether calls are told as events, and since when a transaction is open.
   """
 
   @type t :: %__MODULE__{
@@ -13,13 +13,14 @@ defmodule EctoLibSql.State do
           trx_id: integer() | nil,
           mode: mode(),
           sync: :enable_sync | :disable_sync,
-          begun: {integer(), atom(), integer(), pid() | nil} | nil
+          begun: {integer(), atom(), integer(), pid() | nil} | nil,
+          events: nil | true | {integer(), atom()}
         }
 
   @type mode :: :local | :remote | :remote_replica | :unknown
 
   @enforce_keys [:conn_id]
-  defstruct [:conn_id, :trx_id, mode: :local, sync: :disable_sync, begun: nil]
+  defstruct [:conn_id, :trx_id, mode: :local, sync: :disable_sync, begun: nil, events: nil]
 
   # Of the options it was opened with, what the driver needs later: database, transaction_mode,
   # long_transaction, forms.

@@ -90,6 +90,28 @@ defmodule EctoLibSql.NIF.ContractTest do
              end)
     end
 
+    test "says how it was run, where that is asked for", %{conn: conn} do
+      run = fn sql, flags -> NIF.execute(conn, nil, sql, [], 0, flags) end
+
+      assert {:ok, {:insert, nil, nil, 1, 1, true, nil, 0}} =
+               run.("INSERT INTO t(b) VALUES (1)", 64)
+
+      assert {:ok, {:insert, nil, nil, 1, 2, true, nil, 1}} =
+               run.("INSERT INTO t(b) VALUES (1)", 64)
+
+      assert {:ok, {:select, ["a"], [[1], [2]], 2, _, true, ["INTEGER"], 0}} =
+               run.("SELECT a FROM t", 64 + 32)
+
+      eventually(fn -> match?({:ok, {_, _, _, _, _, _, nil, 3}}, run.("SELECT b FROM t", 65)) end)
+      stmt = prepare!(conn, "SELECT 1")
+
+      assert {:ok, {:select, _, _, 1, _, true, nil, 1}} =
+               NIF.stmt_execute(conn, nil, stmt, [], 0, 64)
+
+      # A batch says nothing of it.
+      assert {:ok, [{:select, _, _, 1, _, true}]} = NIF.batch(conn, nil, [{"SELECT 1", []}], 0, 64)
+    end
+
     test "gives what went in", %{conn: conn} do
       values = [
         nil,

@@ -498,6 +498,7 @@ struct lsq_reply {
     int64_t changes;    /* rows inserted, updated or deleted by this run; 0 for others */
     int64_t last_rowid; /* of the connection's last INSERT */
     bool autocommit;    /* no transaction is open after the run */
+    bool prepared;      /* the statement was found prepared, and not compiled for this run */
 };
 
 /* A column of a statement. Texts are borrowed until the statement runs again or is freed; NULL

@@ -523,11 +523,15 @@ enum lsq_status lsq_exec(struct lsq_conn *conn, const char *sql, size_t len,
     struct lsqi_prepared *prepared;
     struct lsq_reply own;
     enum lsq_status st = lsqi_call_begin(conn, call, err);
+    int64_t hits;
 
     if (st != LSQ_OK) return st;
+    hits = atomic_load_explicit(&conn->cache.hits, memory_order_relaxed);
     st = lsqi_statement_get(conn, sql, len, &prepared, err);
     if (st == LSQ_OK) {
+        hits = atomic_load_explicit(&conn->cache.hits, memory_order_relaxed) - hits;
         st = lsqi_run(conn, prepared, params, sink, ctx, &own, err);
+        own.prepared = hits > 0;
         lsqi_statement_done(conn, prepared);
         if (st == LSQ_OK && reply != NULL) *reply = own;
     }

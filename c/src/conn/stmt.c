@@ -159,6 +159,7 @@ enum lsq_status lsq_stmt_exec(struct lsq_stmt *stmt, const struct lsq_params *pa
     if (st != LSQ_OK) return st;
     if (stmt->started) end_run(stmt);
     st = lsqi_run(stmt->conn, &stmt->prepared, params, sink, ctx, &own, err);
+    own.prepared = true;
     if (st == LSQ_OK && reply != NULL) *reply = own;
     lsqi_call_end(stmt->conn);
     return st;

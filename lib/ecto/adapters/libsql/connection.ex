@@ -28,8 +28,12 @@ defmodule Ecto.Adapters.LibSql.Connection do
   defp run(conn, query, params, opts, function) do
     with :pool <- Shared.execute(conn, query, params, opts),
          :ok <- no_transaction(conn, query.statement),
-         do: apply(DBConnection, function, [conn, query, params, opts])
+         do: apply(DBConnection, function, [conn, query, params, called(conn, opts)])
   end
+
+  # For the event that tells how long it waited for a connection.
+  defp called(pool, opts) when is_pid(pool), do: [{:called, System.monotonic_time()} | opts]
+  defp called(_conn, opts), do: opts
 
   # On a connection that goes back to the pool at once it would stay there, with the turn to write. In the
   # sandbox, and with one connection, it is the process's own.

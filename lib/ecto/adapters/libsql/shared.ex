@@ -16,13 +16,16 @@ defmodule Ecto.Adapters.LibSql.Shared do
   use GenServer
 
   alias Ecto.Adapters.LibSql.DatabaseFile
-  alias EctoLibSql.{Call, Connection, Encoder, Error, NIF, Result}
+  alias EctoLibSql.{Call, Connection, Encoder, Error, NIF, Observed, Result, Telemetry}
 
   @idle_ms 60_000
   # After a failure to open one.
   @pause_ms 10_000
   # Between taking one out of the table and closing it.
   @retire_ms 50
+
+  # Not of the statement but of the connection, or of its file: it is not used again before it is looked at.
+  @sick [:io, :corrupt, :not_a_database, :cannot_open, :protocol, :closed]
 
   # Of the counters.
   @uses 1
@@ -103,7 +106,7 @@ defmodule Ecto.Adapters.LibSql.Shared do
       slot = slot(kind, readers)
 
       case lookup(table, slot) do
-        %{} = state -> kind |> call(state, query, params, opts) |> counted(counters)
+        %{} = state -> {kind, slot, keeper} |> call(state, query, params, opts) |> counted(counters)
         :none -> GenServer.cast(keeper, {:open, slot}) && :pool
         :pause -> :pool
       end
@@ -124,7 +127,7 @@ defmodule Ecto.Adapters.LibSql.Shared do
   def stats(pool) do
     with {table, _keeper, _readers, counters} <- :persistent_term.get({__MODULE__, pool}, nil) do
       %{
-        open: Enum.count(all(table), &match?({_slot, %{}}, &1)),
+        open: open_now(table),
         uses: :counters.get(counters, @uses),
         refusals: :counters.get(counters, @refusals),
         errors: :counters.get(counters, @errors)
@@ -152,15 +155,42 @@ defmodule Ecto.Adapters.LibSql.Shared do
     ArgumentError -> :pause
   end
 
-  defp call(kind, state, %{statement: sql} = query, params, opts) do
+  defp call({kind, _slot, _keeper} = by, state, %{statement: sql} = query, params, opts) do
     start = System.monotonic_time()
 
     with {:ok, ms} <- Connection.time(opts),
          stored when stored != :pool <- stored(Encoder.client(params), state) do
-      state.conn_id
-      |> Call.try_execute(sql, stored, ms, Connection.flags(opts), kind == :read)
-      |> answer(kind, query)
+      flags = Connection.flags(opts)
+      run = &Call.try_execute(state.conn_id, sql, stored, ms, flags + &1, kind == :read)
+
+      state
+      |> observed(by, query, opts, run)
       |> told(start, query, params, Keyword.get(opts, :log))
+    end
+  end
+
+  defp observed(%{events: nil} = state, by, query, _opts, run),
+    do: 0 |> run.() |> answer(by, query, state)
+
+  # The event is that of the pool where the pool runs it.
+  defp observed(state, by, query, opts, run) do
+    seen = %{statement: query.statement, state: state, shared: true}
+
+    answer =
+      Observed.statement(seen, opts, fn flags ->
+        case run.(flags) do
+          {:ok, native} ->
+            {:ok, native, state}
+
+          failed ->
+            with {:error, error} <- answer(failed, by, query, state), do: {:error, error, state}
+        end
+      end)
+
+    case answer do
+      {:ok, result, _state} -> {:ok, query, result}
+      {:error, error, _state} -> {:error, error}
+      :pool -> :pool
     end
   end
 
@@ -171,11 +201,14 @@ defmodule Ecto.Adapters.LibSql.Shared do
     ArgumentError -> :pool
   end
 
-  defp answer({:ok, native}, _kind, query), do: {:ok, query, Result.from_native(native)}
-  defp answer(:in_use, _kind, _query), do: :pool
+  defp answer({:ok, native}, _by, query, _state), do: {:ok, query, Result.from_native(native)}
+  defp answer(:in_use, _by, _query, _state), do: :pool
 
-  defp answer({_failed, native}, kind, query) do
-    if final?(kind, elem(native, 0)),
+  defp answer({_failed, native}, {kind, slot, keeper}, query, state) do
+    code = elem(native, 0)
+    if code in @sick, do: GenServer.cast(keeper, {:sick, slot, state.conn_id, code})
+
+    if final?(kind, code),
       do: {:error, Error.from_native(native, query.statement)},
       else: :pool
   end
@@ -233,7 +266,7 @@ defmodule Ecto.Adapters.LibSql.Shared do
 
   @impl true
   def handle_cast({:open, slot}, %{table: table} = state) do
-    if :ets.lookup(table, slot) == [], do: open(table, slot, state.opts.())
+    if :ets.lookup(table, slot) == [], do: open(slot, state)
     {:noreply, state}
   end
 
@@ -246,15 +279,50 @@ defmodule Ecto.Adapters.LibSql.Shared do
     {:noreply, state}
   end
 
-  defp open(table, slot, opts) do
-    case Connection.connect(options(slot, opts)) do
-      {:ok, state} ->
-        if wal?(state), do: :ets.insert(table, {slot, state}), else: pause(table, slot, state)
+  # To be opened anew is the check of one that failed: its file and schema are read, and its settings applied.
+  def handle_cast({:sick, slot, conn, code}, %{table: table} = state) do
+    case :ets.lookup(table, slot) do
+      [{_slot, %{conn_id: ^conn} = sick}] ->
+        {_table, _keeper, _readers, counters} = :persistent_term.get({__MODULE__, state.pool})
+        :counters.add(counters, @errors, 1)
+        remove(table, slot, sick)
+        metadata = %{database: database(state), kind: kind_of(slot), code: code}
+        Telemetry.event(:health, %{count: :counters.get(counters, @errors)}, metadata)
+        open(slot, state)
+
+      _another ->
+        :ok
+    end
+
+    {:noreply, state}
+  end
+
+  defp open(slot, state) do
+    case Connection.connect(options(slot, state.opts.())) do
+      {:ok, opened} ->
+        if wal?(opened), do: add(slot, opened, state), else: pause(slot, opened, state)
 
       {:error, _error} ->
-        pause(table, slot, nil)
+        pause(slot, nil, state)
     end
   end
+
+  defp add(slot, opened, state) do
+    :ets.insert(state.table, {slot, opened})
+    tell(:opened, slot, state)
+  end
+
+  defp tell(action, slot, state) do
+    metadata = %{database: database(state), kind: kind_of(slot), action: action}
+    Telemetry.event(:shared, %{count: open_now(state.table)}, metadata)
+  end
+
+  defp open_now(table), do: table |> all() |> Enum.count(&match?({_slot, %{}}, &1))
+
+  defp database(state), do: state.opts.()[:database]
+
+  defp kind_of(:writer), do: :writer
+  defp kind_of(_scheduler), do: :reader
 
   # pool_index: the options are those of a pool. Not read_only: who cannot write cannot clean up either, if he
   # is the last to close the file.
@@ -268,10 +336,11 @@ defmodule Ecto.Adapters.LibSql.Shared do
   # Elsewhere readers and writers would wait for one another.
   defp wal?(state), do: match?({:ok, %{wal: true}}, NIF.info(state.conn_id, false))
 
-  defp pause(table, slot, state) do
-    close(state)
-    :ets.insert(table, {slot, :pause})
+  defp pause(slot, opened, state) do
+    close(opened)
+    :ets.insert(state.table, {slot, :pause})
     Process.send_after(self(), {:again, slot}, @pause_ms)
+    if opened == nil, do: tell(:failed, slot, state)
   end
 
   defp close(%{conn_id: conn}), do: Call.close_later(conn)
@@ -301,7 +370,7 @@ defmodule Ecto.Adapters.LibSql.Shared do
 
   def handle_info(:look, state) do
     uses = for {slot, %{} = shared} <- :ets.tab2list(state.table), do: {slot, uses(shared)}
-    for {slot, count} <- uses, state.uses[slot] == count, do: close_idle(state.table, slot)
+    for {slot, count} <- uses, state.uses[slot] == count, do: close_idle(slot, state)
     Process.send_after(self(), :look, @idle_ms)
     {:noreply, %{state | uses: Map.new(uses)}}
   end
@@ -319,8 +388,13 @@ defmodule Ecto.Adapters.LibSql.Shared do
   end
 
   # Who has just looked it up is told that it is closed, and goes by the pool.
-  defp close_idle(table, slot) do
+  defp close_idle(slot, %{table: table} = state) do
     [{_slot, shared}] = :ets.lookup(table, slot)
+    remove(table, slot, shared)
+    tell(:closed, slot, state)
+  end
+
+  defp remove(table, slot, shared) do
     :ets.delete(table, slot)
     close(shared)
   end
