@@ -25,7 +25,7 @@ defmodule EctoLibSql.Connection do
       with {:ok, checked} <- check(opts, strict?),
            {:ok, conn} <- checked |> Map.put(:pooled, not strict?) |> open(opts) do
         unless strict?, do: Owner.closes(conn)
-        events = if checked.events == :all, do: true
+        events = if checked.events == :all, do: {checked.database, nil}
         prepare(%State{conn_id: conn, sync: State.detect_sync(opts), events: events}, checked)
       end
 

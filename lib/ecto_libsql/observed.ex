@@ -42,7 +42,7 @@ defmodule EctoLibSql.Observed do
       {:ok, native, state} ->
         {how, result} = result(native)
         times = %{execute_time: executed - start, decode_time: System.monotonic_time() - executed}
-        tell_statement(start, times, opts, metadata, :ok, {result, elem(native, 0), how})
+        tell_statement(start, times, opts, metadata, :ok, {result, result.command, how})
         {:ok, result, state}
 
       {_failed, %Error{code: code}, _state} ->
@@ -55,52 +55,43 @@ defmodule EctoLibSql.Observed do
     end
   end
 
-  defp result(native) do
-    how = elem(native, 7)
-    types = elem(native, 6)
-    plain = native |> Tuple.delete_at(7) |> Tuple.delete_at(6)
-    {how, %{Result.from_native(plain) | types: types}}
+  defp result({command, columns, rows, num_rows, _rowid, _autocommit?, types, how}) do
+    {how, %Result{command: command, columns: columns, rows: rows, num_rows: num_rows, types: types}}
   end
 
-  defp tell_statement(start, times, opts, metadata, code, ran) do
+  defp tell_statement(start, times, opts, seen, code, ran) do
+    {command, rows, prepared?, fast?} = ran(ran)
+    %{state: %{events: {database, _begun}} = state} = seen
+
     measurements =
       times
-      |> Map.merge(%{duration: System.monotonic_time() - start, turn_time: Telemetry.waited()})
-      |> Map.merge(queued(start, opts[:called]))
+      |> Map.put(:duration, System.monotonic_time() - start)
+      |> Map.put(:turn_time, Telemetry.waited())
+      |> Map.put(:rows, rows)
+      |> queued(start, opts[:called])
 
-    %{state: state} = metadata
-
-    ran =
-      case ran do
-        {result, command, how} ->
-          %{
-            command: command,
-            rows: result.num_rows,
-            prepared: Bitwise.band(how, @prepared) != 0,
-            fast: Bitwise.band(how, @fast) != 0
-          }
-
-        nil ->
-          %{command: nil, rows: 0, prepared: nil, fast: nil}
-      end
-
-    {rows, ran} = Map.pop!(ran, :rows)
-
-    metadata =
-      Map.merge(ran, %{
-        database: State.kept(state)[:database],
-        statement: metadata.statement,
-        shared: metadata.shared,
-        in_transaction: state.trx_id != nil,
-        result: code
-      })
-
-    Telemetry.event(:query, Map.put(measurements, :rows, rows), metadata)
+    Telemetry.event(:query, measurements, %{
+      database: database,
+      statement: seen.statement,
+      command: command,
+      prepared: prepared?,
+      fast: fast?,
+      shared: seen.shared,
+      in_transaction: state.trx_id != nil,
+      result: code
+    })
   end
 
+  defp ran(nil), do: {nil, 0, nil, nil}
+
+  defp ran({result, command, how}),
+    do: {command, result.num_rows, Bitwise.band(how, @prepared) != 0, Bitwise.band(how, @fast) != 0}
+
   # What the adapter knows: when the caller asked for a connection.
-  defp queued(start, called) when is_integer(called), do: %{queue_time: max(start - called, 0)}
-  defp queued(_start, _not_known), do: %{}
+  defp queued(times, start, called) when is_integer(called),
+    do: Map.put(times, :queue_time, max(start - called, 0))
+
+  defp queued(times, _start, _not_known), do: times
 
   def handle_fetch(query, cursor, opts, %{events: nil} = state),
     do: Connection.handle_fetch(query, cursor, opts, state)
@@ -134,11 +125,14 @@ defmodule EctoLibSql.Observed do
 
     case {opts[:mode], answer} do
       {:savepoint, _any} -> savepoint(:begin, start, answer)
-      {mode, {:ok, result, state}} -> {:ok, result, %{state | events: {start, mode(mode, state)}}}
+      {mode, {:ok, result, state}} -> {:ok, result, begun(state, {start, mode(mode, state)})}
       {mode, {:disconnect, error, _state}} -> failed_begin(mode, start, error, state, answer)
       {_mode, answer} -> answer
     end
   end
+
+  defp begun(%{events: {database, _before}} = state, begun),
+    do: %{state | events: {database, begun}}
 
   defp mode(nil, state), do: State.kept(state)[:transaction_mode] || :immediate
   defp mode(mode, _state), do: mode
@@ -160,13 +154,13 @@ defmodule EctoLibSql.Observed do
 
     if opts[:mode] == :savepoint,
       do: savepoint(how, start, answer),
-      else: ended(how, answer, state.events)
+      else: ended(how, answer, elem(state.events, 1))
   end
 
   defp savepoint(how, start, answer) do
     measurements = %{duration: System.monotonic_time() - start, turn_time: Telemetry.waited()}
-    state = elem(answer, tuple_size(answer) - 1)
-    metadata = %{database: State.kept(state)[:database], operation: how, result: outcome(answer)}
+    %{events: {database, _begun}} = elem(answer, tuple_size(answer) - 1)
+    metadata = %{database: database, operation: how, result: outcome(answer)}
     Telemetry.event(:savepoint, measurements, metadata)
     answer
   end
@@ -179,32 +173,32 @@ defmodule EctoLibSql.Observed do
     case answer do
       {:ok, result, state} ->
         tell_transaction(since, mode, how, state)
-        {:ok, result, %{state | events: true}}
+        {:ok, result, begun(state, nil)}
 
       {failed, error, state} ->
         tell_transaction(since, mode, code(error), state)
-        {failed, error, %{state | events: true}}
+        {failed, error, begun(state, nil)}
 
       {status, state} ->
-        {status, %{state | events: true}}
+        {status, begun(state, nil)}
     end
   end
 
   # Begun by SQL: not known since when.
-  defp ended(_how, answer, true) do
+  defp ended(_how, answer, nil) do
     _waited = Telemetry.waited()
     answer
   end
 
   @doc "A transaction whose connection is closed."
-  def lost(%{events: {since, mode}, trx_id: trx} = state) when trx != nil,
+  def lost(%{events: {_database, {since, mode}}, trx_id: trx} = state) when trx != nil,
     do: tell_transaction(since, mode, :disconnect, state)
 
   def lost(_state), do: :ok
 
   defp tell_transaction(since, mode, result, state) do
     measurements = %{duration: System.monotonic_time() - since, turn_time: Telemetry.waited()}
-    metadata = %{database: State.kept(state)[:database], mode: mode, result: result}
+    metadata = %{database: elem(state.events, 0), mode: mode, result: result}
     Telemetry.event(:transaction, measurements, metadata)
   end
 

@@ -14,7 +14,7 @@ defmodule EctoLibSql.State do
           mode: mode(),
           sync: :enable_sync | :disable_sync,
           begun: {integer(), atom(), integer(), pid() | nil} | nil,
-          events: nil | true | {integer(), atom()}
+          events: nil | {String.t(), nil | {integer(), atom()}}
         }
 
   @type mode :: :local | :remote | :remote_replica | :unknown
