@@ -106,7 +106,7 @@ defmodule EctoLibSql.Options do
        "`mode: :read` would have kept nobody"},
     {:events, {:in, [:rare, :all]}, :rare,
      "which events of `EctoLibSql.Telemetry` the connection tells: with `:all` also those of each query, " <>
-       "transaction and savepoint, which take a microsecond each"},
+       "transaction and savepoint, which take a few microseconds each"},
     {:uri, :string, nil, "address of a remote server"},
     {:auth_token, :string, nil, "token for the remote server"},
     {:sync, :boolean, nil, "keeps a local replica of the remote database"},

@@ -27,8 +27,8 @@ defmodule EctoLibSql.Telemetry do
 
   ## Those of each call
 
-  `:query`, `:transaction` and `:savepoint` are told by connections with the option `events: :all`, since they cost about
-  a microsecond each, whether anybody listens or not; without it they cost nothing.
+  `:query`, `:transaction` and `:savepoint` are told by connections with the option `events: :all`, since they cost a
+  few microseconds each, whether anybody listens or not (`bench/events.exs`); without it they cost nothing.
 
   Measurements of `:query`: `duration` in the driver, `execute_time` of it in native code and waiting for it,
   `turn_time` of that waiting for the turn to write or for another program's lock, `decode_time`, and `queue_time`,
