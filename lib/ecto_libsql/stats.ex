@@ -17,7 +17,8 @@ defmodule EctoLibSql.Stats do
       `waited` for and how long in all (`wait_time`, in native units), how many processes are `waiting` now, and a
       histogram of the waits: `[{ms, count}]`, how many were shorter than so many milliseconds, but not than those
       before; `:infinity` for the longest
-    * `holder`: who has the turn, or `nil`
+    * `holder`: who has the turn, or `nil`: `%{pid: who, held: ms, statement: sql}`, the statement that took it, or
+      `nil` for a checkpoint
     * `statements`: of the connections' caches of prepared statements, `hits` and `misses`; and `fast`, how many
       ran on the caller's own scheduler
     * `memory`: bytes of the connections' page caches (`page_cache`), after each one's last longer call, and of
@@ -61,7 +62,7 @@ defmodule EctoLibSql.Stats do
           shared: shared() | nil,
           connections: count() | nil,
           writers: writers() | nil,
-          holder: map() | nil,
+          holder: %{pid: pid() | nil, held: count(), statement: String.t() | nil} | nil,
           statements: %{hits: count(), misses: count(), fast: count()} | nil,
           memory: %{page_cache: count() | nil, native: count()},
           wal: %{bytes: count(), pages: count(), pinned: boolean()} | nil,
@@ -258,7 +259,7 @@ defmodule EctoLibSql.Stats do
         wait_time: System.convert_time_unit(info.wait_ns, :nanosecond, :native),
         histogram: Enum.zip(@waits, info.waits)
       },
-      holder: nil,
+      holder: holder(info.holder),
       statements: %{hits: info.cache_hits, misses: info.cache_misses, fast: info.fast_runs},
       memory: %{page_cache: info.page_cache_bytes, native: NIF.memory().bytes},
       wal: %{bytes: max(info.wal_bytes, 0), pages: info.wal_pages, pinned: info.wal_pinned},
@@ -267,6 +268,9 @@ defmodule EctoLibSql.Stats do
       last_checkpoint: last_checkpoint(info)
     }
   end
+
+  defp holder(nil), do: nil
+  defp holder({pid, held, statement}), do: %{pid: pid, held: held, statement: statement}
 
   defp oldest_reader(%{oldest_reader_ns: nil}), do: nil
 

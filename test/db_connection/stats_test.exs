@@ -82,6 +82,8 @@ defmodule EctoLibSql.StatsTest do
         run!(conn, "INSERT INTO t VALUES (1)")
         waiting = Task.async(fn -> run!(pool, "INSERT INTO t VALUES (2)") end)
         eventually(fn -> EctoLibSql.stats(pool).writers.waiting == 1 end)
+        test = self()
+        assert %{pid: ^test, held: _, statement: "BEGIN IMMEDIATE"} = EctoLibSql.stats(pool).holder
         Process.sleep(20)
         waiting
       end)

@@ -388,13 +388,14 @@ static int begin_again(struct lsqi_file *file, sqlite3 *db, struct taken *taken,
 
 static void note(struct lsqi_file *file, struct taken *taken, int limit, bool held) {
     bool pinned = held && taken->pages / PINNED_LIMITS >= limit;
-    bool before = atomic_exchange(&file->pinned, pinned);
+    bool before;
 
     taken->ended = lsqi_now_ns();
     pthread_mutex_lock(&file->lock);
     file->last = *taken;
     file->checkpoints++;
     pthread_mutex_unlock(&file->lock);
+    before = atomic_exchange(&file->pinned, pinned);
     tell(file, LSQ_FILE_CHECKPOINT, taken);
     if (pinned && !before) tell(file, LSQ_FILE_WAL_PINNED, taken);
 }
