@@ -60,6 +60,7 @@ struct lsqi_file {
     int limit;
     int pages; /* of the WAL, at the last commit */
     int due;   /* pages that are worth the next one; 0: the limit */
+    bool look; /* another one is to be taken at once */
     int64_t checkpoints;
     struct taken last;
 };
@@ -357,11 +358,13 @@ static bool too_long(struct lsqi_file *file, int limit, int pages, int done) {
     return pages / MOST_LIMITS >= limit && pages_left(file, done) <= limit;
 }
 
-/* The WAL is empty: nobody asks for its pages as they were. */
-static void note_truncated(struct lsqi_file *file) {
+/* The WAL is empty: all of its pages are in the file, however many they were. */
+static void note_truncated(struct lsqi_file *file, struct taken *taken) {
     pthread_mutex_lock(&file->lock);
+    if (file->pages > taken->pages) taken->pages = file->pages;
     file->pages = 0;
     pthread_mutex_unlock(&file->lock);
+    taken->done = taken->pages;
     atomic_store_explicit(&file->wal_pages, 0, memory_order_relaxed);
 }
 
@@ -378,7 +381,7 @@ static int begin_again(struct lsqi_file *file, sqlite3 *db, struct taken *taken,
     if (rc != SQLITE_OK) return rc == SQLITE_BUSY ? SQLITE_OK : rc;
     taken->left = pages;
     if (was_pinned) {
-        note_truncated(file);
+        note_truncated(file, taken);
     } else {
         taken->pages = pages;
         taken->done = done;
@@ -386,8 +389,16 @@ static int begin_again(struct lsqi_file *file, sqlite3 *db, struct taken *taken,
     return rc;
 }
 
+/* Of this process; or none of it, and another's. Beside short ones, the WAL is long for the disk's sake. */
+static bool has_old_reader(struct lsqi_file *file) {
+    uint64_t caller;
+    int64_t age = oldest_reader(file, &caller);
+
+    return age < 0 || age >= (int64_t)LONG_MS * 1000000;
+}
+
 static void note(struct lsqi_file *file, struct taken *taken, int limit, bool held) {
-    bool pinned = held && taken->pages / PINNED_LIMITS >= limit;
+    bool pinned = held && taken->pages / PINNED_LIMITS >= limit && has_old_reader(file);
     bool before;
 
     taken->ended = lsqi_now_ns();
@@ -408,7 +419,9 @@ static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
 
     if (rc == SQLITE_BUSY) return true; /* somebody else takes one */
     taken.left = taken.pages;
-    if (rc == SQLITE_OK && too_long(file, limit, taken.pages, taken.done))
+    /* While a reader pins it, writers would wait for nothing. */
+    if (rc == SQLITE_OK && too_long(file, limit, taken.pages, taken.done) &&
+        !(held && atomic_load(&file->pinned)))
         rc = begin_again(file, db, &taken, &held);
     if (rc == SQLITE_OK && taken.pages >= 0) note(file, &taken, limit, held);
     *pages = taken.left;
@@ -430,16 +443,21 @@ static bool again(struct lsqi_file *file, bool taken, int pages) {
     pthread_mutex_lock(&file->lock);
     if (!taken) file->by_callers = BY_CALLERS;
     file->due = pages + file->limit;
-    more = taken && !file->stopping && file->pages >= file->due;
+    more = taken && !file->stopping && (file->pages >= file->due || file->look);
+    file->look = false;
     pthread_mutex_unlock(&file->lock);
     return more;
 }
+
+static bool order_locked(struct lsqi_file *file);
 
 /* The engine's handle is closed: who waits may find itself alone with the file. */
 static void end(struct lsqi_file *file) {
     pthread_mutex_lock(&file->lock);
     file->ordered = false;
     file->running = false;
+    if (file->look && !file->stopping) (void)order_locked(file);
+    file->look = false;
     pthread_cond_broadcast(&file->done);
     pthread_mutex_unlock(&file->lock);
 }
@@ -498,6 +516,7 @@ void lsqi_file_read(struct lsqi_file *file, int64_t since) {
     if (!atomic_load_explicit(&file->pinned, memory_order_relaxed)) return;
     if (lsqi_now_ns() - since < (int64_t)LONG_MS * 1000000) return;
     pthread_mutex_lock(&file->lock);
+    file->look = file->ordered; /* one that runs may have looked before */
     if (!file->ordered) (void)order_locked(file);
     pthread_mutex_unlock(&file->lock);
 }
