@@ -3,8 +3,8 @@ defmodule EctoLibSql.Connection do
   # What DBConnection calls, by way of EctoLibSql, and what the driver's own functions share. A state
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
-  alias EctoLibSql.{Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query, Result}
-  alias EctoLibSql.{Deadline, Mvcc, Observed, Owner, Ownership, State, Stats, Telemetry}
+  alias EctoLibSql.{CacheBudget, Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query}
+  alias EctoLibSql.{Deadline, Mvcc, Observed, Owner, Ownership, Result, State, Stats, Telemetry}
 
   @close_timeout 5_000
   # The pool has a connection less while it waits; what is not closed by then is closed later.
@@ -35,6 +35,7 @@ defmodule EctoLibSql.Connection do
 
   defp check(opts, strict?) do
     with {:ok, checked} <- Options.validate(opts, strict: strict?),
+         {:ok, checked} <- CacheBudget.share(checked, opts),
          :ok <- check_mode(State.detect_mode(opts)),
          :ok <- check_database(checked) do
       {:ok, checked}

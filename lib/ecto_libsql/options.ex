@@ -41,7 +41,13 @@ defmodule EctoLibSql.Options do
     {:fullfsync, {:pragma, :boolean}, nil,
      "on macOS, waits until the disk has emptied its own cache, too"},
     {:foreign_keys, {:pragma, :boolean}, true, "enforces foreign keys"},
-    {:cache_size, {:pragma, :integer}, nil, "pages of the page cache if positive, KiB if negative"},
+    {:cache_size, {:pragma, :integer}, nil,
+     "pages of a connection's page cache if positive, KiB if negative; the engine's default is -2000. Each " <>
+       "connection of a pool has one"},
+    {:cache_budget, :budget, nil,
+     "bytes for the page caches of all connections of a Repo or a pool together, instead of `:cache_size`: each " <>
+       "gets an equal part, at least 64 KiB, and a few percent more to keep it in order. A Repo counts those that stand beside its pool. Attached databases " <>
+       "have caches of their own, as large"},
     {:temp_store, {:pragma, {:in, [:default, :file, :memory]}}, nil,
      "where temporary tables and sorts lie"},
     {:mmap_size, {:pragma, :integer}, nil, "bytes of the file to map into memory"},
@@ -131,7 +137,7 @@ defmodule EctoLibSql.Options do
   @by_name Map.new(@schema, fn {name, type, default, _doc} -> {name, {type, default}} end)
 
   # Of DBConnection, Ecto and their pools: theirs, never a near miss of ours.
-  @others ~w(adapter after_connect backoff_max backoff_min backoff_type configure connection_listeners
+  @others ~w(adapter after_connect backoff_max backoff_min backoff_type configure connection_listeners connections
              dump_path dump_prefixes idle_interval idle_limit log migration_lock migration_primary_key
              migration_repo migration_source migration_timestamps name otp_app ownership_timeout pool
              pool_count pool_index pool_size priv queue_interval queue_target repo shared_connections show_sensitive_data
@@ -251,6 +257,12 @@ defmodule EctoLibSql.Options do
        "durability: :none"}
   end
 
+  defp check_together(%{cache_budget: budget, cache_size: size})
+       when budget != nil and size != nil,
+       do:
+         {:error,
+          "options :cache_budget and :cache_size contradict each other: the budget is shared out to the connections"}
+
   defp check_together(%{mvcc: true, transaction_mode: mode})
        when mode in [:immediate, :exclusive] do
     {:error,
@@ -289,6 +301,7 @@ defmodule EctoLibSql.Options do
   def valid?(value, :integer), do: is_integer(value) and abs(value) < 0x7FFFFFFFFFFFFFFF
   def valid?(value, :ms), do: is_integer(value) and value in 0..0x7FFFFFFF
   def valid?(value, :ms_or_infinity), do: value == :infinity or valid?(value, :ms)
+  def valid?(value, :budget), do: is_integer(value) and value in 65_536..0xFFFFFFFFFFFF
   def valid?(value, :size), do: is_integer(value) and value in 0..100_000_000
   def valid?(value, :string), do: is_binary(value) and value != ""
   def valid?(value, :path), do: is_binary(value) and not String.contains?(value, <<0>>)
@@ -334,6 +347,7 @@ defmodule EctoLibSql.Options do
   defp describe(:integer), do: "an integer"
   defp describe(:ms), do: "an integer of milliseconds, from 0"
   defp describe(:ms_or_infinity), do: describe(:ms) <> ", or :infinity"
+  defp describe(:budget), do: "an integer of bytes, from 65,536"
   defp describe(:size), do: "an integer from 0 to 100,000,000"
   defp describe(:string), do: "a text that is not empty"
   defp describe(:path), do: "a text without a NUL"

@@ -87,7 +87,7 @@ defmodule Ecto.Adapters.LibSql.StatsTest do
   end
 
   test "in memory, and in the sandbox" do
-    {pid, _path} = start(name: nil, database: ":memory:")
+    {pid, _path} = start(name: nil, database: ":memory:", pool_size: 1)
     assert %{database: nil, pool: %{size: 1}, wal: nil} = EctoLibSql.stats(pid)
 
     {pid, path} = start(name: nil, pool: Ecto.Adapters.SQL.Sandbox)

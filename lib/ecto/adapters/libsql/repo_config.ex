@@ -5,16 +5,25 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
 
   require Logger
 
-  alias Ecto.Adapters.LibSql.DatabaseFile
+  alias Ecto.Adapters.LibSql.{DatabaseFile, Shared}
 
   @doc "The configuration with which the pool is started. Raises `ArgumentError` for what cannot be."
   def check!(config) do
     with {:error, message} <- DatabaseFile.locate(config), do: refuse(config, message)
     with {:error, message} <- EctoLibSql.Options.validate(config), do: refuse(config, message)
+    check_budget(config)
     check_folder(config, DatabaseFile.locate(config))
     check_mvcc(config, DatabaseFile.locate(config))
     config = Keyword.put_new(config, :queue_target, queue_target(config[:timeout]))
     if DatabaseFile.private?(config), do: one_connection(config), else: one_pool(config)
+  end
+
+  defp check_budget(config) do
+    {:ok, checked} = EctoLibSql.Options.validate(config)
+    opts = [connections: Shared.connections(config)]
+
+    with {:error, message} <- EctoLibSql.CacheBudget.share(checked, opts),
+         do: refuse(config, message)
   end
 
   # Writers wait for one another: that the pool's connections are taken for longer than DBConnection's 50 ms is

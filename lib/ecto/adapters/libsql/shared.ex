@@ -36,9 +36,18 @@ defmodule Ecto.Adapters.LibSql.Shared do
 
   @doc "The child of a Repo: its pool, with shared connections beside it where they are of use."
   def child_spec(opts) do
+    opts = Keyword.put(opts, :connections, connections(opts))
     spec = DBConnection.child_spec(EctoLibSql, opts)
     if useful?(opts), do: %{spec | start: {__MODULE__, :start_pool, [spec, opts]}}, else: spec
   end
+
+  @doc "How many connections a Repo has, its pool's and those beside it."
+  def connections(opts) do
+    pool = Keyword.get(opts, :pool_size, 10)
+    if useful?(opts), do: pool + readers(opts) + 1, else: pool
+  end
+
+  defp readers(opts), do: min(System.schedulers(), Keyword.get(opts, :pool_size, 10))
 
   # Not in the sandbox, where a test's rows are on its own connection; nor where the Repo has one connection,
   # perhaps on purpose, or where each is prepared by a function of the pool's.
@@ -250,8 +259,8 @@ defmodule Ecto.Adapters.LibSql.Shared do
   def init({pool, opts}) do
     Process.monitor(pool)
     table = :ets.new(__MODULE__, [:set, :protected, read_concurrency: true])
-    readers = min(System.schedulers(), Keyword.get(opts.(), :pool_size, 10))
-    :persistent_term.put({__MODULE__, pool}, {table, self(), readers, counters(pool)})
+    value = {table, self(), readers(opts.()), counters(pool)}
+    :persistent_term.put({__MODULE__, pool}, value)
     Process.send_after(self(), :look, @idle_ms)
     {:ok, %{pool: pool, opts: opts, table: table, uses: %{}, retiring: %{}}}
   end
