@@ -33,7 +33,8 @@ defmodule Ecto.Adapters.LibSql.StorageTest do
     path = tmp_path()
 
     names =
-      for end_ <- ~w(-wal -shm -journal -lane -migrate.lock -migrate.lock-lane -info -client_wal_index),
+      for end_ <-
+            ~w(-wal -shm -journal -lane -migrate.lock -migrate.lock-lane -info -client_wal_index),
           do: path <> end_
 
     File.write!(path, "")

@@ -135,14 +135,14 @@ struct lsq_conn {
     bool query_only; /* PRAGMA query_only: what writes is an error, and takes no turn */
     bool calm;  /* all databases are in WAL mode, or this connection's alone: nobody locks it out */
     bool wrote; /* the open transaction has run what writes; void where none is open */
-    unsigned held;            /* bit i: it has the turn to write to files->of[i] */
-    struct lsqi_file *inside; /* where it has the turn among processes, too; NULL: nowhere */
-    bool read_txn;            /* LSQ_TXN_READ is open */
-    bool patient;             /* LSQ_TXN_PATIENT is open */
-    bool keys_switched;       /* lsq_enforce_foreign_keys() was called in this transaction ... */
-    bool keys_before;         /* ... and this holds again after it */
-    int watch_steps;          /* how often the engine calls the watch; 0: unset */
-    int autocheckpoint;       /* pages of a WAL that are too many; 0: any number will do */
+    unsigned held;             /* bit i: it has the turn to write to files->of[i] */
+    struct lsqi_file *inside;  /* where it has the turn among processes, too; NULL: nowhere */
+    bool read_txn;             /* LSQ_TXN_READ is open */
+    bool patient;              /* LSQ_TXN_PATIENT is open */
+    bool keys_switched;        /* lsq_enforce_foreign_keys() was called in this transaction ... */
+    bool keys_before;          /* ... and this holds again after it */
+    int watch_steps;           /* how often the engine calls the watch; 0: unset */
+    int autocheckpoint;        /* pages of a WAL that are too many; 0: any number will do */
     _Atomic int64_t fast_runs; /* as lsqi_count() counts */
     int64_t fast_refusals;
     struct lsqi_reader reader;
