@@ -28,6 +28,7 @@ struct job {
     atomic_bool cancelled; /* set under res->lock */
     /* guarded by res->lock */
     bool running;          /* it is in the connection */
+    bool ran;              /* it was, and its answer is about to be sent */
     bool told;             /* {ref, :interrupting} was sent */
     struct lsq_turn *turn; /* its place in line; NULL: it has none, or another has taken it out */
     struct stmt_res *stmt; /* that it uses; borrowed */
@@ -126,6 +127,7 @@ static bool job_begin(struct job *job) {
 static void job_end(struct job *job) {
     enif_mutex_lock(job->res->lock);
     job->running = false;
+    job->ran = true;
     enif_mutex_unlock(job->res->lock);
 }
 
@@ -372,7 +374,7 @@ static ERL_NIF_TERM cancel(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool only_
     enif_mutex_lock(res->lock);
     job = job_find_locked(res, argv[1]);
     begun = job != NULL && job->running;
-    stays = job == NULL || (only_waiting && begun);
+    stays = job == NULL || job->ran || (only_waiting && begun);
     if (!stays) {
         if (!begun) turn = job_take_turn_locked(job);
         job_cancel_locked(job);
