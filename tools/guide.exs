@@ -1,4 +1,5 @@
-# Follows docs/ecto.md word for word, in an empty folder outside the repository.
+# Follows docs/ecto.md word for word, in an empty folder outside the repository, and then docs/concurrency.md in the
+# project that it has made.
 #
 #     elixir tools/guide.exs
 #     GUIDE_KEEP=1 elixir tools/guide.exs     the folder stays
@@ -13,6 +14,7 @@
 
 defmodule Guide do
   @here Path.expand("..", __DIR__)
+  @texts ["docs/ecto.md", "docs/concurrency.md"]
 
   def main do
     {packages, 0} = System.cmd(Path.join(@here, "tools/packages"), [], cd: @here)
@@ -24,7 +26,7 @@ defmodule Guide do
       File.mkdir_p!(folder)
 
       try do
-        @here |> Path.join("docs/ecto.md") |> blocks() |> follow(folder)
+        Enum.reduce(@texts, folder, &follow/2)
       after
         unless System.get_env("GUIDE_KEEP"), do: File.rm_rf!(folder)
       end
@@ -57,11 +59,17 @@ defmodule Guide do
 
   ## Following it
 
-  defp follow(blocks, folder) do
+  # Answers the project. Each text has a session of its own.
+  defp follow(text, folder) do
+    IO.puts(text)
+    Process.put(:text, text)
+    blocks = @here |> Path.join(text) |> blocks()
     {project, session} = Enum.reduce(blocks, {folder, []}, &step/2)
     run_session(project, session)
+    File.rm(Path.join(project, ".session-kept"))
     counts = Enum.frequencies_by(blocks, &kind/1)
     IO.puts("guide: followed; #{Enum.map_join(counts, ", ", fn {kind, n} -> "#{n} #{kind}" end)}")
+    project
   end
 
   defp kind({_, "sh", _}), do: "of commands"
@@ -159,7 +167,7 @@ defmodule Guide do
     for {line, _code} <- session, do: IO.puts("#{line}: session")
     File.write!(Path.join(project, ".session"), :erlang.term_to_binary(session))
     runner = Path.join(@here, "tools/guide_session.exs")
-    sh("mix run #{runner} .session", project)
+    sh("mix run #{runner} .session #{Process.get(:text)}", project)
   end
 end
 

@@ -4,24 +4,24 @@
 defmodule Guide.Session do
   @kept ".session-kept"
 
-  def main([path]) do
+  # The file of blocks, and the text that they are of, whose name their environment has.
+  def main([path, text]) do
     session = path |> File.read!() |> :erlang.binary_to_term()
-    {binding, env} = Enum.reduce(session, restored(), &block/2)
+    {binding, env} = Enum.reduce(session, restored(text), &block/2)
     kept = Enum.reject(binding, fn {_name, value} -> is_function(value) end)
     File.write!(@kept, :erlang.term_to_binary({kept, %{env | lexical_tracker: nil}}))
   end
 
   # The session goes on where it was left for a command: variables, imports and aliases.
-  defp restored do
+  defp restored(text) do
     case File.read(@kept) do
       {:ok, kept} -> :erlang.binary_to_term(kept)
-      {:error, :enoent} -> {[], Code.env_for_eval(file: "docs/ecto.md")}
+      {:error, :enoent} -> {[], Code.env_for_eval(file: text)}
     end
   end
 
   defp block({line, code}, {binding, env}) do
-    {:ok, ast, comments} =
-      Code.string_to_quoted_with_comments(code, line: line, file: "docs/ecto.md")
+    {:ok, ast, comments} = Code.string_to_quoted_with_comments(code, line: line, file: env.file)
 
     expressions = expressions(ast)
     ends = Enum.map(tl(expressions), &line/1) ++ [:infinity]
@@ -59,16 +59,16 @@ defmodule Guide.Session do
 
   defp evaluate(expression, nil, state), do: elem(value(expression, state), 1)
 
-  defp evaluate(expression, {line, "** (" <> error}, state) do
+  defp evaluate(expression, {line, "** (" <> error}, {_binding, env} = state) do
     module = error |> String.trim_trailing(")") |> String.split(".") |> Module.concat()
 
     try do
       value(expression, state)
     rescue
       raised ->
-        if raised.__struct__ == module, do: state, else: wrong(line, raised, "** (" <> error)
+        if raised.__struct__ == module, do: state, else: wrong(env, line, raised, "** (" <> error)
     else
-      {got, _state} -> wrong(line, got, "** (" <> error)
+      {got, _state} -> wrong(env, line, got, "** (" <> error)
     end
   end
 
@@ -77,7 +77,7 @@ defmodule Guide.Session do
 
     if same?(got, Code.string_to_quoted!(text), binding, env),
       do: {binding, env},
-      else: wrong(line, got, text)
+      else: wrong(env, line, got, text)
   end
 
   # As a pattern, where the text is one, so that it may leave out what does not matter.
@@ -94,8 +94,8 @@ defmodule Guide.Session do
     {value, {binding, env}}
   end
 
-  defp wrong(line, got, expected) do
-    IO.puts("docs/ecto.md:#{line}: #{inspect(got, pretty: true)}\nwhere the text says #{expected}")
+  defp wrong(env, line, got, expected) do
+    IO.puts("#{env.file}:#{line}: #{inspect(got, pretty: true)}\nwhere the text says #{expected}")
     System.halt(1)
   end
 end
