@@ -14,7 +14,7 @@ O := build/$(if $(filter system,$(ENGINE)),system-)$(BUILD)
 .PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench bench-ecto bench-writers \
 	install clean \
 	test test-c test-mix test-suites test-nif-asan ecto-test \
-	check check-format check-warnings check-lint check-rules check-guide check-dependent check-figures format
+	check check-format check-warnings check-lint check-rules check-model check-guide check-dependent check-figures format
 
 all: setup
 	@$(MAKE) --no-print-directory lib elixir
@@ -26,7 +26,7 @@ help:
 	@echo 'make ecto-test   Ecto'"'"'s own suites with each Ecto that there is, for bench/ecto-suites.txt'
 	@echo '                 ECTO_ENVS="file ...": each sets the paths of one (tools/ecto-test says how)'
 	@echo 'make check       all that CI runs; its stages: check-format check-warnings check-lint'
-	@echo '                 check-rules, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix,'
+	@echo '                 check-rules, check-model, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix,'
 	@echo '                 test-suites, check-figures'
 	@echo 'make bench       the benchmarks; make bench-ecto: those of the Ecto adapter; make bench-writers:'
 	@echo '                 many processes that write to one file'
@@ -191,6 +191,10 @@ check-lint:
 check-rules:
 	@$(NATIVE) lib nif
 	@tools/rules $(O)
+
+# Models of the lane and of checkpoints, by spin; without it, a line that says so.
+check-model:
+	@tools/model build/model
 
 check-guide: $(DEPS)
 	@elixir tools/guide.exs
