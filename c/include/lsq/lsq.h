@@ -744,7 +744,8 @@ LSQ_API enum lsq_status lsq_defer(void (*fn)(void *arg), void *arg, struct lsq_e
 
 /* Waits until every connection that was freed is closed and every deferred call has run, then stops
  * the library's threads. For programs that end, and before the library is unloaded; the library can
- * be used again afterwards. Call it from no callback of the library. A program that calls exit() without it
+ * be used again afterwards. Call it from no callback of the library. It also waits until who stands in line for
+ * other programs has come to its turn, for the system's waiting cannot be broken off. A program that calls exit() without it
  * waits up to 2 s for connections that are being closed. */
 LSQ_API void lsq_shutdown(void);
 

@@ -30,11 +30,11 @@
  * standard streams. */
 enum { GATE = 0, LINE = 1, BYTES = 2, LOOK_MS = 10, FIRST_FD = 3 };
 
-enum place {
-    OUTSIDE,
-    STANDING, /* a worker waits for the gate */
-    INSIDE
-};
+/* Those behind a process that is stopped, or whose machine is too busy to wake it, wait for it in the
+ * system's list, be the gate open: so long at most, then they look for themselves. */
+enum { TRUST_MS = 1000 };
+
+enum place { OUTSIDE, STANDING, INSIDE };
 
 struct lsqi_turnstile {
     atomic_uint refs;
@@ -45,7 +45,9 @@ struct lsqi_turnstile {
     /* guarded by lock */
     int fd; /* its description has all our locks; -1: not opened yet */
     enum place place;
-    bool wanted; /* somebody waits for the place; else it is given up when it has come */
+    bool wanted;   /* somebody waits for the place; else it is given up when it has come */
+    bool waits;    /* a worker waits for the gate */
+    int64_t since; /* ns, when it began to */
 };
 
 /* ---- Records ---- */
@@ -169,34 +171,50 @@ bool lsqi_turnstile_taken(struct lsqi_turnstile *ts) {
     return taken;
 }
 
-/* On a worker. The descriptor stays as it is meanwhile. */
+/* On a worker. The descriptor stays as it is meanwhile. Who has looked for himself may be inside already, or
+ * have been: the description has the gate once, by whatever way. */
 static void stand(void *arg) {
     struct lsqi_turnstile *ts = arg;
     int rc = lock_bytes(ts->fd, F_OFD_SETLKW, F_WRLCK, GATE, 1);
 
     pthread_mutex_lock(&ts->lock);
-    if (rc == 0 && ts->wanted)
+    ts->waits = false;
+    if (ts->place == STANDING && rc == 0 && ts->wanted)
         ts->place = INSIDE;
-    else
+    else if (ts->place != INSIDE)
         unlock_all_locked(ts);
     pthread_cond_broadcast(&ts->moved);
     pthread_mutex_unlock(&ts->lock);
     lsqi_turnstile_unref(ts);
 }
 
+static bool wait_on_worker_locked(struct lsqi_turnstile *ts) {
+    if (ts->waits) return true;
+    atomic_fetch_add(&ts->refs, 1);
+    ts->since = lsqi_now_ns();
+    ts->waits = lsqi_worker_submit_pressing(stand, ts, NULL) == LSQ_OK;
+    if (!ts->waits) atomic_fetch_sub(&ts->refs, 1);
+    return ts->waits;
+}
+
+static bool try_gate_locked(struct lsqi_turnstile *ts) {
+    if (lock_bytes(ts->fd, F_OFD_SETLK, F_WRLCK, GATE, 1) != 0) return false;
+    ts->place = INSIDE;
+    return true;
+}
+
 static void begin_locked(struct lsqi_turnstile *ts) {
     if (!open_locked(ts, true)) return;
     if (lock_bytes(ts->fd, F_OFD_SETLK, F_RDLCK, LINE, 1) != 0) return;
-    if (lock_bytes(ts->fd, F_OFD_SETLK, F_WRLCK, GATE, 1) == 0) {
-        ts->place = INSIDE;
-        return;
-    }
-    ts->place = STANDING;
-    atomic_fetch_add(&ts->refs, 1);
-    if ((errno == EAGAIN || errno == EACCES) && lsqi_worker_submit_pressing(stand, ts, NULL) == 0)
-        return;
-    atomic_fetch_sub(&ts->refs, 1);
-    unlock_all_locked(ts);
+    if (try_gate_locked(ts)) return;
+    if ((errno == EAGAIN || errno == EACCES) && wait_on_worker_locked(ts))
+        ts->place = STANDING;
+    else
+        unlock_all_locked(ts);
+}
+
+static bool too_long_locked(const struct lsqi_turnstile *ts) {
+    return lsqi_now_ns() - ts->since > (int64_t)TRUST_MS * 1000000;
 }
 
 static void sleep_a_moment_locked(struct lsqi_turnstile *ts) {
@@ -217,7 +235,10 @@ bool lsqi_turnstile_enter(struct lsqi_turnstile *ts, int64_t until, bool (*stop)
     pthread_mutex_lock(&ts->lock);
     if (ts->place == OUTSIDE) begin_locked(ts);
     ts->wanted = true;
-    while (ts->place == STANDING && lsqi_now_ns() < until && !stop(arg)) sleep_a_moment_locked(ts);
+    while (ts->place == STANDING && lsqi_now_ns() < until && !stop(arg)) {
+        if (too_long_locked(ts) && try_gate_locked(ts)) break;
+        sleep_a_moment_locked(ts);
+    }
     ts->wanted = false;
     inside = ts->place == INSIDE;
     pthread_mutex_unlock(&ts->lock);

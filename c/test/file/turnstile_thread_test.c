@@ -160,6 +160,45 @@ static void four_processes_write_at_once(void **state) {
     assert_in_range(longest, 1, (int64_t)STALL_MS * 1000);
 }
 
+/* A process that is stopped where it stands holds up those behind it in the system's list, but not for long;
+ * and nobody who comes later. */
+static void a_stopped_process_is_passed(void **state) {
+    struct child first = child_begin("holder", path);
+    struct child inside;
+    struct child stopped;
+    struct child behind;
+    int64_t start;
+
+    (void)state;
+    child_ready(&first);
+    inside = child_begin("waiter", path);
+    child_ready(&inside);
+    until_somebody_is(0);
+    stopped = child_begin("waiter", path);
+    child_ready(&stopped);
+    a_moment();
+    behind = child_begin("waiter", path);
+    child_ready(&behind);
+    a_moment();
+    assert_int_equal(kill(stopped.pid, SIGSTOP), 0);
+    assert_int_equal(child_end(&first), 0);
+    child_ready(&inside);
+    start = now_ns();
+    assert_int_equal(child_end(&inside), 0);
+    child_ready(&behind);
+    assert_int_equal(child_end(&behind), 0);
+    assert_in_range(ms_since(start), 0, STALL_MS);
+    start = now_ns();
+    set_patience(PATIENCE);
+    for (int i = 0; i < 100; i++) run(conn, "UPDATE t SET n = n + 1");
+    assert_in_range(ms_since(start), 0, STALL_MS);
+    assert_int_equal(kill(stopped.pid, SIGCONT), 0);
+    child_ready(&stopped);
+    assert_int_equal(child_end(&stopped), 0);
+    assert_int_equal(ask(conn, "SELECT n FROM t"), 3100);
+    run(conn, "UPDATE t SET n = 1");
+}
+
 /* Whoever dies, the next one comes: inside the turnstile, in line before it, and with the lock. */
 static void processes_that_are_killed_hold_nobody_up(void **state) {
     struct child first = child_begin("holder", path);
@@ -403,6 +442,7 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         TEST(four_processes_write_at_once),
         TEST(processes_that_are_killed_hold_nobody_up),
+        TEST(a_stopped_process_is_passed),
         TEST(nobody_barges_in),
         TEST(who_gives_up_is_out_of_line),
         TEST(the_place_is_the_process_s),
