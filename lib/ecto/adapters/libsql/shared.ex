@@ -217,10 +217,16 @@ defmodule Ecto.Adapters.LibSql.Shared do
     code = elem(native, 0)
     if code in @sick, do: GenServer.cast(keeper, {:sick, slot, state.conn_id, code})
 
-    if final?(kind, code),
+    if final?(kind, code) and not broken_off?(native, state),
       do: {:error, Error.from_native(native, query.statement)},
       else: :pool
   end
+
+  # By the keeper, which closed the connection between two steps of the call; that nobody interrupted.
+  defp broken_off?({:interrupted, _, _, _, _, _, :none, _}, state),
+    do: match?({:error, _}, NIF.status(state.conn_id))
+
+  defp broken_off?(_native, _state), do: false
 
   # A read may as well be tried again, and what was not run; that which took its time already is not.
   defp final?(:read, code), do: code in [:timeout, :interrupted]
