@@ -55,7 +55,8 @@ defmodule EctoLibSql do
   SQLite has one writer at a time. Connections of this VM that write to one file take turns, in the order in
   which they ask, and wait without polling, as long as their calls' time-outs allow (without one, for
   `busy_timeout`). `:busy` is then an error of those who held on for too long: a transaction that writes keeps
-  its turn to its end. Readers wait for nobody.
+  its turn to its end, and `error.holder` names it. Readers wait for nobody. Other programs that use this library
+  stand in line as well, at a file called `NAME-lane` that is made when one first waits for another.
 
   ## Errors
 
