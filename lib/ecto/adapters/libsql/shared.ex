@@ -367,7 +367,8 @@ defmodule Ecto.Adapters.LibSql.Shared do
     {:noreply, state}
   end
 
-  # Whoever found it before it was taken out is in it by now.
+  # Whoever found it before it was taken out has come by now, or comes before it is seen to be free. One who came
+  # even later would be told that it is closed, and go by the pool.
   def handle_info({:retire, shared}, state) do
     ref = make_ref()
 
@@ -379,7 +380,11 @@ defmodule Ecto.Adapters.LibSql.Shared do
 
   def handle_info({ref, :idle}, state) do
     {{shared, _waiter}, retiring} = Map.pop!(state.retiring, ref)
-    close(shared)
+
+    if NIF.info(shared.conn_id, false) == :in_use,
+      do: send(self(), {:retire, shared}),
+      else: close(shared)
+
     {:noreply, %{state | retiring: retiring}}
   end
 
