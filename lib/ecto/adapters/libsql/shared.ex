@@ -300,7 +300,9 @@ defmodule Ecto.Adapters.LibSql.Shared do
       [{_slot, %{conn_id: ^conn} = sick}] ->
         {_table, _keeper, _readers, counters} = :persistent_term.get({__MODULE__, state.pool})
         :counters.add(counters, @errors, 1)
-        remove(table, slot, sick)
+        # Others may be in it, and are not to be broken off.
+        :ets.delete(table, slot)
+        Process.send_after(self(), {:retire, sick}, @retire_ms)
         metadata = %{database: database(state), kind: kind_of(slot), code: code}
         Telemetry.event(:health, %{count: :counters.get(counters, @errors)}, metadata)
         open(slot, state)
