@@ -268,6 +268,8 @@ defmodule EctoLibSql.Driver.ConnectTest do
       on_connect: [:fun, "fun", {:m, :f}, {:m, :f, 1}, {"m", :f, []}],
       transaction_mode: ["immediate", :now, :read_only],
       mvcc: [1, :on, "true"],
+      cache_budget: [0, -1, 1.0, "10", :big],
+      events: [:none, true, "all"],
       uuid_type: [:binary, "blob"],
       binary_id_type: [:string, "text"],
       json_type: [:blob, "jsonb"],
