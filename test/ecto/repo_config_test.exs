@@ -70,6 +70,14 @@ defmodule Ecto.Adapters.LibSql.RepoConfigTest do
     assert Repo.query!("SELECT 1").rows == [[1]]
   end
 
+  test "a pool without a connection is refused" do
+    for size <- [0, -1, "5", nil, :many] do
+      opts = [repo: Repo, database: tmp_path(), pool_size: size]
+      error = assert_raise ArgumentError, fn -> RepoConfig.check!(opts) end
+      assert error.message =~ "pool_size is #{inspect(size)}, and must be a positive integer"
+    end
+  end
+
   test "several pools on one file are refused, with the reason" do
     for count <- [2, 0, "1", nil] do
       opts = [repo: Repo, database: tmp_path(), pool_count: count]

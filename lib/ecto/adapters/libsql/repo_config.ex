@@ -9,6 +9,7 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
 
   @doc "The configuration with which the pool is started. Raises `ArgumentError` for what cannot be."
   def check!(config) do
+    check_size(config, Keyword.get(config, :pool_size, 10))
     with {:error, message} <- DatabaseFile.locate(config), do: refuse(config, message)
     with {:error, message} <- EctoLibSql.Options.validate(config), do: refuse(config, message)
     check_budget(config)
@@ -53,6 +54,12 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
       """)
     end
   end
+
+  # With none, single statements would still go round the pool, and all else wait for ever.
+  defp check_size(_config, size) when is_integer(size) and size > 0, do: :ok
+
+  defp check_size(config, size),
+    do: refuse(config, "pool_size is #{inspect(size)}, and must be a positive integer")
 
   defp refuse(config, message),
     do: raise(ArgumentError, "configuration of #{inspect(config[:repo])}: #{message}")
