@@ -65,6 +65,9 @@ static void a_forked_child_waits_for_nobody(void **state) {
     int64_t start;
 
     (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    skip(); /* what a thread had in hand when the process was copied would count as a leak of the copy */
+#endif
     conn = filled(db_path());
     assert_non_null(conn);
     lsq_conn_free(conn);
