@@ -57,6 +57,8 @@ static struct helper {
     /* guarded by lock */
     struct lsqi_task *tasks; /* by due time */
     struct lsqi_task *running;
+    /* of the running one, whose memory may be gone before it returns */
+    bool running_upkeep;
     bool running_cancelled; /* it is not to come again */
     bool helper_runs;
     bool stopping; /* threads leave when they have nothing to do, and none is started */
@@ -114,6 +116,7 @@ static void run_first_locked(void) {
     helper.tasks = task->next;
     task->scheduled = false;
     helper.running = task;
+    helper.running_upkeep = task->upkeep;
     helper.running_cancelled = false;
     pthread_mutex_unlock(&helper.lock);
     again = task->run(task);
@@ -420,7 +423,7 @@ void lsqi_helper_shutdown(void) {
 void lsq_shutdown(void) { lsqi_helper_shutdown(); }
 
 static bool closing_locked(void) {
-    bool closing = helper.running != NULL && !helper.running->upkeep;
+    bool closing = helper.running != NULL && !helper.running_upkeep;
 
     for (struct lsqi_task *task = helper.tasks; task != NULL; task = task->next) {
         if (task->upkeep) continue;
