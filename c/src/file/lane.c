@@ -2,7 +2,6 @@
 
 #include <pthread.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/utf8.h"
@@ -248,23 +247,13 @@ static void wake(void *arg) {
     pthread_mutex_unlock(&sleeper->lock);
 }
 
-static void sleep_a_moment_locked(struct sleeper *sleeper) {
-    struct timespec until;
-    int64_t ns;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    ns = until.tv_nsec + (int64_t)LOOK_MS * 1000000;
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    pthread_cond_timedwait(&sleeper->woken, &sleeper->lock, &until);
-}
-
 static bool sleep_until_told(struct sleeper *sleeper, int64_t until, bool (*stop)(void *arg),
                              void *arg) {
     bool told;
 
     pthread_mutex_lock(&sleeper->lock);
-    while (!sleeper->told && lsqi_now_ns() < until && !stop(arg)) sleep_a_moment_locked(sleeper);
+    while (!sleeper->told && lsqi_now_ns() < until && !stop(arg))
+        lsqi_wait_ms_locked(&sleeper->woken, &sleeper->lock, LOOK_MS);
     told = sleeper->told;
     pthread_mutex_unlock(&sleeper->lock);
     return told;

@@ -217,17 +217,6 @@ static bool too_long_locked(const struct lsqi_turnstile *ts) {
     return lsqi_now_ns() - ts->since > (int64_t)TRUST_MS * 1000000;
 }
 
-static void sleep_a_moment_locked(struct lsqi_turnstile *ts) {
-    struct timespec until;
-    int64_t ns;
-
-    clock_gettime(CLOCK_REALTIME, &until);
-    ns = until.tv_nsec + (int64_t)LOOK_MS * 1000000;
-    until.tv_sec += ns / 1000000000;
-    until.tv_nsec = ns % 1000000000;
-    pthread_cond_timedwait(&ts->moved, &ts->lock, &until);
-}
-
 bool lsqi_turnstile_enter(struct lsqi_turnstile *ts, int64_t until, bool (*stop)(void *arg),
                           void *arg) {
     bool inside;
@@ -237,7 +226,7 @@ bool lsqi_turnstile_enter(struct lsqi_turnstile *ts, int64_t until, bool (*stop)
     ts->wanted = true;
     while (ts->place == STANDING && lsqi_now_ns() < until && !stop(arg)) {
         if (too_long_locked(ts) && try_gate_locked(ts)) break;
-        sleep_a_moment_locked(ts);
+        lsqi_wait_ms_locked(&ts->moved, &ts->lock, LOOK_MS);
     }
     ts->wanted = false;
     inside = ts->place == INSIDE;
