@@ -5,10 +5,7 @@ defmodule EctoLibSql.Driver.MvccTest do
 
   alias EctoLibSql.{Error, Native}
 
-  defp refused(opts) do
-    assert {:error, %Error{} = error} = EctoLibSql.connect([mvcc: true] ++ opts)
-    {error.code, error.message}
-  end
+  defp refused(opts), do: connect_refused([mvcc: true] ++ opts)
 
   defp begin(db, opts \\ []) do
     {:ok, _, trx} = EctoLibSql.handle_begin(opts, db)
@@ -109,6 +106,7 @@ defmodule EctoLibSql.Driver.MvccTest do
   test "with transaction_mode" do
     for mode <- [:immediate, :exclusive] do
       assert {:bad_argument, message} = refused(database: tmp_path(), transaction_mode: mode)
+
       assert message =~ ":mvcc" and message =~ inspect(mode)
     end
 
@@ -136,9 +134,11 @@ defmodule EctoLibSql.Driver.MvccTest do
     end
 
     assert {:setting, message} = refused(database: tmp_path(), pragmas: [locking_mode: :exclusive])
+
     assert message =~ "locking_mode is exclusive"
 
     assert {:setting, message} = refused(database: tmp_path(), pragmas: [journal_mode: :truncate])
+
     assert message =~ "main does not have them: its journal_mode is truncate"
 
     hook = fn state -> EctoLibSql.run(state, "PRAGMA journal_mode = persist") end

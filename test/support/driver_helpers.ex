@@ -115,4 +115,10 @@ defmodule EctoLibSql.DriverHelpers do
     assert_receive {^port, {:data, {:eol, "gone"}}}, 10_000
     assert_receive {^port, {:exit_status, 0}}, 10_000
   end
+
+  @doc "The code and the message with which a connection with these options is refused."
+  def connect_refused(opts) do
+    {:error, %Error{code: code} = error} = EctoLibSql.connect(opts)
+    {code, error.message}
+  end
 end

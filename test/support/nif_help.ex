@@ -2,7 +2,7 @@ defmodule EctoLibSql.NIFHelp do
   @moduledoc "What the tests of the native functions share, beside `EctoLibSql.Case`."
 
   import ExUnit.Assertions
-  import EctoLibSql.Case, only: [eventually: 1, eventually: 2]
+  import EctoLibSql.Case, only: [eventually: 1, eventually: 2, execute!: 3]
 
   alias EctoLibSql.Settled, as: NIF
 
@@ -12,6 +12,15 @@ defmodule EctoLibSql.NIFHelp do
   def prepare!(conn, sql) do
     {:ok, stmt} = NIF.prepare(conn, sql)
     stmt
+  end
+
+  @doc "So many rows of table t, of a column b."
+  def fill(conn, count) do
+    execute!(
+      conn,
+      "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c LIMIT ?) INSERT INTO t(b) SELECT x FROM c",
+      [count]
+    )
   end
 
   @doc "A query without an end; the engine can stop it at any time."
