@@ -49,6 +49,7 @@ defmodule Ecto.Adapters.LibSql.StatsTest do
     after_it = EctoLibSql.stats(Repo)
     assert after_it.shared.uses == before.shared.uses + 10
     assert after_it.writers.turns == before.writers.turns + 10
+
     # What cannot be compiled there is left to the pool; by a scheduler whose reader is open, that is.
     eventually(fn ->
       assert {:error, _} = Repo.query("SELECT nothing FROM t")
