@@ -356,7 +356,7 @@ ERL_NIF_TERM op_rollback(struct call *call) {
     ERL_NIF_TERM answer;
 
     if (!call_in_trx(call, call->argv[1], &answer)) return answer;
-    return done(call, lsq_rollback(call->res->conn, &err), &err);
+    return done(call, lsq_rollback(call->res->conn, NULL, &err), &err);
 }
 
 typedef enum lsq_status savepoint_fn(struct lsq_conn *conn, const char *name, size_t len,
@@ -386,7 +386,7 @@ ERL_NIF_TERM op_enforce_foreign_keys(struct call *call) {
     if (!get_bool(call->state, call->argv[2], &on))
         return bad_argument(call, "foreign keys are enforced by true and not by false");
     if (!call_in_trx(call, call->argv[1], &answer)) return answer;
-    if (lsq_enforce_foreign_keys(call->res->conn, on, &before, &err) != LSQ_OK)
+    if (lsq_enforce_foreign_keys(call->res->conn, on, &before, NULL, &err) != LSQ_OK)
         return call_failed(call, &err);
     return make_ok(call->env, call->state, make_bool(call->state, before));
 }

@@ -267,7 +267,7 @@ ERL_NIF_TERM op_prepare(struct call *call) {
     res = enif_alloc_resource(call->state->stmt_type, sizeof(*res));
     if (res == NULL) return make_failure(call->env, call->state, LSQ_NOMEM, NULL);
     memset(res, 0, sizeof(*res));
-    if (lsq_stmt_new(&res->stmt, call->res->conn, (const char *)sql.data, sql.size, &err) !=
+    if (lsq_stmt_new(&res->stmt, call->res->conn, (const char *)sql.data, sql.size, NULL, &err) !=
         LSQ_OK) {
         answer = call_failed(call, &err);
     } else {

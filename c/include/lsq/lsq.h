@@ -181,12 +181,32 @@ enum lsq_open_flags {
     LSQ_OPEN_NOWAIT = 1 << 5          /* do not sleep for locks while opening: LSQ_BUSY at once */
 };
 
+/* How a server is reached, for a path that is a URL. All zero is the default. */
+struct lsq_remote {
+    const char *
+        token; /* sent as "Authorization: Bearer"; NULL: none. lsq_conn_set_token() gives another */
+    const char *namespace_; /* of a server with several databases; NULL: the URL's own */
+    const char
+        *encryption_key;     /* base64, of a database that the server keeps encrypted; NULL: none */
+    const char *ca_file;     /* PEM of the authorities to trust; NULL: the system's */
+    const char *client_cert; /* PEM, and its key if client_key is NULL; NULL: none */
+    const char *client_key;  /* PEM; NULL: none, or in client_cert */
+    const char *proxy;       /* URL; NULL: as the environment says (https_proxy, ...); "": none */
+    bool no_verify;          /* take any certificate */
+    int connect_timeout;     /* ms for name, connection and TLS; 0: 10,000 */
+    int first_byte_timeout;  /* ms until the server begins to answer; 0: no bound of its own */
+    int timeout;             /* ms for a call that names none; 0: 30,000; -1: no bound */
+    int retry_time;      /* ms in which a call that failed may be sent again; 0: 3,000; -1: never */
+    size_t max_response; /* bytes of an answer, but a cursor's; 0: 256 MiB */
+};
+
 /* How to open a connection. Everything is borrowed until lsq_conn_open() returns. */
 struct lsq_config {
     /* A file; ":memory:" (private to this connection); "file:/NAME?vfs=memdb" or
      * "file:NAME?mode=memory&cache=shared" (in memory, shared by the connections of the process that
      * give that name, gone with the last of them); any other "file:" URI of SQLite; "" (a private
-     * temporary file). */
+     * temporary file). Or a server's address, which begins with libsql://, https://, http://, wss:// or ws://:
+     * see "Servers" below. */
     const char *path;
     unsigned flags;   /* of enum lsq_open_flags */
     const char *vfs;  /* NULL: the default */
@@ -205,7 +225,8 @@ struct lsq_config {
     bool no_fast_path;      /* LSQ_CALL_TRY always answers LSQ_WOULD_BLOCK */
     const void *key;        /* encryption key of the local file; NULL: none */
     size_t key_len;
-    int max_length; /* bytes that a text, blob or row may have; 0: 100,000,000 */
+    int max_length;                  /* bytes that a text, blob or row may have; 0: 100,000,000 */
+    const struct lsq_remote *remote; /* of a server; NULL: the defaults */
 };
 
 /* Fills *cfg with the defaults: busy_timeout 5000, statement_cache 256, and the settings
@@ -220,6 +241,14 @@ LSQ_API void lsq_config_init(struct lsq_config *cfg);
  * LSQ_UNSAFE_FILESYSTEM, LSQ_NOMEM, and what the settings meet. */
 LSQ_API enum lsq_status lsq_conn_open(struct lsq_conn **out, const struct lsq_config *cfg,
                                       struct lsq_error *err);
+
+/* Of a server's connection: sends this token from the next call on. NULL: none. Any thread.
+ * Errors: LSQ_BAD_ARGUMENT, LSQ_NOMEM, LSQ_UNSUPPORTED for other connections. */
+LSQ_API enum lsq_status lsq_conn_set_token(struct lsq_conn *conn, const char *token,
+                                           struct lsq_error *err);
+
+/* Whether it is a server's connection. Any thread. */
+LSQ_API bool lsq_conn_is_remote(const struct lsq_conn *conn);
 
 /* Closes the connection: new calls answer LSQ_CLOSED, a running one is interrupted, an open
  * transaction is rolled back. Never waits: the engine's own closing, which may checkpoint, runs on
@@ -473,6 +502,14 @@ struct lsq_call {
     void *stop_arg;
     /* Whatever the program knows the caller by, for lsq_turn_holder(). */
     uint64_t caller;
+    /* For a server's connections: the call only begins, and answers LSQ_PENDING; what it comes to is told by
+     * done(done_arg, ...), called once on a thread of the library, which must not wait there. Until then the
+     * connection is in the call, and what sink, ctx, reply and the other outputs point to must stay (sinks are
+     * called on that thread, too); SQL and parameters need not. A call that does not answer LSQ_PENDING has ended,
+     * and calls nothing. err is the caller's until done() returns. Other connections pass it over. */
+    void (*done)(void *arg, enum lsq_status status, const struct lsq_error *err);
+    void *done_arg;
+    const char *traceparent; /* of the W3C's trace context, sent to a server; NULL: none */
 };
 
 /* The first word of a statement, as far as it matters; WITH is told by what it does. */
@@ -576,6 +613,22 @@ LSQ_API enum lsq_status lsq_batch_sql(struct lsq_conn *conn, const char *sql, si
                                       const struct lsq_call *call, const struct lsq_sink *sink,
                                       void *ctx, size_t *done, struct lsq_error *err);
 
+/* ---- Servers --------------------------------------------------------------------------------
+ *
+ * A connection to a server (sqld, Turso) speaks Hrana over HTTP. It takes no socket for itself: one thread of the
+ * library drives the requests of all. What runs outside a transaction leaves nothing behind on the server; a
+ * transaction is a stream there, which the server ends when it is not used for some time.
+ *
+ * Calls wait for their answer, or take lsq_call.done. They are sent again, within lsq_remote.retry_time, where
+ * nothing of them can have run, or where they only read. Elsewhere a broken connection is LSQ_CONNECTION_LOST, and
+ * a deadline LSQ_TIMEOUT, with LSQ_OUTCOME_UNKNOWN. After either, and after LSQ_STREAM_EXPIRED and
+ * LSQ_TRANSACTION_TIMEOUT, an open transaction is over: the server undoes it. A failed COMMIT ends it, too.
+ *
+ * LSQ_UNSUPPORTED: what is the file's or the engine's (checkpoints, extensions, attached databases at opening, turns,
+ * keys, settings other than foreign_keys), LSQ_CALL_ONE with a statement that writes, lsq_enforce_foreign_keys().
+ * With LSQ_CALL_TRY or LSQ_CALL_BUDGET and without done: LSQ_WOULD_BLOCK. What PRAGMA, ATTACH and temporary tables
+ * change lasts for the open transaction only. */
+
 /* ---- Transactions ------------------------------------------------------------------------- */
 
 enum lsq_txn {
@@ -601,18 +654,19 @@ LSQ_API enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call 
                                    struct lsq_error *err);
 
 /* Rolls back. Errors: LSQ_NO_TRANSACTION. */
-LSQ_API enum lsq_status lsq_rollback(struct lsq_conn *conn, struct lsq_error *err);
+LSQ_API enum lsq_status lsq_rollback(struct lsq_conn *conn, const struct lsq_call *call,
+                                     struct lsq_error *err);
 
 /* Savepoints. Any name that is not empty and holds no NUL; it is quoted here. Outside a transaction
  * lsq_savepoint() opens one, and releasing that savepoint commits it.
  * Errors: LSQ_BAD_ARGUMENT, LSQ_ERROR where no such savepoint is open. */
 LSQ_API enum lsq_status lsq_savepoint(struct lsq_conn *conn, const char *name, size_t len,
-                                      struct lsq_error *err);
+                                      const struct lsq_call *call, struct lsq_error *err);
 LSQ_API enum lsq_status lsq_release(struct lsq_conn *conn, const char *name, size_t len,
-                                    struct lsq_error *err);
+                                    const struct lsq_call *call, struct lsq_error *err);
 /* The savepoint itself stays open. */
 LSQ_API enum lsq_status lsq_rollback_to(struct lsq_conn *conn, const char *name, size_t len,
-                                        struct lsq_error *err);
+                                        const struct lsq_call *call, struct lsq_error *err);
 
 /* Switches the enforcement of foreign keys for the rest of the open transaction, where PRAGMA
  * foreign_keys does nothing: so that a table can be built anew without its ON DELETE actions. Once the
@@ -620,6 +674,7 @@ LSQ_API enum lsq_status lsq_rollback_to(struct lsq_conn *conn, const char *name,
  * not checked, not at the commit either: PRAGMA foreign_key_check does that.
  * *before, may be NULL, gets what held. Errors: LSQ_NO_TRANSACTION. */
 LSQ_API enum lsq_status lsq_enforce_foreign_keys(struct lsq_conn *conn, bool on, bool *before,
+                                                 const struct lsq_call *call,
                                                  struct lsq_error *err);
 
 /* ---- Statements and cursors --------------------------------------------------------------- */
@@ -627,7 +682,8 @@ LSQ_API enum lsq_status lsq_enforce_foreign_keys(struct lsq_conn *conn, bool on,
 /* Prepares one statement. Caller owns *out; it keeps the connection's memory, not the connection,
  * alive. Errors: LSQ_SQL, LSQ_BAD_ARGUMENT (empty, or more than one statement), LSQ_CLOSED, ... */
 LSQ_API enum lsq_status lsq_stmt_new(struct lsq_stmt **out, struct lsq_conn *conn, const char *sql,
-                                     size_t len, struct lsq_error *err);
+                                     size_t len, const struct lsq_call *call,
+                                     struct lsq_error *err);
 
 /* Finalizes the statement and frees the handle, on the thread that is using the connection. NULL
  * is fine. */

@@ -17,7 +17,8 @@
 #include <sqlite3.h>
 #include <stdatomic.h>
 
-#include "conn/gate.h"
+#include "base/gate.h"
+#include "base/sql.h"
 #include "engine/record.h"
 #include "file/file.h"
 #include "lsq/lsq.h"
@@ -202,12 +203,6 @@ void lsqi_call_interrupt(struct lsqi_gate *gate);
 enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepared, const char *sql,
                              size_t len, bool keep, size_t *used, struct lsq_error *err);
 void lsqi_prepared_release(struct lsqi_prepared *prepared);
-
-/* Refuses SQL text that no statement can be made of: a NUL, invalid UTF-8, too long. */
-enum lsq_status lsqi_sql_check(const char *sql, size_t len, struct lsq_error *err);
-
-/* The part of sql[0..len) that is white space, comments and semicolons, from its start. */
-size_t lsqi_sql_skip(const char *sql, size_t len, bool semicolons);
 
 /* ---- cache.c ---- */
 

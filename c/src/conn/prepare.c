@@ -1,93 +1,14 @@
-#include <limits.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
-#include "base/utf8.h"
 #include "conn/conn.h"
 #include "engine/failure.h"
 
-/* ---- SQL text ---- */
-
-static size_t skip_line(const char *sql, size_t len, size_t at) {
-    const char *end = memchr(sql + at, '\n', len - at);
-
-    return end == NULL ? len : (size_t)(end - sql) + 1;
-}
-
-static size_t skip_comment(const char *sql, size_t len, size_t at) {
-    for (at += 2; at + 1 < len; at++) {
-        if (sql[at] == '*' && sql[at + 1] == '/') return at + 2;
-    }
-    return len;
-}
-
-static bool is_space(char c) {
-    return c == ' ' || c == '\t' || c == '\n' || c == '\f' || c == '\r';
-}
-
-size_t lsqi_sql_skip(const char *sql, size_t len, bool semicolons) {
-    size_t at = 0;
-
-    while (at < len) {
-        if (is_space(sql[at]) || (semicolons && sql[at] == ';'))
-            at++;
-        else if (at + 1 < len && sql[at] == '-' && sql[at + 1] == '-')
-            at = skip_line(sql, len, at);
-        else if (at + 1 < len && sql[at] == '/' && sql[at + 1] == '*')
-            at = skip_comment(sql, len, at);
-        else
-            break;
-    }
-    return at;
-}
-
-enum lsq_status lsqi_sql_check(const char *sql, size_t len, struct lsq_error *err) {
-    const char *nul;
-
-    if (sql == NULL) return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the SQL is NULL");
-    if (len > INT_MAX - 1) return lsqi_error_set(err, LSQ_TOO_BIG, "the SQL is over 2 GiB");
-    nul = memchr(sql, '\0', len);
-    if (nul != NULL)
-        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the SQL has a NUL character at byte %zu",
-                              (size_t)(nul - sql));
-    if (!lsqi_utf8_valid(sql, len))
-        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the SQL is not valid UTF-8");
-    return LSQ_OK;
-}
-
 /* ---- What kind of statement ---- */
 
-struct keyword {
-    const char *word;
-    enum lsq_command command;
-};
-
-static const struct keyword keywords[] = {
-    {"SELECT", LSQ_COMMAND_SELECT},  {"INSERT", LSQ_COMMAND_INSERT},
-    {"UPDATE", LSQ_COMMAND_UPDATE},  {"DELETE", LSQ_COMMAND_DELETE},
-    {"BEGIN", LSQ_COMMAND_BEGIN},    {"COMMIT", LSQ_COMMAND_COMMIT},
-    {"END", LSQ_COMMAND_COMMIT},     {"ROLLBACK", LSQ_COMMAND_ROLLBACK},
-    {"CREATE", LSQ_COMMAND_CREATE},  {"DROP", LSQ_COMMAND_CREATE},
-    {"ALTER", LSQ_COMMAND_CREATE},   {"PRAGMA", LSQ_COMMAND_PRAGMA},
-    {"REPLACE", LSQ_COMMAND_INSERT}, {"VALUES", LSQ_COMMAND_SELECT},
-    {"EXPLAIN", LSQ_COMMAND_SELECT}, {"WITH", LSQ_COMMAND_SELECT},
-};
-
-static enum lsq_command first_word(const char *sql, size_t len) {
-    size_t at = lsqi_sql_skip(sql, len, true);
-
-    for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++) {
-        size_t n = strlen(keywords[i].word);
-
-        if (len - at >= n && sqlite3_strnicmp(sql + at, keywords[i].word, (int)n) == 0)
-            return keywords[i].command;
-    }
-    return LSQ_COMMAND_OTHER;
-}
-
 static enum lsq_command command_of(const struct lsqi_prepared *prepared) {
-    enum lsq_command command = first_word(prepared->sql, prepared->len);
+    enum lsq_command command = lsqi_sql_first_word(prepared->sql, prepared->len);
 
     /* WITH may stand before any of them: what it does tells. */
     if (command == LSQ_COMMAND_SELECT && prepared->record.dml != LSQ_COMMAND_OTHER)

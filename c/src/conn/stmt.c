@@ -54,7 +54,7 @@ static void free_handle(struct lsq_stmt *stmt) {
 }
 
 enum lsq_status lsq_stmt_new(struct lsq_stmt **out, struct lsq_conn *conn, const char *sql,
-                             size_t len, struct lsq_error *err) {
+                             size_t len, const struct lsq_call *call, struct lsq_error *err) {
     struct lsq_stmt *stmt;
     size_t used = 0;
     enum lsq_status st = lsqi_sql_check(sql, len, err);

@@ -124,7 +124,8 @@ enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
     return st;
 }
 
-enum lsq_status lsq_rollback(struct lsq_conn *conn, struct lsq_error *err) {
+enum lsq_status lsq_rollback(struct lsq_conn *conn, const struct lsq_call *call,
+                             struct lsq_error *err) {
     enum lsq_status st = lsqi_call_begin(conn, NULL, err);
 
     if (st != LSQ_OK) return st;
@@ -150,7 +151,7 @@ static enum lsq_status switch_keys(struct lsq_conn *conn, bool on, bool *before,
 }
 
 enum lsq_status lsq_enforce_foreign_keys(struct lsq_conn *conn, bool on, bool *before,
-                                         struct lsq_error *err) {
+                                         const struct lsq_call *call, struct lsq_error *err) {
     enum lsq_status st = lsqi_call_begin(conn, NULL, err);
 
     if (st != LSQ_OK) return st;
@@ -190,16 +191,16 @@ static enum lsq_status savepoint_call(struct lsq_conn *conn, const char *verb, c
 }
 
 enum lsq_status lsq_savepoint(struct lsq_conn *conn, const char *name, size_t len,
-                              struct lsq_error *err) {
+                              const struct lsq_call *call, struct lsq_error *err) {
     return savepoint_call(conn, "SAVEPOINT", name, len, err);
 }
 
 enum lsq_status lsq_release(struct lsq_conn *conn, const char *name, size_t len,
-                            struct lsq_error *err) {
+                            const struct lsq_call *call, struct lsq_error *err) {
     return savepoint_call(conn, "RELEASE", name, len, err);
 }
 
 enum lsq_status lsq_rollback_to(struct lsq_conn *conn, const char *name, size_t len,
-                                struct lsq_error *err) {
+                                const struct lsq_call *call, struct lsq_error *err) {
     return savepoint_call(conn, "ROLLBACK TO", name, len, err);
 }

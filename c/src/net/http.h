@@ -81,7 +81,7 @@ struct lsqi_http_request {
     size_t body_len;
     int delay_ms; /* begins so much later */
     /* ms from lsqi_http_start() on, for the whole; 0: none. While the exchange is paused by body() it does not
-     * run (it goes on with what was left). */
+     * run, and lsqi_http_resume() sets it anew. */
     int total_ms;
     int connect_ms;      /* for name, connection and TLS, once it begins; 0: 10,000 */
     int first_byte_ms;   /* from the request's last byte to the answer's first; 0: only total_ms */
@@ -92,8 +92,9 @@ struct lsqi_http_request {
 
 struct lsqi_http;
 
-/* Begins an exchange. done() is called exactly once if this succeeds (maybe before it returns), and never if
+/* Begins an exchange. done() is called exactly once if this succeeds (maybe before it returns, by the I/O thread), and never if
  * it does not. *out is valid until done() is called. Redirects are not followed: a token would go elsewhere.
+ * No callback is called from within lsqi_http_start() itself: a lock may be held around it that they take.
  * Errors: LSQ_UNSUPPORTED where libcurl is not there (the message names the package to install), LSQ_NOMEM,
  * LSQ_ERROR where no thread can be started. */
 enum lsq_status lsqi_http_start(struct lsqi_http **out, const struct lsqi_http_request *request,
@@ -103,8 +104,9 @@ enum lsq_status lsqi_http_start(struct lsqi_http **out, const struct lsqi_http_r
  * already. Only between start() and done(): the caller sees to that with a lock of its own. */
 void lsqi_http_cancel(struct lsqi_http *http);
 
-/* After body() took less than all: goes on. As lsqi_http_cancel(). */
-void lsqi_http_resume(struct lsqi_http *http);
+/* After body() took less than all: goes on; total_ms is for what follows, to the next pause or the end (0: no
+ * bound). As lsqi_http_cancel(). */
+void lsqi_http_resume(struct lsqi_http *http, int total_ms);
 
 /* Runs fn(arg) on the I/O thread soon. Errors: as lsqi_http_start(). */
 enum lsq_status lsqi_http_post(void (*fn)(void *arg), void *arg, struct lsq_error *err);

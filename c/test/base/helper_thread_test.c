@@ -293,7 +293,7 @@ static void connection_outlives_the_threads(void **state) {
     sem_init(&closed, 0, 0);
     lsq_shutdown();
     assert_int_equal(ask(conn, "SELECT 42"), 42);
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT 1", 8, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT 1", 8, NULL, &last_error), LSQ_OK);
     lsq_stmt_discard(stmt);
     lsq_conn_close(conn, note, &closed);
     clock_gettime(CLOCK_REALTIME, &limit);

@@ -62,7 +62,7 @@ static void tables_of_both_in_one_transaction(void **state) {
     assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, NULL), LSQ_OK);
     run(conn, "INSERT INTO t VALUES (3)");
     run(conn, "INSERT INTO far.t VALUES (4)");
-    assert_int_equal(lsq_rollback(conn, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(conn, NULL, NULL), LSQ_OK);
     answers(conn, "SELECT a FROM t UNION ALL SELECT a FROM far.t", "1;2");
     far = db_open(other_path);
     answers(far, "SELECT a FROM t", "2");
@@ -83,11 +83,11 @@ static void immediate_locks_both(void **state) {
     run(far, "CREATE TABLE t (a)");
     assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, NULL), LSQ_OK);
     assert_int_equal(exec(far, "INSERT INTO t VALUES (1)", NULL, &nowait, NULL), LSQ_BUSY);
-    assert_int_equal(lsq_rollback(conn, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(conn, NULL, NULL), LSQ_OK);
     run(far, "INSERT INTO t VALUES (1)");
     assert_int_equal(lsq_begin(far, LSQ_TXN_IMMEDIATE, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, &nowait, &last_error), LSQ_BUSY);
-    assert_int_equal(lsq_rollback(far, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(far, NULL, NULL), LSQ_OK);
     db_close(far);
     db_close(conn);
 }
@@ -507,7 +507,7 @@ static void attached_by_a_statement_or_a_cursor(void **state) {
     snprintf(by_hand, sizeof(by_hand), "ATTACH '%s' AS third", third_path);
     for (int i = 0; i < 2; i++) {
         assert_true(becomes_fast(conn, "SELECT a FROM m WHERE rowid = 1"));
-        assert_int_equal(lsq_stmt_new(&stmt, conn, by_hand, strlen(by_hand), NULL), LSQ_OK);
+        assert_int_equal(lsq_stmt_new(&stmt, conn, by_hand, strlen(by_hand), NULL, NULL), LSQ_OK);
         if (i == 0) {
             assert_int_equal(lsq_stmt_exec(stmt, NULL, NULL, NULL, NULL, NULL, NULL), LSQ_OK);
         } else {

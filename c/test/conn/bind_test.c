@@ -334,7 +334,7 @@ static void sql_is_text(void **state) {
 
         assert_int_equal(lsq_exec(conn, sql, len, NULL, NULL, NULL, NULL, NULL, &last_error),
                          LSQ_BAD_ARGUMENT);
-        assert_int_equal(lsq_stmt_new(&stmt, conn, sql, len, &last_error), LSQ_BAD_ARGUMENT);
+        assert_int_equal(lsq_stmt_new(&stmt, conn, sql, len, NULL, &last_error), LSQ_BAD_ARGUMENT);
         assert_int_equal(lsq_batch_sql(conn, sql, len, NULL, NULL, NULL, &done, &last_error),
                          LSQ_BAD_ARGUMENT);
         assert_int_equal(done, 0);

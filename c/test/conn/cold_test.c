@@ -116,7 +116,7 @@ static void cursor_outlives_a_page_on_the_disk(void **state) {
 
     (void)state;
     assert_true(becomes_fast(conn, by_key));
-    assert_int_equal(lsq_stmt_new(&cursor, conn, "SELECT id FROM t", 16, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&cursor, conn, "SELECT id FROM t", 16, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_start(cursor, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(cursor, 10, NULL, NULL, NULL, &end, NULL), LSQ_OK);
     forget_pages();

@@ -40,7 +40,7 @@ static bool write_one(struct lsq_conn *conn, int64_t txn) {
     if (txn % 3 == 0) {
         if (!insert(conn, txn, "open") || lsq_conn_cacheflush(conn, &last_error) != LSQ_OK)
             return false;
-        return lsq_rollback(conn, &last_error) == LSQ_OK;
+        return lsq_rollback(conn, NULL, &last_error) == LSQ_OK;
     }
     if (!insert(conn, txn, "kept")) return false;
     if (txn % 5 == 0 && lsq_conn_cacheflush(conn, &last_error) != LSQ_OK) return false;

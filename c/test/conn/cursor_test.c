@@ -24,7 +24,7 @@ static int close_table(void **state) {
 static struct lsq_stmt *start(const char *sql, const struct lsq_params *params) {
     struct lsq_stmt *stmt = NULL;
 
-    if (lsq_stmt_new(&stmt, conn, sql, strlen(sql), &last_error) != LSQ_OK ||
+    if (lsq_stmt_new(&stmt, conn, sql, strlen(sql), NULL, &last_error) != LSQ_OK ||
         lsq_stmt_start(stmt, params, &last_error) != LSQ_OK)
         fail_msg("%s: %s", sql, last_error.message);
     return stmt;
@@ -94,7 +94,7 @@ static void not_started_is_misuse(void **state) {
     bool end = true;
 
     (void)state;
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a FROM t", 15, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a FROM t", 15, NULL, NULL), LSQ_OK);
     assert_int_equal(fetch(stmt, 1, &end), LSQ_MISUSE);
     assert_int_equal(lsq_stmt_start(stmt, NULL, NULL), LSQ_OK);
     expect_rows(stmt, 1, 1, 1, false);
@@ -237,7 +237,7 @@ static void write_in_a_read_transaction(void **state) {
     (void)state;
     assert_int_equal(lsq_begin(conn, LSQ_TXN_READ, NULL, NULL), LSQ_OK);
     assert_int_equal(fetch(stmt, 1, &(bool){false}), LSQ_READONLY);
-    assert_int_equal(lsq_rollback(conn, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(conn, NULL, NULL), LSQ_OK);
     assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 10);
     lsq_stmt_free(stmt);
 }

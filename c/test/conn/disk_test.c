@@ -79,7 +79,7 @@ static bool fail_at(const struct walk *walk, int n, bool in_transaction) {
         fail_msg("%s, %d: %s (%s)", walk->mode, n, lsq_status_name(st), last_error.message);
     if (failures == 0) assert_int_equal(st, LSQ_OK);
     if (st != LSQ_OK) {
-        (void)lsq_rollback(conn, NULL); /* where the engine has not done so itself */
+        (void)lsq_rollback(conn, NULL, NULL); /* where the engine has not done so itself */
         assert_false(last_error.transient);
     }
     expect_rows(conn, st == LSQ_OK ? MORE_ROWS : 0, walk->mode, n);

@@ -26,13 +26,13 @@ static void readonly_is_not_what_the_engine_calls_so(void **state) {
     (void)state;
     run(conn, "CREATE TABLE t (a)");
     for (size_t i = 0; i + 1 < sizeof(acting) / sizeof(acting[0]); i++) {
-        if (lsq_stmt_new(&stmt, conn, acting[i], strlen(acting[i]), &last_error) != LSQ_OK)
+        if (lsq_stmt_new(&stmt, conn, acting[i], strlen(acting[i]), NULL, &last_error) != LSQ_OK)
             fail_msg("%s: %s", acting[i], last_error.message);
         assert_int_equal(lsq_stmt_readonly(stmt, &readonly, &last_error), LSQ_OK);
         if (readonly) fail_msg("%s is not read-only", acting[i]);
         lsq_stmt_free(stmt);
     }
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a + 1 FROM t", 19, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a + 1 FROM t", 19, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_readonly(stmt, &readonly, &last_error), LSQ_OK);
     assert_true(readonly);
     lsq_stmt_free(stmt);
@@ -105,7 +105,7 @@ static void interrupt_leaves_an_open_cursor_readable(void **state) {
     (void)state;
     run(conn, "CREATE TABLE t (a)");
     run(conn, "INSERT INTO t VALUES (1), (2), (3)");
-    assert_int_equal(lsq_stmt_new(&cursor, conn, "SELECT a FROM t", 15, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&cursor, conn, "SELECT a FROM t", 15, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_start(cursor, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(cursor, 1, NULL, NULL, NULL, &end, &last_error), LSQ_OK);
     assert_false(end);
@@ -124,7 +124,7 @@ static void idle_statement_survives_its_interrupt(void **state) {
     struct lsq_stmt *stmt = NULL;
 
     (void)state;
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT 1", 8, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT 1", 8, NULL, &last_error), LSQ_OK);
     lsq_stmt_interrupt(stmt);
     assert_int_equal(lsq_stmt_exec(stmt, NULL, NULL, NULL, NULL, NULL, &last_error), LSQ_OK);
     lsq_stmt_free(stmt);
@@ -142,7 +142,7 @@ static void write_beside_an_open_cursor_meets_busy_snapshot(void **state) {
     run(conn, "CREATE TABLE t (a)");
     run(conn, "INSERT INTO t VALUES (1), (2)");
     other = db_open(ask_text(conn, "SELECT file FROM pragma_database_list"));
-    assert_int_equal(lsq_stmt_new(&cursor, conn, "SELECT a FROM t", 15, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&cursor, conn, "SELECT a FROM t", 15, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_start(cursor, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(cursor, 1, NULL, NULL, NULL, &end, &last_error), LSQ_OK);
     run(other, "INSERT INTO t VALUES (3)");

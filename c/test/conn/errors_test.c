@@ -137,7 +137,7 @@ static void every_way_tells_the_same(void **state) {
         assert_int_equal(last_error.statement, 1);
         (void)lsq_batch_sql(conn, sql, strlen(sql), NULL, NULL, NULL, NULL, &last_error);
         expect_constraint(i, &last_error);
-        assert_int_equal(lsq_stmt_new(&stmt, conn, sql, strlen(sql), NULL), LSQ_OK);
+        assert_int_equal(lsq_stmt_new(&stmt, conn, sql, strlen(sql), NULL, NULL), LSQ_OK);
         (void)lsq_stmt_exec(stmt, NULL, NULL, NULL, NULL, NULL, &last_error);
         expect_constraint(i, &last_error);
         assert_int_equal(lsq_stmt_start(stmt, NULL, NULL), LSQ_OK);

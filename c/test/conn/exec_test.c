@@ -152,10 +152,10 @@ static void one_statement_and_no_more(void **state) {
         if (st != LSQ_OK) assert_int_equal(last_error.sql_offset, cases[i].offset);
     }
     assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 0);
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT 1; SELECT 2", 18, &last_error),
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT 1; SELECT 2", 18, NULL, &last_error),
                      LSQ_BAD_ARGUMENT);
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "-- nothing", 10, &last_error), LSQ_BAD_ARGUMENT);
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "", 0, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "-- nothing", 10, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "", 0, NULL, &last_error), LSQ_BAD_ARGUMENT);
 }
 
 /* ---- Exactly one row ---- */

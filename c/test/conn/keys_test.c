@@ -35,7 +35,7 @@ static void begin(void) {
 static bool enforce(bool on) {
     bool before;
 
-    if (lsq_enforce_foreign_keys(conn, on, &before, &last_error) != LSQ_OK)
+    if (lsq_enforce_foreign_keys(conn, on, &before, NULL, &last_error) != LSQ_OK)
         fail_msg("%s", last_error.message);
     return before;
 }
@@ -62,7 +62,7 @@ static void a_dropped_parent_takes_its_children_along(void **state) {
     begin();
     rebuild();
     assert_int_equal(children(), 0);
-    assert_int_equal(lsq_rollback(conn, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(conn, NULL, NULL), LSQ_OK);
 }
 
 static void a_parent_is_rebuilt_and_keeps_its_children(void **state) {
@@ -90,7 +90,7 @@ static void ends_at_commit(void **state) {
 static void ends_at_rollback(void **state) {
     (void)state;
     begin_without_keys();
-    assert_int_equal(lsq_rollback(conn, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(conn, NULL, NULL), LSQ_OK);
     assert_true(enforced());
 }
 
@@ -107,13 +107,13 @@ static void ends_by_sql(void **state) {
 
 static void ends_with_the_outermost_savepoint(void **state) {
     (void)state;
-    assert_int_equal(lsq_savepoint(conn, "a", 1, NULL), LSQ_OK);
-    assert_int_equal(lsq_savepoint(conn, "b", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_savepoint(conn, "a", 1, NULL, NULL), LSQ_OK);
+    assert_int_equal(lsq_savepoint(conn, "b", 1, NULL, NULL), LSQ_OK);
     enforce(false);
-    assert_int_equal(lsq_rollback_to(conn, "b", 1, NULL), LSQ_OK);
-    assert_int_equal(lsq_release(conn, "b", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback_to(conn, "b", 1, NULL, NULL), LSQ_OK);
+    assert_int_equal(lsq_release(conn, "b", 1, NULL, NULL), LSQ_OK);
     assert_false(enforced()); /* the transaction is still open */
-    assert_int_equal(lsq_release(conn, "a", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_release(conn, "a", 1, NULL, NULL), LSQ_OK);
     assert_true(enforced());
 }
 
@@ -161,7 +161,7 @@ static void ends_with_a_cursor_over_commit(void **state) {
 
     (void)state;
     begin_without_keys();
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "COMMIT", 6, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "COMMIT", 6, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_start(stmt, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(stmt, 1, NULL, NULL, NULL, &end, NULL), LSQ_OK);
     assert_true(enforced());
@@ -176,7 +176,7 @@ static void a_failed_commit_does_not_end_it(void **state) {
     enforce(false);
     assert_int_equal(lsq_commit(conn, NULL, NULL), LSQ_CONSTRAINT);
     assert_false(enforced());
-    assert_int_equal(lsq_rollback(conn, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(conn, NULL, NULL), LSQ_OK);
     assert_true(enforced());
 }
 
@@ -198,11 +198,11 @@ static void what_held_before_holds_again(void **state) {
 
 static void only_in_a_transaction(void **state) {
     (void)state;
-    assert_int_equal(lsq_enforce_foreign_keys(conn, false, NULL, &last_error), LSQ_NO_TRANSACTION);
+    assert_int_equal(lsq_enforce_foreign_keys(conn, false, NULL, NULL, &last_error), LSQ_NO_TRANSACTION);
     assert_true(enforced());
     begin();
-    assert_int_equal(lsq_enforce_foreign_keys(conn, false, NULL, NULL), LSQ_OK);
-    assert_int_equal(lsq_rollback(conn, NULL), LSQ_OK);
+    assert_int_equal(lsq_enforce_foreign_keys(conn, false, NULL, NULL, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(conn, NULL, NULL), LSQ_OK);
 }
 
 static void open_cursors_go_on(void **state) {
@@ -214,7 +214,7 @@ static void open_cursors_go_on(void **state) {
     (void)state;
     begin();
     assert_int_equal(lsq_result_new(&res, NULL), LSQ_OK);
-    assert_int_equal(lsq_stmt_new(&stmt, conn, sql, sizeof(sql) - 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, sql, sizeof(sql) - 1, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_start(stmt, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(stmt, 1, NULL, lsq_result_sink(), res, &end, NULL), LSQ_OK);
     enforce(false);
@@ -224,7 +224,7 @@ static void open_cursors_go_on(void **state) {
     assert_true(end);
     lsq_stmt_free(stmt);
     lsq_result_free(res);
-    assert_int_equal(lsq_rollback(conn, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(conn, NULL, NULL), LSQ_OK);
 }
 
 /* Another connection of the same file is not concerned. */
@@ -235,7 +235,7 @@ static void others_are_not_concerned(void **state) {
     begin_without_keys();
     assert_int_equal(ask(other, "PRAGMA foreign_keys"), 1);
     db_close(other);
-    assert_int_equal(lsq_rollback(conn, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(conn, NULL, NULL), LSQ_OK);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_one, close_one)

@@ -137,7 +137,7 @@ static enum lsq_status cursor_call(void) {
     bool end = false;
     enum lsq_status st = lsq_result_new(&res, &last_error);
 
-    if (st == LSQ_OK) st = lsq_stmt_new(&stmt, conn, sql, sizeof(sql) - 1, &last_error);
+    if (st == LSQ_OK) st = lsq_stmt_new(&stmt, conn, sql, sizeof(sql) - 1, NULL, &last_error);
     if (st == LSQ_OK) st = lsq_stmt_start(stmt, LSQ_PARAMS(lsq_text("zzz", 3)), &last_error);
     while (st == LSQ_OK && !end)
         st = lsq_stmt_fetch(stmt, 7, NULL, lsq_result_sink(), res, &end, &last_error);
@@ -149,16 +149,16 @@ static enum lsq_status cursor_call(void) {
 static enum lsq_status savepoint_call(void) {
     enum lsq_status st = lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error);
 
-    if (st == LSQ_OK) st = lsq_savepoint(conn, "a \"b\"", 5, &last_error);
+    if (st == LSQ_OK) st = lsq_savepoint(conn, "a \"b\"", 5, NULL, &last_error);
     if (st == LSQ_OK) st = write_call();
-    if (st == LSQ_OK) st = lsq_rollback_to(conn, "a \"b\"", 5, &last_error);
-    if (st == LSQ_OK) st = lsq_release(conn, "a \"b\"", 5, &last_error);
+    if (st == LSQ_OK) st = lsq_rollback_to(conn, "a \"b\"", 5, NULL, &last_error);
+    if (st == LSQ_OK) st = lsq_release(conn, "a \"b\"", 5, NULL, &last_error);
     if (st == LSQ_OK) st = lsq_commit(conn, NULL, &last_error);
     return st;
 }
 
 static void roll_back(void) {
-    (void)lsq_rollback(conn, NULL);
+    (void)lsq_rollback(conn, NULL, NULL);
     works();
 }
 

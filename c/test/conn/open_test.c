@@ -558,12 +558,12 @@ static void expect_conn_closed(struct lsq_conn *conn) {
         lsq_query(&res, conn, sql, NULL, NULL),
         lsq_begin(conn, LSQ_TXN_DEFERRED, NULL, NULL),
         lsq_commit(conn, NULL, NULL),
-        lsq_rollback(conn, NULL),
-        lsq_savepoint(conn, "s", 1, NULL),
-        lsq_release(conn, "s", 1, NULL),
-        lsq_rollback_to(conn, "s", 1, NULL),
-        lsq_enforce_foreign_keys(conn, true, NULL, NULL),
-        lsq_stmt_new(&stmt, conn, sql, SQL_LEN, NULL),
+        lsq_rollback(conn, NULL, NULL),
+        lsq_savepoint(conn, "s", 1, NULL, NULL),
+        lsq_release(conn, "s", 1, NULL, NULL),
+        lsq_rollback_to(conn, "s", 1, NULL, NULL),
+        lsq_enforce_foreign_keys(conn, true, NULL, NULL, NULL),
+        lsq_stmt_new(&stmt, conn, sql, SQL_LEN, NULL, NULL),
         lsq_conn_reset(conn, NULL),
         lsq_conn_set_busy_timeout(conn, 1, NULL),
         lsq_conn_info(conn, true, &info, NULL),
@@ -623,8 +623,8 @@ static void every_call_after_closing_answers_closed(void **state) {
 
     (void)state;
     sem_init(&closed, 0, 0);
-    assert_int_equal(lsq_stmt_new(&stmt, conn, sql, SQL_LEN, NULL), LSQ_OK);
-    assert_int_equal(lsq_stmt_new(&cursor, conn, "VALUES (1), (2)", 15, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, sql, SQL_LEN, NULL, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&cursor, conn, "VALUES (1), (2)", 15, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_start(cursor, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(cursor, 1, NULL, NULL, NULL, &end, NULL), LSQ_OK);
     assert_int_equal(lsq_conn_enter(conn, true), LSQ_OK);
@@ -657,7 +657,7 @@ static void freed_connections_are_closed_by_the_end(void **state) {
         struct lsq_conn *conn = db_open(":memory:");
         struct lsq_stmt *stmt = NULL;
 
-        assert_int_equal(lsq_stmt_new(&stmt, conn, sql, SQL_LEN, NULL), LSQ_OK);
+        assert_int_equal(lsq_stmt_new(&stmt, conn, sql, SQL_LEN, NULL, NULL), LSQ_OK);
         if (i % 2 == 0) lsq_stmt_discard(stmt);
         lsq_conn_free(conn);
         if (i % 2 == 1) lsq_stmt_free(stmt);

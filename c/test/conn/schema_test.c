@@ -129,7 +129,7 @@ static void statement_handles_tell_the_new_columns(void **state) {
     size_t count = 0;
 
     (void)state;
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT * FROM t", 15, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT * FROM t", 15, NULL, &last_error), LSQ_OK);
     run(other, "ALTER TABLE t ADD COLUMN c TEXT");
     assert_int_equal(lsq_stmt_column_count(stmt, &count, &last_error), LSQ_OK);
     assert_int_equal(count, 3);

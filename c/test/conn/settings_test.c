@@ -270,7 +270,7 @@ static void engine_never_waits_by_itself(void **state) {
         int64_t start;
 
         (void)exec(conn, texts[i], NULL, NULL, NULL);
-        if (lsq_stmt_new(&stmt, conn, texts[i], strlen(texts[i]), NULL) == LSQ_OK)
+        if (lsq_stmt_new(&stmt, conn, texts[i], strlen(texts[i]), NULL, NULL) == LSQ_OK)
             lsq_stmt_free(stmt);
         start = now_ns();
         assert_int_equal(exec(conn, "INSERT INTO t VALUES (1)", NULL, &nowait, NULL), LSQ_BUSY);
@@ -318,7 +318,7 @@ static void reset_rolls_back_and_ends_runs(void **state) {
     run(conn, "BEGIN");
     run(conn, "INSERT INTO t VALUES (3)");
     run(conn, "SAVEPOINT s");
-    assert_int_equal(lsq_stmt_new(&cursor, conn, "SELECT a FROM t", 15, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&cursor, conn, "SELECT a FROM t", 15, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_start(cursor, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(cursor, 1, NULL, NULL, NULL, &end, &last_error), LSQ_OK);
     assert_int_equal(lsq_conn_reset(conn, &last_error), LSQ_OK);

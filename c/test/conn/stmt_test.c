@@ -25,7 +25,7 @@ static int close_memory(void **state) {
 static struct lsq_stmt *prepare(const char *sql) {
     struct lsq_stmt *stmt = NULL;
 
-    if (lsq_stmt_new(&stmt, conn, sql, strlen(sql), &last_error) != LSQ_OK)
+    if (lsq_stmt_new(&stmt, conn, sql, strlen(sql), NULL, &last_error) != LSQ_OK)
         fail_msg("%s: %s", sql, last_error.message);
     return stmt;
 }
@@ -221,7 +221,7 @@ static void text_may_go_after_preparing(void **state) {
 static void statements_that_do_not_compile(void **state) {
     struct lsq_stmt *stmt = (struct lsq_stmt *)(void *)&state;
 
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT absent FROM t", 20, &last_error), LSQ_SQL);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT absent FROM t", 20, NULL, &last_error), LSQ_SQL);
     assert_int_equal(last_error.sql_offset, 7);
     assert_ptr_equal(stmt, &state); /* written only on success */
 }
@@ -235,7 +235,7 @@ static void each_knows_its_connection(void **state) {
 
     (void)state;
     run(other, "CREATE TABLE t (a)");
-    assert_int_equal(lsq_stmt_new(&theirs, other, "SELECT count(*) FROM t", 22, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&theirs, other, "SELECT count(*) FROM t", 22, NULL, NULL), LSQ_OK);
     assert_ptr_equal(lsq_stmt_conn(mine), conn);
     assert_ptr_equal(lsq_stmt_conn(theirs), other);
     assert_int_equal(stmt_ask(mine, NULL), 2);
@@ -271,8 +271,8 @@ static void outlives_its_connections_handle(void **state) {
     bool end;
 
     (void)state;
-    assert_int_equal(lsq_stmt_new(&stmt, other, "SELECT 1", 8, NULL), LSQ_OK);
-    assert_int_equal(lsq_stmt_new(&cursor, other, "VALUES (1), (2)", 15, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, other, "SELECT 1", 8, NULL, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&cursor, other, "VALUES (1), (2)", 15, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_start(cursor, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(cursor, 1, NULL, NULL, NULL, &end, NULL), LSQ_OK);
     lsq_conn_free(other);
@@ -335,7 +335,7 @@ static void discarded_cursor_ends_without_a_call(void **state) {
     run(mine, "INSERT INTO t VALUES (1), (2)");
     other = db_open(db_file(mine));
     run(other, "PRAGMA journal_mode = delete");
-    assert_int_equal(lsq_stmt_new(&cursor, mine, "SELECT a FROM t", 15, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&cursor, mine, "SELECT a FROM t", 15, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_start(cursor, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(cursor, 1, NULL, NULL, NULL, &end, NULL), LSQ_OK);
     lsq_stmt_discard(cursor);

@@ -111,7 +111,7 @@ static void run_some_sql(struct lsq_conn *conn, uint64_t chance) {
     const char *sql = texts[chance % 8];
     struct lsq_error err;
 
-    if (chance % 8 == 6) (void)lsq_rollback(conn, NULL); /* it begins one of its own */
+    if (chance % 8 == 6) (void)lsq_rollback(conn, NULL, NULL); /* it begins one of its own */
     if (chance % 8 == 6)
         check(lsq_batch_sql(conn, sql, strlen(sql), NULL, NULL, NULL, NULL, &err), sql, &err);
     else
@@ -124,7 +124,7 @@ static void transact(struct lsq_conn *conn, uint64_t chance) {
     check(lsq_begin(conn, (enum lsq_txn)(chance % 4), NULL, &err), "begin", &err);
     (void)run_text(conn, "UPDATE t SET a = a + 1 WHERE id = 7", 0);
     if (chance & 16) check(lsq_commit(conn, NULL, &err), "commit", &err);
-    if (chance & 32) check(lsq_rollback(conn, &err), "rollback", &err);
+    if (chance & 32) check(lsq_rollback(conn, NULL, &err), "rollback", &err);
     if (chance & 64) check(lsq_conn_reset(conn, &err), "reset", &err);
 }
 
@@ -140,7 +140,7 @@ static void use_stmt(struct slot *slot, struct lsq_conn *conn, uint64_t chance) 
     struct lsq_error err;
     bool end;
 
-    check(lsq_stmt_new(&stmt, conn, sql, sizeof(sql) - 1, &err), "new", &err);
+    check(lsq_stmt_new(&stmt, conn, sql, sizeof(sql) - 1, NULL, &err), "new", &err);
     if (stmt == NULL) return;
     check(lsq_stmt_start(stmt, LSQ_PARAMS(lsq_int(1)), &err), "start", &err);
     check(lsq_stmt_fetch(stmt, chance % 5, NULL, NULL, NULL, &end, &err), "fetch", &err);

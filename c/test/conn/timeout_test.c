@@ -83,7 +83,7 @@ static void deadline_of_handles_and_many(void **state) {
     struct lsq_stmt *stmt = NULL;
 
     (void)state;
-    assert_int_equal(lsq_stmt_new(&stmt, conn, LONG_QUERY, strlen(LONG_QUERY), NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, LONG_QUERY, strlen(LONG_QUERY), NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_exec(stmt, NULL, &short_call, NULL, NULL, NULL, NULL), LSQ_TIMEOUT);
     assert_int_equal(lsq_stmt_exec(stmt, NULL, &short_call, NULL, NULL, NULL, NULL), LSQ_TIMEOUT);
     lsq_stmt_free(stmt);
@@ -149,7 +149,7 @@ static void one_row_that_takes_too_long(void **state) {
     run(conn, "INSERT INTO t VALUES (2)");
     assert_int_equal(exec(conn, ENDLESS_INSERT " RETURNING a", NULL, &call, NULL), LSQ_TIMEOUT);
     assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE);
-    (void)lsq_rollback(conn, NULL); /* an interrupted write rolls the transaction back itself */
+    (void)lsq_rollback(conn, NULL, NULL); /* an interrupted write rolls the transaction back itself */
     assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 1);
     run(conn, "BEGIN");
     run(conn, "COMMIT");
@@ -192,7 +192,7 @@ static void late_deadline_of_a_stored_write(void **state) {
     (void)state;
     expect_truth(exec(conn, sql, LSQ_PARAMS(lsq_int(1)), &brief, NULL), 0, 1);
     run(conn, "DELETE FROM t");
-    assert_int_equal(lsq_stmt_new(&stmt, conn, sql, strlen(sql), &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, sql, strlen(sql), NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_start(stmt, LSQ_PARAMS(lsq_int(1)), &last_error), LSQ_OK);
     expect_truth(lsq_stmt_fetch(stmt, 1, &brief, NULL, NULL, &end, &last_error), 0, 1);
     run(conn, "DELETE FROM t");

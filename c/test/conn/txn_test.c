@@ -55,7 +55,7 @@ static bool wrote(void) {
 }
 
 static enum lsq_status commit(void) { return lsq_commit(conn, NULL, &last_error); }
-static enum lsq_status rollback(void) { return lsq_rollback(conn, &last_error); }
+static enum lsq_status rollback(void) { return lsq_rollback(conn, NULL, &last_error); }
 static int64_t rows(void) { return ask(conn, "SELECT count(*) FROM t"); }
 
 static enum lsq_status other_writes(void) {
@@ -180,7 +180,7 @@ static void read_only_ended_by_a_cursor(void **state) {
 
     (void)state;
     begin(LSQ_TXN_READ);
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "COMMIT", 6, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "COMMIT", 6, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_start(stmt, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(stmt, 1, NULL, NULL, NULL, &end, &last_error), LSQ_OK);
     lsq_stmt_free(stmt);
@@ -197,9 +197,9 @@ static void read_only_in_batches_and_savepoints(void **state) {
         lsq_batch_sql(conn, "SELECT 1; DELETE FROM t", 23, NULL, NULL, NULL, &done, &last_error),
         LSQ_READONLY);
     assert_int_equal(done, 1);
-    assert_int_equal(lsq_savepoint(conn, "s", 1, &last_error), LSQ_OK);
+    assert_int_equal(lsq_savepoint(conn, "s", 1, NULL, &last_error), LSQ_OK);
     expect(LSQ_READONLY, conn, "DELETE FROM t");
-    assert_int_equal(lsq_release(conn, "s", 1, &last_error), LSQ_OK);
+    assert_int_equal(lsq_release(conn, "s", 1, NULL, &last_error), LSQ_OK);
     assert_int_equal(commit(), LSQ_OK);
 }
 
@@ -238,7 +238,7 @@ static void busy_commit_keeps_the_transaction(void **state) {
     assert_false(autocommit());
     run(conn, "INSERT INTO t VALUES (2, 'y')");
     assert_int_equal(lsq_commit(conn, &nowait, &last_error), LSQ_BUSY);
-    assert_int_equal(lsq_rollback(other, &last_error), LSQ_OK);
+    assert_int_equal(lsq_rollback(other, NULL, &last_error), LSQ_OK);
     assert_int_equal(lsq_commit(conn, &nowait, &last_error), LSQ_OK);
     assert_int_equal(ask(other, "SELECT count(*) FROM t"), 2);
 }
@@ -283,14 +283,14 @@ static void names_are_only_names(void **state) {
         const char *text = names[i].text;
         size_t len = names[i].len;
 
-        if (lsq_savepoint(conn, text, len, &last_error) != LSQ_OK)
+        if (lsq_savepoint(conn, text, len, NULL, &last_error) != LSQ_OK)
             fail_msg("%s: %s", text, last_error.message);
         assert_false(autocommit());
         run(conn, "INSERT INTO t VALUES (1, 'gone')");
-        assert_int_equal(lsq_rollback_to(conn, text, len, &last_error), LSQ_OK);
+        assert_int_equal(lsq_rollback_to(conn, text, len, NULL, &last_error), LSQ_OK);
         assert_int_equal(rows(), 0);
         assert_false(autocommit()); /* it stays open */
-        assert_int_equal(lsq_release(conn, text, len, &last_error), LSQ_OK);
+        assert_int_equal(lsq_release(conn, text, len, NULL, &last_error), LSQ_OK);
         assert_true(autocommit());
     }
     assert_int_equal(rows(), 0);
@@ -301,31 +301,31 @@ static void names_that_are_none(void **state) {
 
     (void)state;
     memset(longest, 'x', sizeof(longest));
-    assert_int_equal(lsq_savepoint(conn, "", 0, &last_error), LSQ_BAD_ARGUMENT);
-    assert_int_equal(lsq_savepoint(conn, NULL, 0, &last_error), LSQ_BAD_ARGUMENT);
-    assert_int_equal(lsq_savepoint(conn, NULL, 3, &last_error), LSQ_BAD_ARGUMENT);
-    assert_int_equal(lsq_savepoint(conn, "a\0b", 3, &last_error), LSQ_BAD_ARGUMENT);
-    assert_int_equal(lsq_savepoint(conn, "\xff", 1, &last_error), LSQ_BAD_ARGUMENT);
-    assert_int_equal(lsq_savepoint(conn, longest, 1001, &last_error), LSQ_BAD_ARGUMENT);
-    assert_int_equal(lsq_savepoint(conn, longest, SIZE_MAX, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_savepoint(conn, "", 0, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_savepoint(conn, NULL, 0, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_savepoint(conn, NULL, 3, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_savepoint(conn, "a\0b", 3, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_savepoint(conn, "\xff", 1, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_savepoint(conn, longest, 1001, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_savepoint(conn, longest, SIZE_MAX, NULL, &last_error), LSQ_BAD_ARGUMENT);
     assert_true(autocommit());
-    assert_int_equal(lsq_savepoint(conn, longest, 1000, &last_error), LSQ_OK);
-    assert_int_equal(lsq_release(conn, longest, 1000, &last_error), LSQ_OK);
+    assert_int_equal(lsq_savepoint(conn, longest, 1000, NULL, &last_error), LSQ_OK);
+    assert_int_equal(lsq_release(conn, longest, 1000, NULL, &last_error), LSQ_OK);
 }
 
 static void names_hold_a_length(void **state) {
     (void)state;
-    assert_int_equal(lsq_savepoint(conn, "abcdef", 3, &last_error), LSQ_OK);
+    assert_int_equal(lsq_savepoint(conn, "abcdef", 3, NULL, &last_error), LSQ_OK);
     run(conn, "RELEASE abc");
     assert_true(autocommit());
 }
 
 static void absent_savepoints(void **state) {
     (void)state;
-    assert_int_equal(lsq_release(conn, "s", 1, &last_error), LSQ_ERROR);
-    assert_int_equal(lsq_rollback_to(conn, "s", 1, &last_error), LSQ_ERROR);
+    assert_int_equal(lsq_release(conn, "s", 1, NULL, &last_error), LSQ_ERROR);
+    assert_int_equal(lsq_rollback_to(conn, "s", 1, NULL, &last_error), LSQ_ERROR);
     begin(LSQ_TXN_DEFERRED);
-    assert_int_equal(lsq_release(conn, "s", 1, &last_error), LSQ_ERROR);
+    assert_int_equal(lsq_release(conn, "s", 1, NULL, &last_error), LSQ_ERROR);
     assert_non_null(strstr(last_error.message, "no such savepoint"));
     assert_false(autocommit());
     assert_int_equal(rollback(), LSQ_OK);
@@ -333,19 +333,19 @@ static void absent_savepoints(void **state) {
 
 static void nested_savepoints(void **state) {
     (void)state;
-    assert_int_equal(lsq_savepoint(conn, "a", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_savepoint(conn, "a", 1, NULL, NULL), LSQ_OK);
     run(conn, "INSERT INTO t VALUES (1, NULL)");
-    assert_int_equal(lsq_savepoint(conn, "b", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_savepoint(conn, "b", 1, NULL, NULL), LSQ_OK);
     run(conn, "INSERT INTO t VALUES (2, NULL)");
-    assert_int_equal(lsq_savepoint(conn, "c", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_savepoint(conn, "c", 1, NULL, NULL), LSQ_OK);
     run(conn, "INSERT INTO t VALUES (3, NULL)");
-    assert_int_equal(lsq_rollback_to(conn, "b", 1, NULL), LSQ_OK); /* c goes with it */
-    assert_int_equal(lsq_release(conn, "c", 1, NULL), LSQ_ERROR);
+    assert_int_equal(lsq_rollback_to(conn, "b", 1, NULL, NULL), LSQ_OK); /* c goes with it */
+    assert_int_equal(lsq_release(conn, "c", 1, NULL, NULL), LSQ_ERROR);
     assert_string_equal(ask_rows(conn, "SELECT id FROM t"), "1");
     run(conn, "INSERT INTO t VALUES (4, NULL)");
-    assert_int_equal(lsq_release(conn, "b", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_release(conn, "b", 1, NULL, NULL), LSQ_OK);
     assert_int_equal(ask(other, "SELECT count(*) FROM t"), 0);
-    assert_int_equal(lsq_release(conn, "a", 1, NULL), LSQ_OK); /* the outermost commits */
+    assert_int_equal(lsq_release(conn, "a", 1, NULL, NULL), LSQ_OK); /* the outermost commits */
     assert_true(autocommit());
     assert_string_equal(ask_rows(other, "SELECT id FROM t"), "1;4");
 }
@@ -353,13 +353,13 @@ static void nested_savepoints(void **state) {
 static void equal_names_nest(void **state) {
     (void)state;
     for (int i = 1; i <= 3; i++) {
-        assert_int_equal(lsq_savepoint(conn, "s", 1, NULL), LSQ_OK);
+        assert_int_equal(lsq_savepoint(conn, "s", 1, NULL, NULL), LSQ_OK);
         exec(conn, "INSERT INTO t (id) VALUES (?)", LSQ_PARAMS(lsq_int(i)), NULL, NULL);
     }
-    assert_int_equal(lsq_rollback_to(conn, "s", 1, NULL), LSQ_OK);
-    assert_int_equal(lsq_release(conn, "s", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback_to(conn, "s", 1, NULL, NULL), LSQ_OK);
+    assert_int_equal(lsq_release(conn, "s", 1, NULL, NULL), LSQ_OK);
     assert_string_equal(ask_rows(conn, "SELECT id FROM t"), "1;2");
-    assert_int_equal(lsq_rollback_to(conn, "s", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback_to(conn, "s", 1, NULL, NULL), LSQ_OK);
     assert_string_equal(ask_rows(conn, "SELECT id FROM t"), "1");
     assert_int_equal(rollback(), LSQ_OK);
     assert_int_equal(rows(), 0);
@@ -368,9 +368,9 @@ static void equal_names_nest(void **state) {
 static void savepoints_inside_a_transaction_do_not_commit(void **state) {
     (void)state;
     begin(LSQ_TXN_IMMEDIATE);
-    assert_int_equal(lsq_savepoint(conn, "s", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_savepoint(conn, "s", 1, NULL, NULL), LSQ_OK);
     run(conn, "INSERT INTO t VALUES (1, NULL)");
-    assert_int_equal(lsq_release(conn, "s", 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_release(conn, "s", 1, NULL, NULL), LSQ_OK);
     assert_false(autocommit());
     assert_int_equal(rollback(), LSQ_OK);
     assert_int_equal(rows(), 0);
@@ -502,7 +502,7 @@ static void patient_one_goes_on_after_a_rollback(void **state) {
     assert_int_equal(rows(), 1);
 }
 
-static void roll_back_other(void *arg) { (void)lsq_rollback(arg, NULL); }
+static void roll_back_other(void *arg) { (void)lsq_rollback(arg, NULL, NULL); }
 
 static void patient_one_waits_on_its_thread(void **state) {
     struct later later = {.fn = roll_back_other, .arg = other, .ms = 100};

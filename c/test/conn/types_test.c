@@ -177,7 +177,7 @@ static void of_statements_and_cursors(void **state) {
 
     (void)state;
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(lsq_stmt_new(&stmt, conn, texts[i], strlen(texts[i]), NULL), LSQ_OK);
+        assert_int_equal(lsq_stmt_new(&stmt, conn, texts[i], strlen(texts[i]), NULL, NULL), LSQ_OK);
         seen[0] = '\0';
         assert_int_equal(lsq_stmt_exec(stmt, NULL, &call, &sink, NULL, NULL, NULL), LSQ_OK);
         assert_string_equal(seen, "columns(2) types(TEXT_DECIMAL,-) row row ");

@@ -43,7 +43,7 @@ static void compiled_and_not_run(void **state) {
     (void)state;
     if (conn == NULL) skip();
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(lsq_stmt_new(&stmt, conn, create, sizeof(create) - 1, NULL), LSQ_OK);
+        assert_int_equal(lsq_stmt_new(&stmt, conn, create, sizeof(create) - 1, NULL, NULL), LSQ_OK);
         lsq_stmt_free(stmt);
     }
     run(conn, create);
@@ -58,11 +58,11 @@ static void after_a_lock(void **state) {
     (void)state;
     if (conn == NULL) skip();
     other = db_open(db_file(conn));
-    assert_int_equal(lsq_stmt_new(&stmt, conn, create, sizeof(create) - 1, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, create, sizeof(create) - 1, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_begin(other, LSQ_TXN_IMMEDIATE, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_exec(stmt, NULL, &nowait, NULL, NULL, NULL, NULL), LSQ_BUSY);
     lsq_stmt_free(stmt);
-    assert_int_equal(lsq_rollback(other, NULL), LSQ_OK);
+    assert_int_equal(lsq_rollback(other, NULL, NULL), LSQ_OK);
     db_close(other);
     run(conn, create);
     finds_all();

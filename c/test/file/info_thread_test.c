@@ -143,7 +143,7 @@ static void a_cursor_has_one_too(void **state) {
     (void)state;
     run(conn, "CREATE TABLE t (a)");
     run(conn, "INSERT INTO t VALUES (1), (2), (3)");
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a FROM t", 15, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a FROM t", 15, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_start(stmt, NULL, NULL), LSQ_OK);
     assert_int_equal(lsq_stmt_fetch(stmt, 1, NULL, NULL, NULL, &end, NULL), LSQ_OK);
     assert_true(info_of(conn).oldest_reader_ns >= 0);

@@ -1,4 +1,4 @@
-#include "conn/gate.h"
+#include "base/gate.h"
 
 #include "base/alloc.h"
 #include "base/error.h"

@@ -10,8 +10,8 @@
  *   closed    the engine's handle is gone
  *
  * Threads: any. */
-#ifndef LSQI_CONN_GATE_H
-#define LSQI_CONN_GATE_H
+#ifndef LSQI_BASE_GATE_H
+#define LSQI_BASE_GATE_H
 
 #include <pthread.h>
 #include <stdatomic.h>

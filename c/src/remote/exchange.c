@@ -1,0 +1,367 @@
+#include "remote/exchange.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "hrana/encode.h"
+#include "remote/failure.h"
+
+enum {
+    FIRST_DELAY_MS = 20, /* before it is sent again; doubled each time, to MOST_DELAY_MS */
+    MOST_DELAY_MS = 500,
+    MOST_REFUSAL = 64 * 1024 /* bytes of an error's text that are looked at */
+};
+
+static const char *path_of(const struct lsqi_exchange *x) {
+    return x->form == LSQI_HRANA_CURSOR ? "/cursor" : "/pipeline";
+}
+
+/* ---- The answer ---- */
+
+static const struct lsq_sink *on_sink(void *arg, size_t request, size_t step, void **ctx) {
+    struct lsqi_exchange *x = arg;
+
+    return x->hooks->sink == NULL ? NULL : x->hooks->sink(x, request, step, ctx);
+}
+
+static bool on_result(void *arg, const struct lsqi_hrana_result *result) {
+    struct lsqi_exchange *x = arg;
+
+    return x->hooks->result(x, result);
+}
+
+static void on_head(void *arg, const struct lsqi_http_head *head) {
+    struct lsqi_exchange *x = arg;
+    char *end;
+    long seconds = strtol(head->retry_after, &end, 10);
+
+    x->status = head->status;
+    x->retry_after = end != head->retry_after && seconds >= 0 && seconds < 3600 ? (int)seconds : -1;
+    x->foreign = head->status == 200 && head->content_type[0] != '\0' &&
+                 strncasecmp(head->content_type, "application/json", 16) != 0 &&
+                 strncasecmp(head->content_type, "text/plain", 10) != 0;
+}
+
+static size_t decode(struct lsqi_exchange *x, const char *data, size_t len) {
+    size_t used = 0;
+
+    x->broken = lsqi_hrana_decode(x->decoder, data, len, &used, &x->why);
+    if (x->broken != LSQ_OK) return LSQI_HTTP_STOP;
+    if (used < len && x->hooks->paused != NULL) x->hooks->paused(x);
+    return used;
+}
+
+static size_t on_body(void *arg, const char *data, size_t len) {
+    struct lsqi_exchange *x = arg;
+
+    if (x->status == 200 && !x->foreign) return decode(x, data, len);
+    if (x->refusal.len + len <= MOST_REFUSAL) lsqi_buf_add(&x->refusal, data, len);
+    return len;
+}
+
+/* ---- Sending ---- */
+
+/* The rest of the body; what follows depends on what the server speaks. */
+static void add_tail(struct lsqi_exchange *x, int version) {
+    x->body.len = x->requests_len;
+    if (x->tail == LSQI_TAIL_CLOSE) lsqi_hrana_request(&x->body, "close");
+    if (x->tail == LSQI_TAIL_ASK && version >= 3) lsqi_hrana_request(&x->body, "get_autocommit");
+    if (x->tail != LSQI_TAIL_NONE) (void)lsqi_hrana_end(&x->body);
+}
+
+static void on_done(void *arg, const struct lsqi_http_end *end);
+
+static const struct lsqi_http_events events = {.head = on_head, .body = on_body, .done = on_done};
+
+/* ms, for the request that begins now; at least 1, for 0 is none. */
+static int left(const struct lsqi_exchange *x) {
+    int64_t ms;
+
+    if (x->deadline == 0) return 0;
+    ms = (x->deadline - lsqi_now_ns()) / 1000000;
+    return ms < 1 ? 1 : (int)ms;
+}
+
+static enum lsq_status start_http(struct lsqi_exchange *x,
+                                  const struct lsqi_server_address *address, int delay_ms,
+                                  struct lsq_error *err) {
+    const struct lsqi_http_request request = {
+        .peer = x->server->peer,
+        .url = address->url,
+        .headers = address->headers,
+        .body = x->body.data,
+        .body_len = x->body.len,
+        .delay_ms = delay_ms,
+        .total_ms = left(x),
+        .connect_ms = x->server->connect_ms,
+        .first_byte_ms = x->server->first_byte_ms,
+        .max_response = x->form == LSQI_HRANA_CURSOR ? 0 : x->server->max_response,
+        .events = &events,
+        .arg = x,
+    };
+    enum lsq_status st;
+
+    pthread_mutex_lock(x->lock);
+    if (x->called_off)
+        st = lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
+    else
+        st = lsqi_http_start(&x->http, &request, err);
+    pthread_mutex_unlock(x->lock);
+    return st;
+}
+
+static enum lsq_status send(struct lsqi_exchange *x, int delay_ms, struct lsq_error *err) {
+    int version = lsqi_server_version(x->server);
+    struct lsqi_server_address address;
+    enum lsq_status st;
+
+    lsqi_hrana_decoder_free(x->decoder);
+    x->decoder = NULL;
+    lsqi_buf_reset(&x->refusal);
+    x->status = 0;
+    x->foreign = false;
+    x->broken = LSQ_OK;
+    x->tries++;
+    add_tail(x, version);
+    if (x->body.failed) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
+    st = lsqi_hrana_decoder_new(&x->decoder, x->form, &x->handler, err);
+    if (st != LSQ_OK) return st;
+    lsqi_hrana_decoder_allow(x->decoder, x->allowed);
+    st = lsqi_server_address(x->server, x->base_url, version, path_of(x), x->trace, &address, err);
+    if (st != LSQ_OK) return st;
+    st = start_http(x, &address, delay_ms, err);
+    lsqi_server_address_release(&address);
+    return st;
+}
+
+/* ---- The end of a try ---- */
+
+static int delay_of(const struct lsqi_exchange *x) {
+    int delay = FIRST_DELAY_MS;
+
+    if (x->retry_after > 0) return x->retry_after * 1000;
+    for (unsigned i = 1; i < x->tries && delay < MOST_DELAY_MS; i++) delay *= 2;
+    if (delay > MOST_DELAY_MS) delay = MOST_DELAY_MS;
+    return delay / 2 +
+           (int)(lsqi_now_ns() / 1000 % (delay / 2 + 1)); /* those who failed together part */
+}
+
+/* Whether the server has not begun to do what was asked. */
+static bool untouched(const struct lsqi_exchange *x, const struct lsqi_http_end *end) {
+    return !end->sent || (end->kind == LSQI_HTTP_DONE && x->status == 429);
+}
+
+static bool fails_for_a_while(const struct lsqi_exchange *x, const struct lsqi_http_end *end) {
+    switch (end->kind) {
+    case LSQI_HTTP_UNREACHABLE:
+    case LSQI_HTTP_BROKEN: return true;
+    case LSQI_HTTP_DONE:
+        return x->status == 429 || x->status == 502 || x->status == 503 || x->status == 504;
+    default: return false;
+    }
+}
+
+/* A stream's place is known to the server alone: what may have moved it is not sent again. */
+static bool again(struct lsqi_exchange *x, const struct lsqi_http_end *end) {
+    int64_t next;
+
+    if (!fails_for_a_while(x, end) || lsqi_hrana_decoder_told(x->decoder)) return false;
+    if (!untouched(x, end) && (x->stores || x->held)) return false;
+    next = lsqi_now_ns() + (int64_t)(x->retry_after > 0 ? x->retry_after : 0) * 1000000000;
+    return next < x->retry_until && (x->deadline == 0 || next < x->deadline);
+}
+
+/* A server without version 3 answers 404 to its path. Nothing has run. */
+static bool with_version_2(struct lsqi_exchange *x, const struct lsqi_http_end *end) {
+    if (end->kind != LSQI_HTTP_DONE || x->status != 404 || x->form != LSQI_HRANA_PIPELINE)
+        return false;
+    if (lsqi_server_version(x->server) != 3 || x->held) return false;
+    if (x->refusal.len > 0 && memmem(x->refusal.data, x->refusal.len, "amespace", 8) != NULL)
+        return false;
+    lsqi_server_use_version(x->server, 2);
+    return true;
+}
+
+static enum lsq_status transport_failed(const struct lsqi_exchange *x,
+                                        const struct lsqi_http_end *end, struct lsq_error *err) {
+    static const enum lsq_status statuses[] = {
+        [LSQI_HTTP_UNREACHABLE] = LSQ_UNREACHABLE,
+        [LSQI_HTTP_TLS] = LSQ_TLS,
+        [LSQI_HTTP_TIMEOUT] = LSQ_TIMEOUT,
+        [LSQI_HTTP_BROKEN] = LSQ_CONNECTION_LOST,
+        [LSQI_HTTP_TOO_BIG] = LSQ_RESPONSE_TOO_LARGE,
+        [LSQI_HTTP_CANCELLED] = LSQ_INTERRUPTED,
+        [LSQI_HTTP_FAILED] = LSQ_UNREACHABLE,
+    };
+    enum lsq_status st = statuses[end->kind];
+
+    if (end->kind == LSQI_HTTP_TIMEOUT)
+        lsqi_error_set(err, st, "the call to the server took longer than its time-out (%s)",
+                       end->phase);
+    else if (st == LSQ_INTERRUPTED)
+        lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    else
+        lsqi_error_set(err, st, "%s: %s", lsq_status_text(st), end->message);
+    err->transient = st == LSQ_UNREACHABLE || st == LSQ_CONNECTION_LOST;
+    if (end->sent && x->stores) err->outcome = LSQ_OUTCOME_UNKNOWN;
+    return st;
+}
+
+static enum lsq_status answer_failed(struct lsqi_exchange *x, struct lsq_error *err) {
+    enum lsq_status st;
+
+    if (x->foreign)
+        st = lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
+                            "the server's answer is not JSON: is the address that of a database?");
+    else
+        st = lsqi_remote_refusal(err, x->status, x->refusal.data, x->refusal.len, x->held);
+    /* What a gateway answers for the server tells nothing of what that has done. */
+    if (x->stores && (x->foreign || x->status >= 500)) err->outcome = LSQ_OUTCOME_UNKNOWN;
+    return st;
+}
+
+/* LSQ_OK: the answer is whole. */
+static enum lsq_status judge(struct lsqi_exchange *x, const struct lsqi_http_end *end,
+                             struct lsq_error *err) {
+    enum lsq_status st;
+
+    if (x->broken != LSQ_OK) {
+        *err = x->why;
+        if (x->stores) err->outcome = LSQ_OUTCOME_UNKNOWN;
+        return x->broken;
+    }
+    if (end->kind != LSQI_HTTP_DONE) return transport_failed(x, end, err);
+    if (x->status != 200 || x->foreign) return answer_failed(x, err);
+    st = lsqi_hrana_decode_end(x->decoder, err);
+    if (st != LSQ_OK && x->stores) err->outcome = LSQ_OUTCOME_UNKNOWN;
+    return st;
+}
+
+static void on_done(void *arg, const struct lsqi_http_end *end) {
+    struct lsqi_exchange *x = arg;
+    struct lsq_error *err = &x->err;
+    enum lsq_status st;
+    int delay = -1;
+
+    pthread_mutex_lock(x->lock);
+    x->http = NULL;
+    pthread_mutex_unlock(x->lock);
+    if (x->broken == LSQ_OK && with_version_2(x, end))
+        delay = 0;
+    else if (x->broken == LSQ_OK && again(x, end))
+        delay = delay_of(x);
+    if (delay >= 0) {
+        st = send(x, delay, err);
+        if (st == LSQ_OK) return;
+    } else {
+        st = judge(x, end, err);
+    }
+    x->hooks->ended(x, st, err);
+}
+
+/* ---- From outside ---- */
+
+enum lsq_status lsqi_exchange_begin(struct lsqi_exchange *x, struct lsq_error *err) {
+    int64_t now = lsqi_now_ns();
+
+    if (x->allowed == 0) x->allowed = SIZE_MAX;
+    x->handler = (struct lsqi_hrana_handler){
+        .sink = on_sink, .result = on_result, .types = x->types, .arg = x};
+    x->requests_len = x->body.len;
+    if (x->timeout_ms > 0) x->deadline = now + (int64_t)x->timeout_ms * 1000000;
+    x->retry_until = x->server->retry_ms > 0 ? now + (int64_t)x->server->retry_ms * 1000000 : now;
+    if (x->traceparent != NULL) {
+        x->trace = lsqi_strndup(x->traceparent, strlen(x->traceparent));
+        if (x->trace == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
+    }
+    return send(x, 0, err);
+}
+
+void lsqi_exchange_call_off_locked(struct lsqi_exchange *x) {
+    x->called_off = true;
+    if (x->http != NULL) lsqi_http_cancel(x->http);
+}
+
+void lsqi_exchange_go_on_locked(struct lsqi_exchange *x, size_t rows, int timeout_ms) {
+    lsqi_hrana_decoder_allow(x->decoder, rows);
+    if (x->http != NULL) lsqi_http_resume(x->http, timeout_ms);
+}
+
+void lsqi_exchange_release(struct lsqi_exchange *x) {
+    lsqi_hrana_decoder_free(x->decoder);
+    lsqi_buf_release(&x->body);
+    lsqi_buf_release(&x->refusal);
+    lsqi_free(x->trace);
+    x->decoder = NULL;
+    x->trace = NULL;
+}
+
+const char *lsqi_exchange_baton(const struct lsqi_exchange *x) {
+    return x->decoder == NULL ? NULL : lsqi_hrana_decoder_baton(x->decoder);
+}
+
+/* A stream that began under TLS does not go on without it. */
+const char *lsqi_exchange_base_url(const struct lsqi_exchange *x) {
+    const char *url = x->decoder == NULL ? NULL : lsqi_hrana_decoder_base_url(x->decoder);
+
+    if (url == NULL || strncmp(url, "https://", 8) == 0) return url;
+    return strncmp(url, "http://", 7) == 0 && strncmp(x->server->base, "http://", 7) == 0 ? url
+                                                                                          : NULL;
+}
+
+/* ---- Closing a stream ---- */
+
+struct closing {
+    struct lsqi_buf body;
+};
+
+static size_t drop_body(void *arg, const char *data, size_t len) {
+    (void)arg, (void)data;
+    return len;
+}
+
+static void closed(void *arg, const struct lsqi_http_end *end) {
+    struct closing *closing = arg;
+
+    (void)end;
+    lsqi_buf_release(&closing->body);
+    lsqi_free(closing);
+}
+
+void lsqi_exchange_close_stream(struct lsqi_server *server, const char *baton,
+                                const char *base_url) {
+    static const struct lsqi_http_events close_events = {.body = drop_body, .done = closed};
+    struct closing *closing = lsqi_calloc(1, sizeof(*closing));
+    struct lsqi_server_address address;
+    struct lsqi_http *http;
+
+    if (closing == NULL) return; /* the server closes it, too, in its own time */
+    lsqi_hrana_begin(&closing->body, baton);
+    lsqi_hrana_request(&closing->body, "close");
+    if (lsqi_hrana_end(&closing->body) &&
+        lsqi_server_address(server, base_url, lsqi_server_version(server), "/pipeline", NULL,
+                            &address, NULL) == LSQ_OK) {
+        const struct lsqi_http_request request = {
+            .peer = server->peer,
+            .url = address.url,
+            .headers = address.headers,
+            .body = closing->body.data,
+            .body_len = closing->body.len,
+            .total_ms = 5000,
+            .connect_ms = 2000,
+            .max_response = MOST_REFUSAL,
+            .events = &close_events,
+            .arg = closing,
+        };
+
+        if (lsqi_http_start(&http, &request, NULL) == LSQ_OK) closing = NULL;
+        lsqi_server_address_release(&address);
+    }
+    if (closing == NULL) return;
+    lsqi_buf_release(&closing->body);
+    lsqi_free(closing);
+}

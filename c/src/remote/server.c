@@ -1,0 +1,251 @@
+#include "remote/server.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/alloc.h"
+#include "base/error.h"
+#include "remote/remote.h"
+
+enum {
+    CONNECT_MS = 10000,
+    TIMEOUT_MS = 30000,
+    RETRY_MS = 3000,
+    MAX_RESPONSE = 256 * 1024 * 1024,
+    MOST_TOKEN = 64 * 1024
+};
+
+/* ---- The URL ---- */
+
+struct scheme {
+    const char *name;
+    bool tls;
+};
+
+static const struct scheme schemes[] = {
+    {"libsql://", true}, {"https://", true}, {"http://", false}, {"wss://", true}, {"ws://", false},
+};
+
+static const struct scheme *scheme_of(const char *url) {
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+        if (strncasecmp(url, schemes[i].name, strlen(schemes[i].name)) == 0) return &schemes[i];
+    return NULL;
+}
+
+bool lsqi_remote_is_url(const char *path) { return path != NULL && scheme_of(path) != NULL; }
+
+static enum lsq_status refuse(struct lsq_error *err, const char *why) {
+    return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the server's address is not valid: %s", why);
+}
+
+/* "?tls=0" of libsql://; what else there is was meant for something. */
+static enum lsq_status read_query(const char *query, bool *tls, struct lsq_error *err) {
+    if (*query == '\0' || strcmp(query, "?") == 0) return LSQ_OK;
+    if (strcmp(query, "?tls=0") == 0) {
+        *tls = false;
+        return LSQ_OK;
+    }
+    if (strcmp(query, "?tls=1") == 0) return LSQ_OK;
+    return refuse(err, "after the ?, only tls=0 is known (a token is given apart)");
+}
+
+static enum lsq_status read_url(struct lsqi_server *server, const char *url,
+                                struct lsq_error *err) {
+    const struct scheme *scheme = scheme_of(url);
+    const char *rest = url + strlen(scheme->name);
+    size_t len = strcspn(rest, "?#");
+    bool tls = scheme->tls;
+    enum lsq_status st;
+
+    for (const char *c = url; *c != '\0'; c++)
+        if ((unsigned char)*c <= ' ' || *c == 0x7f) return refuse(err, "it holds a space");
+    if (rest[len] == '#') return refuse(err, "it has a part after #");
+    if (strcspn(rest, "/") == 0 || len == 0) return refuse(err, "it names no host");
+    if (memchr(rest, '@', strcspn(rest, "/?")) != NULL)
+        return refuse(err, "it holds a user; a token is given apart");
+    st = read_query(rest + len, &tls, err);
+    if (st != LSQ_OK) return st;
+    while (len > 0 && rest[len - 1] == '/') len--;
+    server->base = lsqi_malloc(len + 9);
+    if (server->base == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for an address");
+    snprintf(server->base, len + 9, "%s%.*s", tls ? "https://" : "http://", (int)len, rest);
+    return LSQ_OK;
+}
+
+/* sqld tells its databases by the first label of the host. */
+static enum lsq_status read_namespace(struct lsqi_server *server, const char *name,
+                                      struct lsq_error *err) {
+    const char *host = strstr(server->base, "://") + 3;
+    size_t len = strcspn(host, "/");
+    size_t size;
+
+    if (name == NULL) return LSQ_OK;
+    if (name[0] == '\0' || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                        "0123456789-_") != strlen(name))
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
+                              "a namespace is made of letters, digits, - and _");
+    size = strlen(name) + len + 2;
+    server->host = lsqi_malloc(size);
+    if (server->host == NULL) return LSQ_NOMEM;
+    snprintf(server->host, size, "%s.%.*s", name, (int)len, host);
+    return LSQ_OK;
+}
+
+/* ---- What goes into headers ---- */
+
+static bool is_header_text(const char *text) {
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f) return false;
+    return true;
+}
+
+static enum lsq_status check_token(const char *token, struct lsq_error *err) {
+    if (token == NULL) return LSQ_OK;
+    if (token[0] == '\0' || !is_header_text(token) || strlen(token) > MOST_TOKEN)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
+                              "the token is empty, too long, or holds a control character");
+    return LSQ_OK;
+}
+
+static char *copy(const char *text) { return lsqi_strndup(text, strlen(text)); }
+
+enum lsq_status lsqi_server_set_token(struct lsqi_server *server, const char *token,
+                                      struct lsq_error *err) {
+    enum lsq_status st = check_token(token, err);
+    char *mine = NULL;
+
+    if (st != LSQ_OK) return st;
+    if (token != NULL && (mine = copy(token)) == NULL)
+        return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a token");
+    pthread_mutex_lock(&server->lock);
+    lsqi_free(server->token);
+    server->token = mine;
+    pthread_mutex_unlock(&server->lock);
+    return LSQ_OK;
+}
+
+int lsqi_server_version(struct lsqi_server *server) {
+    int version;
+
+    pthread_mutex_lock(&server->lock);
+    version = server->version;
+    pthread_mutex_unlock(&server->lock);
+    return version;
+}
+
+void lsqi_server_use_version(struct lsqi_server *server, int version) {
+    pthread_mutex_lock(&server->lock);
+    server->version = version;
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* ---- Set-up ---- */
+
+static int or_default(int ms, int usual) { return ms == 0 ? usual : ms; }
+
+static enum lsq_status read_settings(struct lsqi_server *server, const struct lsq_remote *remote,
+                                     struct lsq_error *err) {
+    server->connect_ms = or_default(remote->connect_timeout, CONNECT_MS);
+    server->first_byte_ms = remote->first_byte_timeout;
+    server->timeout_ms = or_default(remote->timeout, TIMEOUT_MS);
+    server->retry_ms = or_default(remote->retry_time, RETRY_MS);
+    server->max_response = remote->max_response == 0 ? MAX_RESPONSE : remote->max_response;
+    if (server->connect_ms < 0 || server->first_byte_ms < 0 || server->timeout_ms < -1 ||
+        server->retry_ms < -1)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a time-out of the server is negative");
+    if (remote->encryption_key == NULL) return LSQ_OK;
+    if (!is_header_text(remote->encryption_key))
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
+                              "the server's encryption key is a text in base64");
+    server->encryption_key = copy(remote->encryption_key);
+    return server->encryption_key == NULL ? LSQ_NOMEM : LSQ_OK;
+}
+
+static enum lsq_status make_peer(struct lsqi_server *server, const struct lsq_remote *remote,
+                                 struct lsq_error *err) {
+    const struct lsqi_http_peer_config cfg = {
+        .ca_file = remote->ca_file,
+        .client_cert = remote->client_cert,
+        .client_key = remote->client_key,
+        .no_verify = remote->no_verify,
+        .proxy = remote->proxy,
+    };
+
+    return lsqi_http_peer_new(&server->peer, &cfg, err);
+}
+
+enum lsq_status lsqi_server_init(struct lsqi_server *server, const struct lsq_config *cfg,
+                                 struct lsq_error *err) {
+    static const struct lsq_remote usual = {0};
+    const struct lsq_remote *remote = cfg->remote == NULL ? &usual : cfg->remote;
+    enum lsq_status st;
+
+    *server = (struct lsqi_server){.version = 3};
+    if (pthread_mutex_init(&server->lock, NULL) != 0)
+        return lsqi_error_set(err, LSQ_NOMEM, "no mutex for a server");
+    st = read_url(server, cfg->path, err);
+    if (st == LSQ_OK) st = read_namespace(server, remote->namespace_, err);
+    if (st == LSQ_OK) st = read_settings(server, remote, err);
+    if (st == LSQ_OK) st = lsqi_server_set_token(server, remote->token, err);
+    if (st == LSQ_OK) st = make_peer(server, remote, err);
+    if (st == LSQ_NOMEM) lsqi_error_set(err, st, "out of memory for a connection");
+    if (st != LSQ_OK) lsqi_server_release(server);
+    return st;
+}
+
+void lsqi_server_release(struct lsqi_server *server) {
+    lsqi_http_peer_unref(server->peer);
+    lsqi_free(server->base);
+    lsqi_free(server->host);
+    lsqi_free(server->encryption_key);
+    lsqi_free(server->token);
+    pthread_mutex_destroy(&server->lock);
+}
+
+/* ---- A request's head ---- */
+
+struct parts {
+    struct lsqi_buf *text;
+    size_t at[LSQI_SERVER_HEADERS]; /* where each begins */
+    size_t count;
+};
+
+static void add_header(struct parts *parts, const char *name, const char *value) {
+    parts->at[parts->count++] = parts->text->len;
+    lsqi_buf_add_text(parts->text, name);
+    lsqi_buf_add_text(parts->text, value);
+    lsqi_buf_add(parts->text, "", 1);
+}
+
+enum lsq_status lsqi_server_address(struct lsqi_server *server, const char *base, int version,
+                                    const char *path, const char *traceparent,
+                                    struct lsqi_server_address *address, struct lsq_error *err) {
+    struct parts parts = {.text = &address->text};
+
+    *address = (struct lsqi_server_address){.url = NULL};
+    lsqi_buf_add_text(&address->text, base == NULL ? server->base : base);
+    lsqi_buf_add_text(&address->text, version == 3 ? "/v3" : "/v2");
+    lsqi_buf_add_text(&address->text, path);
+    lsqi_buf_add(&address->text, "", 1);
+    add_header(&parts, "Content-Type: ", "application/json");
+    if (server->host != NULL) add_header(&parts, "Host: ", server->host);
+    if (server->encryption_key != NULL)
+        add_header(&parts, "x-turso-encryption-key: ", server->encryption_key);
+    if (traceparent != NULL && is_header_text(traceparent))
+        add_header(&parts, "traceparent: ", traceparent);
+    pthread_mutex_lock(&server->lock);
+    if (server->token != NULL) add_header(&parts, "Authorization: Bearer ", server->token);
+    pthread_mutex_unlock(&server->lock);
+    if (address->text.failed) {
+        lsqi_server_address_release(address);
+        return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
+    }
+    address->url = address->text.data;
+    for (size_t i = 0; i < parts.count; i++) address->headers[i] = address->text.data + parts.at[i];
+    return LSQ_OK;
+}
+
+void lsqi_server_address_release(struct lsqi_server_address *address) {
+    lsqi_buf_release(&address->text);
+}

@@ -1,0 +1,53 @@
+/* server.h - where a server is, and what every request tells it. Threads: any; the token and the version have a
+ * lock of their own. */
+#ifndef LSQI_REMOTE_SERVER_H
+#define LSQI_REMOTE_SERVER_H
+
+#include <pthread.h>
+
+#include "base/buf.h"
+#include "lsq/lsq.h"
+#include "net/http.h"
+
+struct lsqi_server {
+    struct lsqi_http_peer *peer;
+    char *base; /* "https://host:port/path", without a '/' at its end */
+    char *host; /* with the port, of the namespace; NULL: the URL's own */
+    char *encryption_key;
+    /* of struct lsq_remote, its defaults filled in; -1: none */
+    int connect_ms;
+    int first_byte_ms;
+    int timeout_ms;
+    int retry_ms;
+    size_t max_response;
+    pthread_mutex_t lock;
+    /* guarded by lock */
+    char *token;
+    int version; /* of Hrana: 3, and 2 once the server has said that it knows no 3 */
+};
+
+enum lsq_status lsqi_server_init(struct lsqi_server *server, const struct lsq_config *cfg,
+                                 struct lsq_error *err);
+void lsqi_server_release(struct lsqi_server *server);
+enum lsq_status lsqi_server_set_token(struct lsqi_server *server, const char *token,
+                                      struct lsq_error *err);
+int lsqi_server_version(struct lsqi_server *server);
+void lsqi_server_use_version(struct lsqi_server *server, int version);
+
+enum { LSQI_SERVER_HEADERS = 8 };
+
+/* A request's URL and headers, in one piece of memory. */
+struct lsqi_server_address {
+    struct lsqi_buf text;
+    const char *url;
+    const char *headers[LSQI_SERVER_HEADERS];
+};
+
+/* For "/v3" and path; base: where the server's last answer said that the stream is; NULL: the server's own.
+ * traceparent may be NULL. Errors: LSQ_NOMEM. */
+enum lsq_status lsqi_server_address(struct lsqi_server *server, const char *base, int version,
+                                    const char *path, const char *traceparent,
+                                    struct lsqi_server_address *address, struct lsq_error *err);
+void lsqi_server_address_release(struct lsqi_server_address *address);
+
+#endif
