@@ -420,8 +420,6 @@ void lsqi_helper_shutdown(void) {
     pthread_mutex_unlock(&helper.lock);
 }
 
-void lsq_shutdown(void) { lsqi_helper_shutdown(); }
-
 static bool closing_locked(void) {
     bool closing = helper.running != NULL && !helper.running_upkeep;
 

@@ -38,7 +38,7 @@ bool lsqi_helper_shutting(void);
 enum lsq_status lsqi_worker_submit_pressing(void (*fn)(void *arg), void *arg,
                                             struct lsq_error *err);
 
-/* What lsq_shutdown() does: see lsq.h. */
+/* What lsq_shutdown() does about them: see lsq.h. */
 void lsqi_helper_shutdown(void);
 
 #endif

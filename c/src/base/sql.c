@@ -171,41 +171,51 @@ static bool is_one_of(const char *sql, const struct lsqi_sql_token *token,
 
 /* ---- One look over a statement ---- */
 
-/* The names of parameters, to count each once. */
-struct names {
-    struct lsqi_sql_token *list;
-    size_t count;
-    size_t size;
-};
+static size_t number_of(const char *text, size_t len) {
+    size_t number = 0;
+
+    for (size_t i = 0; i < len && number < 1000000; i++)
+        number = number * 10 + (size_t)(text[i] - '0');
+    return number;
+}
+
+static bool is_noted(const char *sql, const struct lsqi_sql_token *token,
+                     const struct lsqi_sql_facts *facts) {
+    for (size_t i = 0; i < facts->name_count; i++)
+        if (facts->names[i].len == token->len &&
+            memcmp(sql + facts->names[i].at, sql + token->at, token->len) == 0)
+            return true;
+    return false;
+}
 
 static enum lsq_status note_param(const char *sql, const struct lsqi_sql_token *token,
-                                  struct names *names, struct lsqi_sql_facts *facts) {
-    if (sql[token->at] == '?' && token->len > 1) {
-        size_t number = 0;
+                                  struct lsqi_sql_facts *facts) {
+    size_t count = facts->name_count;
 
-        for (size_t i = 1; i < token->len && number < 1000000; i++)
-            number = number * 10 + (size_t)(sql[token->at + i] - '0');
+    if (sql[token->at] == '?' && token->len > 1) {
+        size_t number = number_of(sql + token->at + 1, token->len - 1);
+
         if (number > facts->params) facts->params = number;
         return LSQ_OK;
     }
-    if (token->len > 1) {
-        for (size_t i = 0; i < names->count; i++)
-            if (names->list[i].len == token->len &&
-                memcmp(sql + names->list[i].at, sql + token->at, token->len) == 0)
-                return LSQ_OK;
-        if (names->count == names->size) {
-            size_t size = names->size == 0 ? 16 : names->size * 2;
-            struct lsqi_sql_token *list = lsqi_realloc(names->list, size * sizeof(*list));
-
-            if (list == NULL) return LSQ_NOMEM;
-            names->list = list;
-            names->size = size;
-        }
-        names->list[names->count++] = *token;
-        facts->named++;
-    }
+    if (token->len > 1 && is_noted(sql, token, facts)) return LSQ_OK;
     facts->params++;
+    if (token->len == 1) return LSQ_OK;
+    if ((count & (count - 1)) == 0) { /* room doubles */
+        size_t room = count == 0 ? 1 : count * 2;
+        struct lsqi_sql_name *names = lsqi_realloc(facts->names, room * sizeof(*names));
+
+        if (names == NULL) return LSQ_NOMEM;
+        facts->names = names;
+    }
+    facts->names[facts->name_count++] =
+        (struct lsqi_sql_name){.at = token->at, .len = token->len, .number = facts->params};
     return LSQ_OK;
+}
+
+void lsqi_sql_facts_release(struct lsqi_sql_facts *facts) {
+    lsqi_free(facts->names);
+    facts->names = NULL;
 }
 
 /* The first word behind the CTEs: those stand in brackets. */
@@ -245,7 +255,6 @@ static bool may_write(const char *sql, const struct lsqi_sql_token *token) {
 
 enum lsq_status lsqi_sql_look(const char *sql, size_t len, struct lsqi_sql_facts *facts,
                               struct lsq_error *err) {
-    struct names names = {0};
     struct lsqi_sql_token token;
     enum lsq_status st = LSQ_OK;
     bool with = false;
@@ -269,15 +278,17 @@ enum lsq_status lsqi_sql_look(const char *sql, size_t len, struct lsqi_sql_facts
             facts->sets_session = true;
         if (facts->explain && is(sql, &token, "WITH")) with = true;
         if (with) note_main_word(sql, &token, depth, &found, facts);
-        if (token.kind == LSQI_SQL_PARAM) st = note_param(sql, &token, &names, facts);
+        if (token.kind == LSQI_SQL_PARAM) st = note_param(sql, &token, facts);
         if (token.kind == LSQI_SQL_OTHER && sql[token.at] == '(') depth++;
         if (token.kind == LSQI_SQL_OTHER && sql[token.at] == ')') depth--;
         pragma_table = pragma_table || may_write(sql, &token);
         second = first;
         first = false;
     }
-    lsqi_free(names.list);
-    if (st != LSQ_OK) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    if (st != LSQ_OK) {
+        lsqi_sql_facts_release(facts);
+        return lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    }
     if (facts->explain) facts->command = LSQ_COMMAND_SELECT;
     if (first) facts->command = LSQ_COMMAND_EMPTY;
     facts->reads = facts->explain || (facts->command == LSQ_COMMAND_SELECT && !pragma_table);

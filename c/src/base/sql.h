@@ -31,6 +31,13 @@ struct lsqi_sql_token {
 /* The next token of sql[*at..len), white space and comments passed over; *at goes behind it. */
 struct lsqi_sql_token lsqi_sql_next(const char *sql, size_t len, size_t *at);
 
+/* A parameter with a name: its place in the text, its prefix with it. */
+struct lsqi_sql_name {
+    size_t at;
+    size_t len;
+    size_t number; /* from 1 */
+};
+
 /* What a text says of itself; by one look over its tokens. */
 struct lsqi_sql_facts {
     enum lsq_command
@@ -41,11 +48,13 @@ struct lsqi_sql_facts {
     bool control;      /* BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE */
     bool begins;       /* BEGIN, SAVEPOINT */
     size_t params;     /* the greatest number of a parameter, as the engine counts them */
-    size_t named;      /* how many of them have names */
+    struct lsqi_sql_name *names; /* of those that have one; NULL: none has */
+    size_t name_count;
 };
-/* Of the text's first statement. Errors: LSQ_NOMEM. */
+/* Of the text's first statement; to be released where it is LSQ_OK. Errors: LSQ_NOMEM. */
 enum lsq_status lsqi_sql_look(const char *sql, size_t len, struct lsqi_sql_facts *facts,
                               struct lsq_error *err);
+void lsqi_sql_facts_release(struct lsqi_sql_facts *facts);
 
 /* The length of the first statement of sql[0..len), its semicolon with it; a trigger's body is part of it. */
 size_t lsqi_sql_statement(const char *sql, size_t len);

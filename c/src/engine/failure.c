@@ -83,21 +83,110 @@ static void read_constraint(struct lsq_error *err) {
     lsqi_error_copy(err->constraint_name, sizeof(err->constraint_name), detail, len);
 }
 
+/* What code and message say. */
+static void read_failure(struct lsq_error *err, enum lsq_status status, int code) {
+    err->engine_code = code;
+    /* Compiling and opening meet others' locks too. */
+    err->transient = status == LSQ_BUSY || status == LSQ_PROTOCOL;
+    if (status != LSQ_CONSTRAINT) return;
+    err->constraint = refused_by_restrict(code, err->message) ? LSQ_CONSTRAINT_FOREIGN_KEY
+                                                              : constraint_kind(code);
+    read_constraint(err);
+}
+
 enum lsq_status lsqi_failure_set(struct lsq_error *err, sqlite3 *db, int code) {
     enum lsq_status status = lsqi_engine_status(code);
 
     if (err == NULL) return status;
     lsqi_error_set(err, status, "%s",
                    code == SQLITE_NOMEM || db == NULL ? sqlite3_errstr(code) : sqlite3_errmsg(db));
-    err->engine_code = code;
-    /* Compiling and opening meet others' locks too. */
-    err->transient = status == LSQ_BUSY || status == LSQ_PROTOCOL;
     if (db != NULL) err->sql_offset = sqlite3_error_offset(db);
-    if (status == LSQ_CONSTRAINT) {
-        err->constraint = refused_by_restrict(code, err->message) ? LSQ_CONSTRAINT_FOREIGN_KEY
-                                                                  : constraint_kind(code);
-        read_constraint(err);
-    }
+    read_failure(err, status, code);
+    return status;
+}
+
+/* ---- What was said elsewhere ---- */
+
+struct named_code {
+    const char *name;
+    int code;
+};
+
+/* Primary codes, and the extended ones that say more to a caller. */
+static const struct named_code codes[] = {
+#define CODE(name)                                                                                 \
+    { #name, name }
+    CODE(SQLITE_ERROR),
+    CODE(SQLITE_INTERNAL),
+    CODE(SQLITE_PERM),
+    CODE(SQLITE_ABORT),
+    CODE(SQLITE_BUSY),
+    CODE(SQLITE_LOCKED),
+    CODE(SQLITE_NOMEM),
+    CODE(SQLITE_READONLY),
+    CODE(SQLITE_INTERRUPT),
+    CODE(SQLITE_IOERR),
+    CODE(SQLITE_CORRUPT),
+    CODE(SQLITE_NOTFOUND),
+    CODE(SQLITE_FULL),
+    CODE(SQLITE_CANTOPEN),
+    CODE(SQLITE_PROTOCOL),
+    CODE(SQLITE_SCHEMA),
+    CODE(SQLITE_TOOBIG),
+    CODE(SQLITE_CONSTRAINT),
+    CODE(SQLITE_MISMATCH),
+    CODE(SQLITE_MISUSE),
+    CODE(SQLITE_AUTH),
+    CODE(SQLITE_RANGE),
+    CODE(SQLITE_NOTADB),
+    CODE(SQLITE_BUSY_RECOVERY),
+    CODE(SQLITE_BUSY_SNAPSHOT),
+    CODE(SQLITE_BUSY_TIMEOUT),
+    CODE(SQLITE_LOCKED_SHAREDCACHE),
+    CODE(SQLITE_ABORT_ROLLBACK),
+    CODE(SQLITE_CONSTRAINT_CHECK),
+    CODE(SQLITE_CONSTRAINT_COMMITHOOK),
+    CODE(SQLITE_CONSTRAINT_FOREIGNKEY),
+    CODE(SQLITE_CONSTRAINT_FUNCTION),
+    CODE(SQLITE_CONSTRAINT_NOTNULL),
+    CODE(SQLITE_CONSTRAINT_PRIMARYKEY),
+    CODE(SQLITE_CONSTRAINT_TRIGGER),
+    CODE(SQLITE_CONSTRAINT_UNIQUE),
+    CODE(SQLITE_CONSTRAINT_VTAB),
+    CODE(SQLITE_CONSTRAINT_ROWID),
+    CODE(SQLITE_CONSTRAINT_PINNED),
+    CODE(SQLITE_CONSTRAINT_DATATYPE),
+#undef CODE
+};
+
+int lsqi_failure_code(const char *name) {
+    for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++)
+        if (strcmp(name, codes[i].name) == 0) return codes[i].code;
+    return 0;
+}
+
+/* A server may give the primary code alone: the engine's words tell the kind. */
+static int code_by_words(const char *message) {
+    static const struct named_code words[] = {
+        {"UNIQUE constraint failed", SQLITE_CONSTRAINT_UNIQUE},
+        {"FOREIGN KEY constraint failed", SQLITE_CONSTRAINT_FOREIGNKEY},
+        {"CHECK constraint failed", SQLITE_CONSTRAINT_CHECK},
+        {"NOT NULL constraint failed", SQLITE_CONSTRAINT_NOTNULL},
+    };
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strncmp(message, words[i].name, strlen(words[i].name)) == 0) return words[i].code;
+    return SQLITE_CONSTRAINT;
+}
+
+enum lsq_status lsqi_failure_told(struct lsq_error *err, int code, const char *message) {
+    enum lsq_status status;
+
+    if (code == SQLITE_CONSTRAINT) code = code_by_words(message);
+    status = lsqi_engine_status(code);
+    if (err == NULL) return status;
+    lsqi_error_set(err, status, "%s", message);
+    read_failure(err, status, code);
     return status;
 }
 

@@ -38,7 +38,7 @@ enum lsqi_http_end_kind {
     LSQI_HTTP_BROKEN,      /* the connection broke before the answer was whole, or it is no HTTP */
     LSQI_HTTP_TOO_BIG,     /* the answer is longer than max_response */
     LSQI_HTTP_CANCELLED,   /* by lsqi_http_cancel(), by body(), or by the shutdown */
-    LSQI_HTTP_FAILED       /* out of memory and the like: nothing was sent */
+    LSQI_HTTP_FAILED       /* out of memory and the like, or a URL that is none */
 };
 
 struct lsqi_http_end {
@@ -92,11 +92,12 @@ struct lsqi_http_request {
 
 struct lsqi_http;
 
-/* Begins an exchange. done() is called exactly once if this succeeds (maybe before it returns, by the I/O thread), and never if
- * it does not. *out is valid until done() is called. Redirects are not followed: a token would go elsewhere.
+/* Begins an exchange. done() is called exactly once if this succeeds (maybe before it returns, by the I/O thread),
+ * and never if it does not. *out is valid until done() is called. Redirects are not followed: a token would go elsewhere.
  * No callback is called from within lsqi_http_start() itself: a lock may be held around it that they take.
  * Errors: LSQ_UNSUPPORTED where libcurl is not there (the message names the package to install), LSQ_NOMEM,
- * LSQ_ERROR where no thread can be started. */
+ * LSQ_BAD_ARGUMENT (another kind of URL; a line break in it or in a header), LSQ_ERROR where no thread can be
+ * started: also in the child of a fork whose parent has one, and while the program ends. */
 enum lsq_status lsqi_http_start(struct lsqi_http **out, const struct lsqi_http_request *request,
                                 struct lsq_error *err);
 
@@ -114,8 +115,9 @@ enum lsq_status lsqi_http_post(void (*fn)(void *arg), void *arg, struct lsq_erro
 /* Whether the calling thread is the I/O thread. */
 bool lsqi_http_on_thread(void);
 
-/* Cancels what is under way, and stops the thread. Not from a callback. */
-void lsqi_http_shutdown(void);
+/* Cancels what is under way, and stops the thread; what callbacks begin meanwhile is cancelled, too. Answers
+ * whether there was a thread. Not from a callback. */
+bool lsqi_http_shutdown(void);
 
 /* Figures of the loop since its start, for tests and for who looks after it. */
 struct lsqi_http_figures {

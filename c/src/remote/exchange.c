@@ -260,6 +260,7 @@ static void on_done(void *arg, const struct lsqi_http_end *end) {
     } else {
         st = judge(x, end, err);
     }
+    x->untouched = untouched(x, end) || (end->kind == LSQI_HTTP_DONE && x->status == 401);
     x->hooks->ended(x, st, err);
 }
 

@@ -46,6 +46,7 @@ struct lsqi_exchange {
     /* of exchange.c */
     struct lsqi_http *http; /* NULL: none under way */
     bool called_off;        /* guarded by lock */
+    bool untouched;         /* at the end: nothing of it has run, and a stream is where it was */
     struct lsqi_hrana_handler handler;
     struct lsqi_hrana_decoder *decoder; /* stays until the release: the stream's baton is in it */
     struct lsqi_buf refusal;            /* the body of an answer that is not 200 */

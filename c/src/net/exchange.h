@@ -1,0 +1,78 @@
+/* exchange.h - one request and its answer: what libcurl is told, what it says, and what that means.
+ * The loop (loop.c) decides when. Threads: made by any; from then on the I/O thread's, but for the command. */
+#ifndef LSQI_NET_EXCHANGE_H
+#define LSQI_NET_EXCHANGE_H
+
+#include "net/http.h"
+
+enum { LSQI_HTTP_ERROR_BYTES = 256 };
+
+/* What other threads ask for. */
+enum { LSQI_HTTP_WANT_START = 1, LSQI_HTTP_WANT_CANCEL = 2, LSQI_HTTP_WANT_RESUME = 4 };
+
+struct lsqi_http {
+    /* constant */
+    const struct lsqi_http_events *events;
+    void *arg;
+    size_t body_len;
+    size_t max_response;
+    int64_t started;
+    int64_t connect_ns;
+    int64_t first_byte_ns; /* 0: no deadline */
+    bool tls;
+    void *easy;
+    struct lsqi_curl_list *headers;
+
+    /* The command; guarded by the loop's lock. */
+    struct lsqi_http *next_command;
+    struct lsqi_http *prev_command;
+    unsigned wants; /* 0: it is in no queue */
+    int resume_ms;
+
+    /* The I/O thread's. */
+    struct lsqi_http *next;
+    struct lsqi_http *prev;
+    bool running;   /* libcurl has it; else it waits for begin_at */
+    bool paused;    /* body() took less than all */
+    bool requested; /* libcurl was about to send the request on a connection */
+    bool answered;  /* a line of the answer came */
+    bool headed;    /* its head was told */
+    bool stopped;   /* by body() */
+    bool too_big;
+    bool refused_twice; /* libcurl wanted to send the request again, and was kept from it */
+    long sent_before;   /* what CURLINFO_REQUEST_SIZE was before the request: a proxy's CONNECT */
+    size_t skip;        /* bytes of what libcurl gives next that body() has taken already */
+    size_t taken;
+    /* Deadlines, ns; INT64_MAX: none. */
+    int64_t begin_at;
+    int64_t total_due;
+    int64_t connect_due;
+    int64_t first_byte_due;
+    char content_type[128];
+    char retry_after[64];
+    char error[LSQI_HTTP_ERROR_BYTES]; /* libcurl writes here */
+};
+
+/* Copies the request. Errors: LSQ_BAD_ARGUMENT, LSQ_NOMEM. libcurl is loaded. */
+enum lsq_status lsqi_exchange_new(struct lsqi_http **out, const struct lsqi_http_request *request,
+                                  struct lsq_error *err);
+void lsqi_exchange_free(struct lsqi_http *http);
+
+/* When the loop is to look at it at the latest; INT64_MAX: never. */
+int64_t lsqi_exchange_due(const struct lsqi_http *http);
+
+/* What was not done when a deadline passed, or NULL: none has. May move the deadline of the first byte. */
+const char *lsqi_exchange_overdue(struct lsqi_http *http, int64_t now);
+
+/* Goes on after a pause. Not 0: libcurl's result, with which the exchange ends now. */
+int lsqi_exchange_resume(struct lsqi_http *http, int total_ms);
+
+/* What its end means, given libcurl's result. */
+void lsqi_exchange_result(struct lsqi_http *http, int code, struct lsqi_http_end *end);
+void lsqi_exchange_timed_out(struct lsqi_http *http, const char *phase, struct lsqi_http_end *end);
+void lsqi_exchange_cancelled(struct lsqi_http *http, struct lsqi_http_end *end);
+
+/* The loop's: it looks at the exchanges by due at the latest. On the I/O thread. */
+void lsqi_http_look_at(int64_t due);
+
+#endif

@@ -1,0 +1,71 @@
+/* state.h - a server's connection and its calls; shared by the files of this folder. */
+#ifndef LSQI_REMOTE_STATE_H
+#define LSQI_REMOTE_STATE_H
+
+#include "remote/exchange.h"
+#include "remote/failure.h"
+#include "remote/remote.h"
+
+struct lsqi_cursor;
+
+struct lsqi_remote {
+    struct lsqi_gate *gate;
+    struct lsqi_server server;
+    /* Who is in; the I/O thread while a call runs. */
+    char *baton;    /* of the open transaction's stream; NULL: there is none */
+    char *base_url; /* where that is; NULL: at the server's own address */
+    bool reads;     /* LSQ_TXN_READ */
+    struct lsqi_cursor
+        *cursor; /* that reads from the stream now, and has to end before it goes on */
+    int64_t last_rowid;
+    int64_t changes;
+    int64_t total_changes;
+    /* guarded by the gate's lock */
+    struct lsqi_exchange *running;
+};
+
+/* How the end of a call is told: by a callback, or by waking who waits. */
+struct lsqi_ticket {
+    struct lsqi_remote *remote;
+    void (*done)(void *arg, enum lsq_status st, const struct lsq_error *err);
+    void *arg;
+    pthread_mutex_t lock;
+    pthread_cond_t over;
+    bool ended; /* guarded by lock, as what follows */
+    enum lsq_status st;
+    struct lsq_error err;
+};
+
+/* Before a call is built: enters the gate. LSQ_WOULD_BLOCK where the call would have to wait, and may not. */
+enum lsq_status lsqi_ticket_enter(struct lsqi_remote *remote, const struct lsq_call *call,
+                                  struct lsq_error *err);
+void lsqi_ticket_init(struct lsqi_ticket *ticket, struct lsqi_remote *remote,
+                      const struct lsq_call *call);
+/* What the caller is answered once the call has begun: LSQ_PENDING, or, after waiting, its end. The ticket's owner
+ * frees it after the latter, and in end() of the former. */
+enum lsq_status lsqi_ticket_wait(struct lsqi_ticket *ticket, struct lsq_error *err);
+/* The call has ended; leaves the gate. free() is called for the ticket of a call that nobody waits for; else it is
+ * gone once this was called. */
+void lsqi_ticket_end(struct lsqi_ticket *ticket, enum lsq_status st, const struct lsq_error *err,
+                     void (*free_owner)(struct lsqi_ticket *ticket));
+
+int lsqi_call_timeout(const struct lsqi_remote *remote, const struct lsq_call *call);
+
+/* After a whole answer: keeps the stream's place. autocommit: no transaction is open in it, so it is left. */
+void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *x, bool autocommit);
+/* The stream is lost, or closed. */
+void lsqi_remote_forget(struct lsqi_remote *remote);
+
+/* Whether the call that runs is this exchange's: it can be interrupted. */
+void lsqi_remote_running(struct lsqi_remote *remote, struct lsqi_exchange *x);
+
+/* ---- cursor.c ---- */
+
+/* Reads the rest of the stream's cursor, so that the stream is free; then fn(arg, st). In a call. Errors: of
+ * beginning; fn is then not called. */
+enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor,
+                                  void (*fn)(void *arg, enum lsq_status st,
+                                             const struct lsq_error *err),
+                                  void *arg, struct lsq_error *err);
+
+#endif
