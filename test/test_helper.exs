@@ -1,1 +1,1 @@
-ExUnit.start()
+ExUnit.start(exclude: EctoLibSql.Test.Sqld.exclude())

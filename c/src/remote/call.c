@@ -26,6 +26,7 @@ struct call {
     unsigned flags;
     size_t at;                  /* the request's place in the pipeline */
     bool wrapped;               /* the batch's steps stand between BEGIN and COMMIT */
+    bool in_txn;    /* the first step of a batch is run in a transaction only */
     bool gives_up;              /* a failure is none: the server undoes the transaction anyway */
     bool read_only;             /* LSQ_TXN_READ is what begins */
     size_t count;               /* of statements */
