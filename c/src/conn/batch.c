@@ -168,6 +168,8 @@ enum lsq_status lsq_batch(struct lsq_conn *conn, const struct lsq_batch_item *it
 
     if (items == NULL && count > 0)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the batch's statements are NULL");
+    if (conn->remote != NULL)
+        return lsqi_remote_batch(conn->remote, items, count, call, sink, ctx, done, err);
     return run_batch(&batch, call, run_items, items, count, done);
 }
 
@@ -176,6 +178,8 @@ enum lsq_status lsq_batch_sql(struct lsq_conn *conn, const char *sql, size_t len
                               size_t *done, struct lsq_error *err) {
     struct batch batch = {.conn = conn, .sink = sink, .ctx = ctx, .err = err};
 
+    if (conn->remote != NULL)
+        return lsqi_remote_batch_sql(conn->remote, sql, len, call, sink, ctx, done, err);
     return run_batch(&batch, call, run_sql, sql, len, done);
 }
 
@@ -276,6 +280,9 @@ enum lsq_status lsq_exec_many(struct lsq_conn *conn, const char *sql, size_t len
     struct lsq_call plain = {0};
     enum lsq_status st;
 
+    if (conn->remote != NULL)
+        return lsqi_remote_exec_many(conn->remote, sql, len, next, next_ctx, call, sink, ctx, reply,
+                                     err);
     st = lsqi_call_not_short(call, err);
     if (st != LSQ_OK) return st;
     if (call != NULL) plain = *call;

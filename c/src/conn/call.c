@@ -203,6 +203,10 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
     int64_t now;
 
     if (st != LSQ_OK) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    if (conn->remote != NULL) {
+        lsqi_stmt_reap(conn);
+        return LSQ_OK;
+    }
     if (call == NULL) call = &plain;
     if (call->stop != NULL && call->stop(call->stop_arg)) {
         lsqi_gate_end(&conn->gate);
@@ -243,6 +247,10 @@ enum lsq_status lsqi_call_not_short(const struct lsq_call *call, struct lsq_erro
 }
 
 void lsqi_call_end(struct lsq_conn *conn) {
+    if (conn->remote != NULL) {
+        lsqi_gate_end(&conn->gate);
+        return;
+    }
     atomic_store_explicit(&conn->running, NULL, memory_order_relaxed);
     /* A failure may have ended the transaction. */
     if (conn->keys_switched || conn->patient) lsqi_txn_look(conn);
@@ -254,6 +262,7 @@ void lsqi_call_end(struct lsq_conn *conn) {
 void lsqi_call_interrupt(struct lsqi_gate *gate) {
     struct lsq_conn *conn = (struct lsq_conn *)(void *)gate; /* its first member */
 
+    if (conn->remote != NULL) lsqi_remote_interrupt_locked(conn->remote);
     /* Reaches what looks at no progress handler, a checkpoint for one; but it would end every open
      * cursor of the connection too. */
     if (conn->db != NULL && atomic_load(&conn->open_cursors) == 0) sqlite3_interrupt(conn->db);

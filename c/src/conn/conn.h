@@ -1,4 +1,4 @@
-/* conn.h - a local connection and its parts; shared by the files of this folder, nobody else.
+/* conn.h - a connection and its parts, but what is a server's (remote/remote.h); shared by the files of this folder, nobody else.
  *
  * open.c      opening, closing, freeing          settings.c  PRAGMAs as data
  * attach.c    databases beside the main one
@@ -22,6 +22,7 @@
 #include "engine/record.h"
 #include "file/file.h"
 #include "lsq/lsq.h"
+#include "remote/remote.h"
 
 /* How quick a statement has been, to decide where it may run next. */
 struct lsqi_speed {
@@ -109,6 +110,7 @@ struct lsqi_files {
 
 struct lsq_conn {
     struct lsqi_gate gate;
+    struct lsqi_remote *remote; /* of a server; then there is no engine. NULL: of a file */
     sqlite3 *db; /* who is in, and interrupt under the gate's lock; NULL once closed */
     /* set at opening */
     unsigned flags;
@@ -156,6 +158,7 @@ struct lsq_conn {
 
 struct lsq_stmt {
     struct lsqi_prepared prepared; /* who is in */
+    struct lsqi_remote_stmt *remote; /* of a server's connection; NULL until it is described */
     struct lsq_conn *conn;         /* holds a reference to its memory */
     struct lsq_stmt *next;         /* of conn->stmts */
     struct lsq_stmt *prev;
@@ -166,6 +169,12 @@ struct lsq_stmt {
     struct lsq_result *kept; /* a writing statement's rows, read at the first fetch */
     size_t kept_next;
 };
+
+/* ---- open.c ---- */
+
+/* LSQ_UNSUPPORTED for a server's connection. */
+enum lsq_status lsqi_files_only(const struct lsq_conn *conn, const char *what,
+                                struct lsq_error *err);
 
 /* ---- call.c ---- */
 

@@ -58,6 +58,12 @@ enum lsq_status lsq_conn_reset(struct lsq_conn *conn, struct lsq_error *err) {
     enum lsq_status st = lsqi_call_begin(conn, &call, err);
 
     if (st != LSQ_OK) return st;
+    if (conn->remote != NULL) {
+        lsqi_stmt_reset_all(conn);
+        lsqi_remote_leave(conn->remote);
+        lsqi_call_end(conn);
+        return LSQ_OK;
+    }
     st = reset(conn, err);
     /* Where a virtual table's columns are compiled, the engine makes a plain error of it. */
     if (st == LSQ_ERROR && atomic_load(&conn->gate.cancel)) st = lsqi_call_check(conn, err);
@@ -99,6 +105,11 @@ enum lsq_status lsq_conn_info(struct lsq_conn *conn, bool all, struct lsq_conn_i
     enum lsq_status st = lsqi_call_begin(conn, NULL, err);
 
     if (st != LSQ_OK) return st;
+    if (conn->remote != NULL) {
+        lsqi_remote_info(conn->remote, info);
+        lsqi_call_end(conn);
+        return LSQ_OK;
+    }
     *info = (struct lsq_conn_info){
         .autocommit = sqlite3_get_autocommit(conn->db) != 0,
         .readonly = sqlite3_db_readonly(conn->db, "main") == 1,
@@ -125,9 +136,10 @@ enum lsq_status lsq_conn_info(struct lsq_conn *conn, bool all, struct lsq_conn_i
 /* ---- Pages and log ---- */
 
 enum lsq_status lsq_conn_cacheflush(struct lsq_conn *conn, struct lsq_error *err) {
-    enum lsq_status st = lsqi_call_begin(conn, NULL, err);
+    enum lsq_status st = lsqi_files_only(conn, "page cache", err);
     int rc;
 
+    if (st == LSQ_OK) st = lsqi_call_begin(conn, NULL, err);
     if (st != LSQ_OK) return st;
     rc = sqlite3_db_cacheflush(conn->db);
     if (rc != SQLITE_OK) st = lsqi_failure_set(err, conn->db, rc);
@@ -178,9 +190,11 @@ enum lsq_status lsq_conn_checkpoint(struct lsq_conn *conn, const char *schema,
 /* ---- Extensions ---- */
 
 enum lsq_status lsq_conn_enable_extensions(struct lsq_conn *conn, bool on, struct lsq_error *err) {
-    enum lsq_status st = lsqi_call_begin(conn, NULL, err);
+    enum lsq_status st = lsqi_files_only(conn, "extensions", err);
     int rc;
 
+    if (st == LSQ_OK) st = lsqi_call_begin(conn, NULL, err);
+    if (st == LSQ_OK) st = lsqi_files_only(conn, "WAL", err);
     if (st != LSQ_OK) return st;
     /* This switch is for the C function only: SQL stays refused. */
     rc = sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, on ? 1 : 0, NULL);
@@ -195,6 +209,7 @@ enum lsq_status lsq_conn_load_extension(struct lsq_conn *conn, const char *path,
     char *message = NULL;
     int on = 0;
 
+    if (conn->remote != NULL) return lsqi_files_only(conn, "extensions", err);
     if (path == NULL || path[0] == '\0')
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the extension's path is empty");
     st = lsqi_call_begin(conn, NULL, err);

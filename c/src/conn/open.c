@@ -54,7 +54,12 @@ static void clean(struct lsqi_gate *gate, bool closing) {
     struct lsq_conn *conn = conn_of(gate);
 
     lsqi_stmt_reap(conn);
-    if (closing) close_engine(conn);
+    if (closing && conn->remote != NULL) {
+        lsqi_stmt_orphan_all(conn);
+        lsqi_remote_leave(conn->remote);
+    } else if (closing) {
+        close_engine(conn);
+    }
 }
 
 static void destroy(struct lsqi_gate *gate) {
@@ -64,6 +69,7 @@ static void destroy(struct lsqi_gate *gate) {
     lsqi_attached_release(conn);
     lsqi_files_unref(conn->files);
     lsqi_file_unref(conn->file);
+    lsqi_remote_free(conn->remote);
     lsqi_free(conn);
 }
 
@@ -241,10 +247,35 @@ static enum lsq_status set_up(struct lsq_conn *conn, const struct lsq_config *cf
     return st;
 }
 
+/* To a server: nobody is asked yet. */
+static enum lsq_status open_remote(struct lsq_conn **out, const struct lsq_config *cfg,
+                                   struct lsq_error *err) {
+    struct lsq_conn *conn = lsqi_calloc(1, sizeof(*conn));
+    enum lsq_status st;
+
+    if (conn == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a connection");
+    st = lsqi_gate_init(&conn->gate, clean, destroy, lsqi_call_interrupt, err);
+    if (st != LSQ_OK) goto undo_alloc;
+    st = lsqi_remote_new(&conn->remote, cfg, &conn->gate, err);
+    if (st != LSQ_OK) goto undo_gate;
+    atomic_store(&conn->busy_timeout, cfg->busy_timeout);
+    conn->configured_busy_timeout = cfg->busy_timeout;
+    *out = conn;
+    return LSQ_OK;
+
+undo_gate:
+    lsqi_gate_release(&conn->gate);
+undo_alloc:
+    lsqi_free(conn);
+    return st;
+}
+
 enum lsq_status lsq_conn_open(struct lsq_conn **out, const struct lsq_config *cfg,
                               struct lsq_error *err) {
     struct lsq_conn *conn;
     enum lsq_status st = lsqi_engine_init(err);
+
+    if (st == LSQ_OK && lsqi_remote_is_url(cfg->path)) return open_remote(out, cfg, err);
 
     if (st == LSQ_OK) st = check(cfg, err);
     if (st != LSQ_OK) return st;
@@ -278,6 +309,23 @@ undo_gate:
 undo_alloc:
     lsqi_free(conn);
     return st;
+}
+
+/* ---- Of a server's ---- */
+
+bool lsq_conn_is_remote(const struct lsq_conn *conn) { return conn->remote != NULL; }
+
+enum lsq_status lsq_conn_set_token(struct lsq_conn *conn, const char *token,
+                                   struct lsq_error *err) {
+    if (conn->remote == NULL)
+        return lsqi_error_set(err, LSQ_UNSUPPORTED, "a file's connection has no token");
+    return lsqi_remote_set_token(conn->remote, token, err);
+}
+
+enum lsq_status lsqi_files_only(const struct lsq_conn *conn, const char *what,
+                                struct lsq_error *err) {
+    if (conn->remote == NULL) return LSQ_OK;
+    return lsqi_error_set(err, LSQ_UNSUPPORTED, "a connection to a server has no %s", what);
 }
 
 /* ---- Closing ---- */

@@ -522,9 +522,12 @@ enum lsq_status lsq_exec(struct lsq_conn *conn, const char *sql, size_t len,
                          struct lsq_error *err) {
     struct lsqi_prepared *prepared;
     struct lsq_reply own;
-    enum lsq_status st = lsqi_call_begin(conn, call, err);
+    enum lsq_status st;
     int64_t hits;
 
+    if (conn->remote != NULL)
+        return lsqi_remote_exec(conn->remote, sql, len, params, call, sink, ctx, reply, err);
+    st = lsqi_call_begin(conn, call, err);
     if (st != LSQ_OK) return st;
     hits = atomic_load_explicit(&conn->cache.hits, memory_order_relaxed);
     st = lsqi_statement_get(conn, sql, len, &prepared, err);

@@ -33,6 +33,7 @@ static void end_run(struct lsq_stmt *stmt) {
     stmt->started = false;
     lsq_result_free(stmt->kept);
     stmt->kept = NULL;
+    if (stmt->remote != NULL) lsqi_remote_stmt_reset(stmt->remote);
     if (stmt->prepared.stmt == NULL) return;
     sqlite3_reset(stmt->prepared.stmt);
     sqlite3_clear_bindings(stmt->prepared.stmt);
@@ -42,6 +43,8 @@ static void end_run(struct lsq_stmt *stmt) {
 static void orphan(struct lsq_stmt *stmt) {
     end_run(stmt);
     lsqi_prepared_release(&stmt->prepared);
+    lsqi_remote_stmt_free(stmt->remote);
+    stmt->remote = NULL;
     list_remove(stmt->conn, stmt);
 }
 
@@ -51,6 +54,23 @@ static void free_handle(struct lsq_stmt *stmt) {
     lsq_result_free(stmt->kept);
     lsqi_free(stmt);
     lsqi_gate_unref(&conn->gate);
+}
+
+/* In a call, which it ends: the server's part comes to a handle that is there already. */
+static enum lsq_status describe(struct lsq_stmt **out, struct lsq_stmt *stmt, const char *sql,
+                                size_t len, const struct lsq_call *call, struct lsq_error *err) {
+    struct lsq_conn *conn = stmt->conn;
+    enum lsq_status st;
+
+    list_add(conn, stmt);
+    lsqi_gate_ref(&conn->gate);
+    lsqi_call_end(conn);
+    st = lsqi_remote_stmt_new(&stmt->remote, conn->remote, sql, len, call, err);
+    if (st == LSQ_OK || st == LSQ_PENDING)
+        *out = stmt;
+    else
+        lsq_stmt_free(stmt);
+    return st;
 }
 
 enum lsq_status lsq_stmt_new(struct lsq_stmt **out, struct lsq_conn *conn, const char *sql,
@@ -65,6 +85,7 @@ enum lsq_status lsq_stmt_new(struct lsq_stmt **out, struct lsq_conn *conn, const
     stmt->conn = conn;
     st = lsqi_call_begin(conn, NULL, err);
     if (st != LSQ_OK) goto undo_alloc;
+    if (conn->remote != NULL) return describe(out, stmt, sql, len, call, err);
     st = lsqi_prepare(conn, &stmt->prepared, sql, len, true, &used, err);
     if (st == LSQ_OK && stmt->prepared.stmt == NULL)
         st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no statement in the text");
@@ -150,12 +171,25 @@ static enum lsq_status begin(struct lsq_stmt *stmt, const struct lsq_call *call,
     return LSQ_OK;
 }
 
+/* What the server knows of it. Notes that it runs, for lsq_stmt_interrupt(). */
+static enum lsq_status remote_part(struct lsq_stmt *stmt, struct lsq_error *err) {
+    atomic_store_explicit(&stmt->conn->running, stmt, memory_order_relaxed);
+    if (stmt->remote != NULL) return LSQ_OK;
+    return lsqi_error_set(err, LSQ_CLOSED, "the statement is closed, or was never prepared");
+}
+
 enum lsq_status lsq_stmt_exec(struct lsq_stmt *stmt, const struct lsq_params *params,
                               const struct lsq_call *call, const struct lsq_sink *sink, void *ctx,
                               struct lsq_reply *reply, struct lsq_error *err) {
     struct lsq_reply own;
-    enum lsq_status st = begin(stmt, call, err);
+    enum lsq_status st;
 
+    if (stmt->conn->remote != NULL) {
+        st = remote_part(stmt, err);
+        return st != LSQ_OK ? st
+                            : lsqi_remote_stmt_exec(stmt->remote, params, call, sink, ctx, reply, err);
+    }
+    st = begin(stmt, call, err);
     if (st != LSQ_OK) return st;
     if (stmt->started) end_run(stmt);
     st = lsqi_run(stmt->conn, &stmt->prepared, params, sink, ctx, &own, err);
@@ -171,6 +205,12 @@ enum lsq_status lsq_stmt_start(struct lsq_stmt *stmt, const struct lsq_params *p
 
     if (st != LSQ_OK) return st;
     end_run(stmt);
+    if (stmt->conn->remote != NULL) {
+        st = remote_part(stmt, err);
+        if (st == LSQ_OK) st = lsqi_remote_stmt_start(stmt->remote, params, err);
+        lsqi_call_end(stmt->conn);
+        return st;
+    }
     st = lsqi_bind(&stmt->prepared, params, true, err);
     stmt->started = st == LSQ_OK;
     if (st != LSQ_OK) sqlite3_clear_bindings(stmt->prepared.stmt);
@@ -316,8 +356,14 @@ enum lsq_status lsq_stmt_fetch(struct lsq_stmt *stmt, size_t max_rows, const str
                                const struct lsq_sink *sink, void *ctx, bool *end,
                                struct lsq_error *err) {
     bool own = false;
-    enum lsq_status st = begin(stmt, call, err);
+    enum lsq_status st;
 
+    if (stmt->conn->remote != NULL) {
+        st = remote_part(stmt, err);
+        return st != LSQ_OK ? st
+                            : lsqi_remote_stmt_fetch(stmt->remote, max_rows, call, sink, ctx, end, err);
+    }
+    st = begin(stmt, call, err);
     if (st != LSQ_OK) return st;
     st = fetch(stmt, max_rows, sink, ctx, &own, err);
     lsqi_call_end(stmt->conn);
@@ -387,6 +433,12 @@ enum lsq_status lsq_stmt_column_count(struct lsq_stmt *stmt, size_t *count, stru
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
+    if (stmt->conn->remote != NULL) {
+        st = remote_part(stmt, err);
+        if (st == LSQ_OK) *count = lsqi_remote_stmt_columns(stmt->remote);
+        lsqi_call_end(stmt->conn);
+        return st;
+    }
     st = refresh(stmt, err);
     if (st == LSQ_OK) *count = (size_t)sqlite3_column_count(stmt->prepared.stmt);
     lsqi_call_end(stmt->conn);
@@ -400,6 +452,15 @@ enum lsq_status lsq_stmt_column(struct lsq_stmt *stmt, size_t i, struct lsq_colu
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
+    if (stmt->conn->remote != NULL) {
+        st = remote_part(stmt, err);
+        if (st == LSQ_OK && i >= lsqi_remote_stmt_columns(stmt->remote))
+            st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "column %zu is out of bounds: there are %zu",
+                                i, lsqi_remote_stmt_columns(stmt->remote));
+        if (st == LSQ_OK) lsqi_remote_stmt_column(stmt->remote, i, column);
+        lsqi_call_end(stmt->conn);
+        return st;
+    }
     handle = stmt->prepared.stmt;
     if (i >= (size_t)sqlite3_column_count(handle)) {
         st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "column %zu is out of bounds: there are %d", i,
@@ -422,9 +483,12 @@ enum lsq_status lsq_stmt_param_count(struct lsq_stmt *stmt, size_t *count, struc
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
-    *count = (size_t)sqlite3_bind_parameter_count(stmt->prepared.stmt);
+    if (stmt->conn->remote != NULL) st = remote_part(stmt, err);
+    if (st == LSQ_OK)
+        *count = stmt->remote != NULL ? lsqi_remote_stmt_params(stmt->remote)
+                                      : (size_t)sqlite3_bind_parameter_count(stmt->prepared.stmt);
     lsqi_call_end(stmt->conn);
-    return LSQ_OK;
+    return st;
 }
 
 enum lsq_status lsq_stmt_param_name(struct lsq_stmt *stmt, size_t i, const char **name,
@@ -433,12 +497,19 @@ enum lsq_status lsq_stmt_param_name(struct lsq_stmt *stmt, size_t i, const char 
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
-    count = sqlite3_bind_parameter_count(stmt->prepared.stmt);
+    if (stmt->conn->remote != NULL) st = remote_part(stmt, err);
+    if (st != LSQ_OK) {
+        lsqi_call_end(stmt->conn);
+        return st;
+    }
+    count = stmt->remote != NULL ? (int)lsqi_remote_stmt_params(stmt->remote)
+                                 : sqlite3_bind_parameter_count(stmt->prepared.stmt);
     if (i < 1 || i > (size_t)count)
         st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "parameter %zu is out of bounds: there are %d",
                             i, count);
     else
-        *name = sqlite3_bind_parameter_name(stmt->prepared.stmt, (int)i);
+        *name = stmt->remote != NULL ? lsqi_remote_stmt_param(stmt->remote, i - 1)
+                                     : sqlite3_bind_parameter_name(stmt->prepared.stmt, (int)i);
     lsqi_call_end(stmt->conn);
     return st;
 }
@@ -447,8 +518,12 @@ enum lsq_status lsq_stmt_readonly(struct lsq_stmt *stmt, bool *readonly, struct 
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
-    *readonly = lsqi_record_reads_only(&stmt->prepared.record) &&
-                sqlite3_stmt_readonly(stmt->prepared.stmt) != 0;
+    if (stmt->conn->remote != NULL)
+        st = remote_part(stmt, err);
+    else
+        *readonly = lsqi_record_reads_only(&stmt->prepared.record) &&
+                    sqlite3_stmt_readonly(stmt->prepared.stmt) != 0;
+    if (st == LSQ_OK && stmt->remote != NULL) *readonly = lsqi_remote_stmt_readonly(stmt->remote);
     lsqi_call_end(stmt->conn);
-    return LSQ_OK;
+    return st;
 }

@@ -296,6 +296,7 @@ enum lsq_status lsq_turn_new(struct lsq_turn **out, struct lsq_conn *conn, void 
     struct lsqi_lanes lanes = {.count = 0};
     struct lsq_turn *turn;
 
+    if (conn->remote != NULL) return lsqi_files_only(conn, "turns", err);
     if (files != NULL) lsqi_files_lanes(files, wanted(files), &lanes);
     turn = lsqi_malloc(sizeof(*turn) + lanes.count * sizeof(turn->stands[0]));
     if (turn == NULL) {

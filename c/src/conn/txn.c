@@ -103,8 +103,10 @@ static enum lsq_status no_transaction(struct lsq_error *err) {
 
 enum lsq_status lsq_begin(struct lsq_conn *conn, enum lsq_txn kind, const struct lsq_call *call,
                           struct lsq_error *err) {
-    enum lsq_status st = lsqi_call_not_short(call, err);
+    enum lsq_status st;
 
+    if (conn->remote != NULL) return lsqi_remote_begin(conn->remote, kind, call, err);
+    st = lsqi_call_not_short(call, err);
     if (st == LSQ_OK) st = lsqi_call_begin(conn, call, err);
     if (st != LSQ_OK) return st;
     st = begin(conn, kind, err);
@@ -114,8 +116,10 @@ enum lsq_status lsq_begin(struct lsq_conn *conn, enum lsq_txn kind, const struct
 
 enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
                            struct lsq_error *err) {
-    enum lsq_status st = lsqi_call_not_short(call, err);
+    enum lsq_status st;
 
+    if (conn->remote != NULL) return lsqi_remote_commit(conn->remote, call, err);
+    st = lsqi_call_not_short(call, err);
     if (st == LSQ_OK) st = lsqi_call_begin(conn, call, err);
     if (st != LSQ_OK) return st;
     st =
@@ -126,8 +130,10 @@ enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
 
 enum lsq_status lsq_rollback(struct lsq_conn *conn, const struct lsq_call *call,
                              struct lsq_error *err) {
-    enum lsq_status st = lsqi_call_begin(conn, NULL, err);
+    enum lsq_status st;
 
+    if (conn->remote != NULL) return lsqi_remote_rollback(conn->remote, call, err);
+    st = lsqi_call_begin(conn, NULL, err);
     if (st != LSQ_OK) return st;
     st = sqlite3_get_autocommit(conn->db) ? no_transaction(err)
                                           : lsqi_undo_run(conn, LSQI_ROLLBACK, err);
@@ -152,8 +158,10 @@ static enum lsq_status switch_keys(struct lsq_conn *conn, bool on, bool *before,
 
 enum lsq_status lsq_enforce_foreign_keys(struct lsq_conn *conn, bool on, bool *before,
                                          const struct lsq_call *call, struct lsq_error *err) {
-    enum lsq_status st = lsqi_call_begin(conn, NULL, err);
+    enum lsq_status st = lsqi_files_only(conn, "switch for its foreign keys", err);
 
+    (void)call; /* it waits for nothing */
+    if (st == LSQ_OK) st = lsqi_call_begin(conn, NULL, err);
     if (st != LSQ_OK) return st;
     st = switch_keys(conn, on, before, err);
     lsqi_call_end(conn);
@@ -162,45 +170,47 @@ enum lsq_status lsq_enforce_foreign_keys(struct lsq_conn *conn, bool on, bool *b
 
 /* ---- Savepoints ---- */
 
-/* Runs "<verb> "name"", the name quoted. */
-static enum lsq_status run_named(struct lsq_conn *conn, const char *verb, const char *name,
-                                 size_t len, struct lsq_error *err) {
-    char *sql = sqlite3_mprintf("%s \"%.*w\"", verb, (int)len, name);
+static enum lsq_status run_named(struct lsq_conn *conn, const char *sql,
+                                 const struct lsq_call *call, struct lsq_error *err) {
     enum lsq_status st;
 
-    if (sql == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a savepoint");
+    if (conn->remote != NULL) return lsqi_remote_savepoint(conn->remote, sql, call, err);
+    st = lsqi_call_begin(conn, NULL, err);
+    if (st != LSQ_OK) return st;
     st = lsqi_run_text(conn, sql, err);
-    sqlite3_free(sql);
+    lsqi_call_end(conn);
     return st;
 }
 
 static enum lsq_status savepoint_call(struct lsq_conn *conn, const char *verb, const char *name,
-                                      size_t len, struct lsq_error *err) {
+                                      size_t len, const struct lsq_call *call,
+                                      struct lsq_error *err) {
     enum lsq_status st;
+    char *sql;
 
     if (name == NULL || len == 0 || len > 1000)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a savepoint's name has from 1 to 1000 bytes");
     st = lsqi_sql_check(name, len, NULL);
     if (st != LSQ_OK)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a savepoint's name is UTF-8 without a NUL");
-    st = lsqi_call_begin(conn, NULL, err);
-    if (st != LSQ_OK) return st;
-    st = run_named(conn, verb, name, len, err);
-    lsqi_call_end(conn);
+    sql = sqlite3_mprintf("%s \"%.*w\"", verb, (int)len, name);
+    if (sql == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a savepoint");
+    st = run_named(conn, sql, call, err);
+    sqlite3_free(sql);
     return st;
 }
 
 enum lsq_status lsq_savepoint(struct lsq_conn *conn, const char *name, size_t len,
                               const struct lsq_call *call, struct lsq_error *err) {
-    return savepoint_call(conn, "SAVEPOINT", name, len, err);
+    return savepoint_call(conn, "SAVEPOINT", name, len, call, err);
 }
 
 enum lsq_status lsq_release(struct lsq_conn *conn, const char *name, size_t len,
                             const struct lsq_call *call, struct lsq_error *err) {
-    return savepoint_call(conn, "RELEASE", name, len, err);
+    return savepoint_call(conn, "RELEASE", name, len, call, err);
 }
 
 enum lsq_status lsq_rollback_to(struct lsq_conn *conn, const char *name, size_t len,
                                 const struct lsq_call *call, struct lsq_error *err) {
-    return savepoint_call(conn, "ROLLBACK TO", name, len, err);
+    return savepoint_call(conn, "ROLLBACK TO", name, len, call, err);
 }

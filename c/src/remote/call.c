@@ -19,7 +19,7 @@ enum shape {
 enum effect { EFFECT_NONE, EFFECT_BEGINS, EFFECT_ENDS };
 
 struct call {
-    struct lsqi_ticket ticket;
+    struct lsqi_pending pending;
     struct lsqi_exchange x;
     enum shape shape;
     enum effect effect;
@@ -49,8 +49,8 @@ struct call {
     struct lsq_error err;
 };
 
-static void call_free(struct lsqi_ticket *ticket) {
-    struct call *call = (struct call *)(void *)ticket; /* its first member */
+static void call_free(struct lsqi_pending *pending) {
+    struct call *call = (struct call *)(void *)pending; /* its first member */
 
     lsqi_exchange_release(&call->x);
     lsqi_remote_stmt_free(call->described);
@@ -164,13 +164,13 @@ static void fill_reply(const struct call *call, const struct lsqi_hrana_result *
         .columns = r->columns,
         .rows = r->rows,
         .changes = changes ? r->affected_rows : 0,
-        .last_rowid = call->ticket.remote->last_rowid,
+        .last_rowid = call->pending.remote->last_rowid,
         .autocommit = !call->wrapped && !call->x.held,
     };
 }
 
 static bool note_statement(struct call *call, const struct lsqi_hrana_result *r) {
-    struct lsqi_remote *remote = call->ticket.remote;
+    struct lsqi_remote *remote = call->pending.remote;
     size_t i = call->shape == SHAPE_ONE ? 0 : statement_of(call, r->step);
     struct lsq_reply reply;
     enum lsq_command command;
@@ -237,7 +237,7 @@ static enum lsq_status count_rows(const struct call *call, struct lsq_error *err
 
 /* The server's answer is whole: what does it say? */
 static enum lsq_status read_answer(struct call *call, struct lsq_error *err) {
-    struct lsqi_remote *remote = call->ticket.remote;
+    struct lsqi_remote *remote = call->pending.remote;
 
     lsqi_remote_settle(remote, &call->x, is_over(call));
     if (call->st == LSQ_OK && call->effect == EFFECT_BEGINS && remote->baton != NULL)
@@ -253,7 +253,7 @@ static enum lsq_status read_answer(struct call *call, struct lsq_error *err) {
 
 static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_error *err) {
     struct call *call = call_of(x);
-    struct lsqi_remote *remote = call->ticket.remote;
+    struct lsqi_remote *remote = call->pending.remote;
 
     if (st == LSQ_OK)
         st = read_answer(call, err);
@@ -272,7 +272,7 @@ static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_err
         *call->stmt = call->described;
         call->described = NULL;
     }
-    lsqi_ticket_end(&call->ticket, st, err, call_free);
+    lsqi_pending_end(&call->pending, st, err, call_free);
 }
 
 static const struct lsqi_exchange_hooks hooks = {
@@ -295,7 +295,7 @@ static struct call *call_new(struct lsqi_remote *remote, enum shape shape, size_
         lsqi_error_set(err, LSQ_NOMEM, "out of memory for a call");
         return NULL;
     }
-    lsqi_ticket_init(&call->ticket, remote, options);
+    lsqi_pending_init(&call->pending, remote, options);
     call->shape = shape;
     call->count = count;
     call->flags = options == NULL ? 0 : options->flags;
@@ -316,11 +316,11 @@ static struct call *call_new(struct lsqi_remote *remote, enum shape shape, size_
 }
 
 static enum lsq_status call_drop(struct call *call, enum lsq_status st) {
-    struct lsqi_remote *remote = call->ticket.remote;
+    struct lsqi_remote *remote = call->pending.remote;
 
     lsqi_remote_running(remote, NULL);
     lsqi_gate_end(remote->gate);
-    call_free(&call->ticket);
+    call_free(&call->pending);
     return st;
 }
 
@@ -337,8 +337,8 @@ static void drained(void *arg, enum lsq_status st, const struct lsq_error *why) 
 
 /* Takes the call. */
 static enum lsq_status call_run(struct call *call, struct lsq_error *err) {
-    struct lsqi_remote *remote = call->ticket.remote;
-    bool waits = call->ticket.done == NULL;
+    struct lsqi_remote *remote = call->pending.remote;
+    bool waits = call->pending.done == NULL;
     enum lsq_status st;
 
     lsqi_remote_running(remote, &call->x);
@@ -348,8 +348,8 @@ static enum lsq_status call_run(struct call *call, struct lsq_error *err) {
         st = lsqi_exchange_begin(&call->x, err);
     if (st != LSQ_OK) return call_drop(call, st);
     if (!waits) return LSQ_PENDING;
-    st = lsqi_ticket_wait(&call->ticket, err);
-    call_free(&call->ticket);
+    st = lsqi_pending_wait(&call->pending, err);
+    call_free(&call->pending);
     return st;
 }
 
@@ -482,7 +482,7 @@ enum lsq_status lsqi_call_exec(struct lsqi_remote *remote, const char *sql, size
                                const struct lsqi_sql_facts *facts, const struct lsq_params *params,
                                const struct lsq_call *options, const struct lsq_sink *sink,
                                void *ctx, struct lsq_reply *reply, struct lsq_error *err) {
-    enum lsq_status st = lsqi_ticket_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, options, err);
     struct call *call;
 
     if (st != LSQ_OK) return st;
@@ -526,7 +526,7 @@ enum lsq_status lsqi_call_describe(struct lsqi_remote_stmt *stmt, struct lsqi_re
     enum lsq_status st = lsqi_hrana_check(stmt->sql, stmt->len, NULL, err);
     struct call *call;
 
-    if (st == LSQ_OK) st = lsqi_ticket_enter(remote, options, err);
+    if (st == LSQ_OK) st = lsqi_pending_enter(remote, options, err);
     call = st == LSQ_OK ? call_new(remote, SHAPE_ONE, 1, options, err) : NULL;
     if (call == NULL) {
         lsqi_remote_stmt_free(stmt);
@@ -608,7 +608,7 @@ static enum lsq_status exec_many(struct lsqi_remote *remote, const char *sql, si
                                  void *next_ctx, const struct lsq_call *options,
                                  const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
                                  struct lsq_error *err) {
-    enum lsq_status st = lsqi_ticket_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, options, err);
     struct call *call;
 
     if (st != LSQ_OK) return st;
@@ -667,7 +667,7 @@ static enum lsq_status add_item(struct call *call, size_t i, const struct lsq_ba
     if (st != LSQ_OK) return st;
     if (facts.command == LSQ_COMMAND_EMPTY)
         st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no statement in the text");
-    else if (call->ticket.remote->reads && !facts.reads && !facts.control)
+    else if (call->pending.remote->reads && !facts.reads && !facts.control)
         st = lsqi_call_refuse_write(err);
     else
         st = lsqi_call_bind(item->sql, item->len, &facts, &item->params, &bound, err);
@@ -688,7 +688,7 @@ enum lsq_status lsqi_remote_batch(struct lsqi_remote *remote, const struct lsq_b
                                   const struct lsq_sink *sink, void *ctx, size_t *done,
                                   struct lsq_error *err) {
     bool wrapped = options != NULL && (options->flags & LSQ_CALL_TRANSACTION) != 0;
-    enum lsq_status st = lsqi_ticket_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, options, err);
     struct call *call;
 
     if (done != NULL) *done = 0;
@@ -794,7 +794,7 @@ enum lsq_status lsqi_remote_begin(struct lsqi_remote *remote, enum lsq_txn kind,
 
     if ((unsigned)kind > LSQ_TXN_PATIENT)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no transaction kind %d", (int)kind);
-    st = lsqi_ticket_enter(remote, options, err);
+    st = lsqi_pending_enter(remote, options, err);
     if (st != LSQ_OK) return st;
     if (remote->baton != NULL) {
         lsqi_gate_end(remote->gate);
@@ -809,7 +809,7 @@ enum lsq_status lsqi_remote_begin(struct lsqi_remote *remote, enum lsq_txn kind,
 /* Enters the gate with a transaction open. */
 static enum lsq_status enter_open(struct lsqi_remote *remote, const struct lsq_call *options,
                                   struct lsq_error *err) {
-    enum lsq_status st = lsqi_ticket_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, options, err);
 
     if (st != LSQ_OK || remote->baton != NULL) return st;
     lsqi_gate_end(remote->gate);
@@ -843,7 +843,7 @@ enum lsq_status lsqi_remote_rollback(struct lsqi_remote *remote, const struct ls
 enum lsq_status lsqi_remote_savepoint(struct lsqi_remote *remote, const char *sql,
                                       const struct lsq_call *options, struct lsq_error *err) {
     bool begins = strncmp(sql, "SAVEPOINT", 9) == 0;
-    enum lsq_status st = lsqi_ticket_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, options, err);
     struct call *call;
 
     if (st != LSQ_OK) return st;

@@ -13,7 +13,7 @@
 
 /* A fetch that waits for its rows. */
 struct fetch {
-    struct lsqi_ticket ticket;
+    struct lsqi_pending pending;
     struct lsqi_cursor *cursor;
     const struct lsq_sink *sink;
     void *ctx;
@@ -53,7 +53,7 @@ static struct lsqi_cursor *cursor_of(struct lsqi_exchange *x) {
     return (struct lsqi_cursor *)(void *)x; /* its first member */
 }
 
-static void fetch_free(struct lsqi_ticket *ticket) { lsqi_free(ticket); /* its first member */ }
+static void fetch_free(struct lsqi_pending *pending) { lsqi_free(pending); /* its first member */ }
 
 /* ---- Columns, which each fetch is told ---- */
 
@@ -202,7 +202,7 @@ static void finish_fetch(struct lsqi_cursor *cursor, enum lsq_status st, struct 
     if (st == LSQ_OK && !tell_columns(cursor, fetch)) st = no_memory(err = &own);
     if (st == LSQ_OK) *fetch->end = end;
     if (cursor->x.held) cursor->remote->cursor = end || st != LSQ_OK ? NULL : cursor;
-    lsqi_ticket_end(&fetch->ticket, st, err, fetch_free);
+    lsqi_pending_end(&fetch->pending, st, err, fetch_free);
 }
 
 static bool push_value(const struct lsq_value *value, const struct fetch *fetch) {
@@ -386,7 +386,7 @@ static struct fetch *fetch_new(struct lsqi_cursor *cursor, size_t max_rows,
     struct fetch *fetch = lsqi_calloc(1, sizeof(*fetch));
 
     if (fetch == NULL) return NULL;
-    lsqi_ticket_init(&fetch->ticket, cursor->remote, call);
+    lsqi_pending_init(&fetch->pending, cursor->remote, call);
     fetch->cursor = cursor;
     fetch->max_rows = max_rows;
     fetch->flags = call == NULL ? 0 : call->flags;
@@ -432,7 +432,7 @@ enum lsq_status lsqi_cursor_fetch(struct lsqi_cursor *cursor, size_t max_rows,
                                   const struct lsq_call *call, const struct lsq_sink *sink,
                                   void *ctx, bool *end, struct lsq_error *err) {
     struct lsqi_remote *remote = cursor->remote;
-    enum lsq_status st = lsqi_ticket_enter(remote, call, err);
+    enum lsq_status st = lsqi_pending_enter(remote, call, err);
     struct fetch *fetch;
     bool waits;
 
@@ -443,7 +443,7 @@ enum lsq_status lsqi_cursor_fetch(struct lsqi_cursor *cursor, size_t max_rows,
         lsqi_gate_end(remote->gate);
         return st == LSQ_OK ? no_memory(err) : st;
     }
-    waits = fetch->ticket.done == NULL;
+    waits = fetch->pending.done == NULL;
     lsqi_remote_running(remote, &cursor->x);
     st = run(cursor, fetch, err);
     if (st != LSQ_OK) {
@@ -453,7 +453,7 @@ enum lsq_status lsqi_cursor_fetch(struct lsqi_cursor *cursor, size_t max_rows,
         return st;
     }
     if (!waits) return LSQ_PENDING;
-    st = lsqi_ticket_wait(&fetch->ticket, err);
+    st = lsqi_pending_wait(&fetch->pending, err);
     lsqi_free(fetch);
     return st;
 }

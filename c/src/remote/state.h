@@ -25,7 +25,7 @@ struct lsqi_remote {
 };
 
 /* How the end of a call is told: by a callback, or by waking who waits. */
-struct lsqi_ticket {
+struct lsqi_pending {
     struct lsqi_remote *remote;
     void (*done)(void *arg, enum lsq_status st, const struct lsq_error *err);
     void *arg;
@@ -37,17 +37,17 @@ struct lsqi_ticket {
 };
 
 /* Before a call is built: enters the gate. LSQ_WOULD_BLOCK where the call would have to wait, and may not. */
-enum lsq_status lsqi_ticket_enter(struct lsqi_remote *remote, const struct lsq_call *call,
+enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const struct lsq_call *call,
                                   struct lsq_error *err);
-void lsqi_ticket_init(struct lsqi_ticket *ticket, struct lsqi_remote *remote,
+void lsqi_pending_init(struct lsqi_pending *pending, struct lsqi_remote *remote,
                       const struct lsq_call *call);
-/* What the caller is answered once the call has begun: LSQ_PENDING, or, after waiting, its end. The ticket's owner
+/* What the caller is answered once the call has begun: LSQ_PENDING, or, after waiting, its end. The pending's owner
  * frees it after the latter, and in end() of the former. */
-enum lsq_status lsqi_ticket_wait(struct lsqi_ticket *ticket, struct lsq_error *err);
-/* The call has ended; leaves the gate. free() is called for the ticket of a call that nobody waits for; else it is
+enum lsq_status lsqi_pending_wait(struct lsqi_pending *pending, struct lsq_error *err);
+/* The call has ended; leaves the gate. free() is called for the pending of a call that nobody waits for; else it is
  * gone once this was called. */
-void lsqi_ticket_end(struct lsqi_ticket *ticket, enum lsq_status st, const struct lsq_error *err,
-                     void (*free_owner)(struct lsqi_ticket *ticket));
+void lsqi_pending_end(struct lsqi_pending *pending, enum lsq_status st, const struct lsq_error *err,
+                     void (*free_owner)(struct lsqi_pending *pending));
 
 int lsqi_call_timeout(const struct lsqi_remote *remote, const struct lsq_call *call);
 

@@ -10,10 +10,10 @@
 #include "../support/db.h"
 #include "../support/sqld.h"
 
-static struct server server;
+static struct sqld server;
 
 static int forget(void **state) {
-    server_kill(&server);
+    sqld_kill(&server);
     return db_forget(state);
 }
 
@@ -51,12 +51,12 @@ static const char *execute(const char *sql) {
 
 static void keeps_its_data_over_a_kill(void **state) {
     (void)state;
-    server_start(&server, NULL);
+    sqld_start(&server, NULL);
     assert_non_null(strstr(execute("CREATE TABLE t (a)"), "\"type\":\"ok\""));
     assert_non_null(strstr(execute("INSERT INTO t VALUES (41)"), "\"affected_row_count\":1"));
-    server_kill(&server);
+    sqld_kill(&server);
     assert_string_equal(execute("SELECT 1"), "");
-    server_restart(&server);
+    sqld_restart(&server);
     assert_non_null(strstr(execute("SELECT a + 1 FROM t"), "\"42\""));
 }
 
@@ -64,18 +64,18 @@ static void takes_more_of_a_command_line(void **state) {
     static const char *const args[] = {"--http-auth", "basic:dXNlcjpzZWNyZXQ=", NULL};
 
     (void)state;
-    server_start(&server, args);
+    sqld_start(&server, args);
     assert_non_null(strstr(execute("SELECT 1"), " 401 "));
 }
 
 /* Starts one, says its process's id on a line, and waits for its own end. */
 static int start_and_wait(const char *argument) {
-    struct server mine;
+    struct sqld mine;
     char line[32];
     int len;
 
     (void)argument;
-    server_start(&mine, NULL);
+    sqld_start(&mine, NULL);
     len = snprintf(line, sizeof(line), "%-15d", (int)mine.pid);
     if (write(1, line, (size_t)len) != len) return 1;
     pause();

@@ -62,7 +62,7 @@ static bool healthy(int port) {
     return ok;
 }
 
-static const char *log_name(const struct server *server) {
+static const char *log_name(const struct sqld *server) {
     static char name[160];
 
     snprintf(name, sizeof(name), "%s.log", server->dir);
@@ -70,7 +70,7 @@ static const char *log_name(const struct server *server) {
 }
 
 /* Its log says that it listens: what answers on the port may be another's server. */
-static bool listens(const struct server *server) {
+static bool listens(const struct sqld *server) {
     static char log[1 << 20];
     FILE *file = fopen(log_name(server), "r");
     size_t len;
@@ -82,7 +82,7 @@ static bool listens(const struct server *server) {
     return strstr(log, "listening for incoming") != NULL;
 }
 
-static bool has_ended(struct server *server) {
+static bool has_ended(struct sqld *server) {
     int status;
 
     if (waitpid(server->pid, &status, WNOHANG) != server->pid) return false;
@@ -91,7 +91,7 @@ static bool has_ended(struct server *server) {
 }
 
 /* False: it ended by itself, which it does where its port is taken. */
-static bool wait_until_ready(struct server *server) {
+static bool wait_until_ready(struct sqld *server) {
     int64_t until = now_ns() + (int64_t)START_MS * 1000000;
 
     while (now_ns() < until) {
@@ -99,13 +99,13 @@ static bool wait_until_ready(struct server *server) {
         if (listens(server) && healthy(server->port)) return true;
         sleep_ms(10);
     }
-    server_kill(server);
+    sqld_kill(server);
     return false;
 }
 
 /* ---- Its process ---- */
 
-static void become(const struct server *server, const char *program, pid_t parent) {
+static void become(const struct sqld *server, const char *program, pid_t parent) {
     char listen[64];
     const char *argv[MAX_ARGS] = {program, "-d", server->dir, "--no-welcome", "--http-listen-addr",
                                   listen};
@@ -127,7 +127,7 @@ static void become(const struct server *server, const char *program, pid_t paren
     _exit(127);
 }
 
-static bool begin(struct server *server) {
+static bool begin(struct sqld *server) {
     pid_t parent = getpid();
 
     unlink(log_name(server));
@@ -137,9 +137,9 @@ static bool begin(struct server *server) {
     return wait_until_ready(server);
 }
 
-void server_start(struct server *server, const char *const *args) {
+void sqld_start(struct sqld *server, const char *const *args) {
     if (getenv("LSQ_SQLD") == NULL) skip();
-    *server = (struct server){.args = args};
+    *server = (struct sqld){.args = args};
     snprintf(server->dir, sizeof(server->dir), "%s", db_path());
     for (int tries = 0; tries < 5; tries++) {
         server->port = free_port();
@@ -149,14 +149,14 @@ void server_start(struct server *server, const char *const *args) {
     fail_msg("sqld does not start: see %s", log_name(server));
 }
 
-void server_kill(struct server *server) {
+void sqld_kill(struct sqld *server) {
     if (server->pid == 0) return;
     kill(server->pid, SIGKILL);
     while (waitpid(server->pid, NULL, 0) != server->pid) continue;
     server->pid = 0;
 }
 
-void server_restart(struct server *server) {
-    server_kill(server);
+void sqld_restart(struct sqld *server) {
+    sqld_kill(server);
     if (!begin(server)) fail_msg("sqld does not start again: see %s", log_name(server));
 }

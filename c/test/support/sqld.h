@@ -1,4 +1,4 @@
-/* server.h - a real libSQL server, sqld, of a test's own. tools/ctest names it by LSQ_SQLD; without that the test is
+/* sqld.h - a real libSQL server, sqld, of a test's own. tools/ctest names it by LSQ_SQLD; without that the test is
  * skipped. The server dies with the thread that started it, whatever ends that.
  * Threads: the one that started it. */
 #ifndef LSQ_TEST_SUPPORT_SQLD_H
@@ -6,7 +6,7 @@
 
 #include <sys/types.h>
 
-struct server {
+struct sqld {
     char url[64]; /* http://127.0.0.1:PORT */
     int port;
     pid_t pid;               /* 0: it does not run */
@@ -16,11 +16,11 @@ struct server {
 
 /* Starts one on a free port and a new folder, and waits until it answers. args, which may be NULL, must live as long
  * as the server. Skips the test where there is no sqld. */
-void server_start(struct server *server, const char *const *args);
+void sqld_start(struct sqld *server, const char *const *args);
 /* SIGKILL, and waits for the end. Twice is fine. */
-void server_kill(struct server *server);
+void sqld_kill(struct sqld *server);
 /* Starts it again with the same port and data; kills it before, where it runs. */
-void server_restart(struct server *server);
+void sqld_restart(struct sqld *server);
 
 /* A port of 127.0.0.1 that nobody listens on, and that the kernel gives to nobody by itself. */
 int free_port(void);
