@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
@@ -63,6 +64,7 @@ static int on_socket(void *arg, int fd, int purpose) {
     struct lsqi_http *http = arg;
 
     (void)purpose;
+    http->fd = fd;
     (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
     begin_connecting(http);
     if (!http->requested || !wrote_request(http)) return 0;
@@ -299,6 +301,7 @@ enum lsq_status lsqi_exchange_new(struct lsqi_http **out, const struct lsqi_http
     http->events = request->events;
     http->arg = request->arg;
     http->tls = request->url[4] == 's';
+    http->fd = -1;
     set_limits(http, request);
     http->easy = lsqi_curl()->easy_init();
     if (http->easy == NULL || !set_up(http, request)) {
@@ -323,10 +326,19 @@ int64_t lsqi_exchange_due(const struct lsqi_http *http) {
     return sooner(http->total_due, sooner(http->connect_due, http->first_byte_due));
 }
 
+/* Asked of the socket: libcurl's time of connecting is that of the whole, TLS too. Where the socket is gone, the
+ * answer is wrong, and so is a word of the message. */
+static bool has_connected(const struct lsqi_http *http) {
+    struct sockaddr_storage address;
+    socklen_t len = sizeof(address);
+
+    return http->fd >= 0 && getpeername(http->fd, (struct sockaddr *)&address, &len) == 0;
+}
+
 static const char *phase_of(const struct lsqi_http *http) {
     if (http->answered || info_time(http, LSQI_CURLINFO_STARTTRANSFER_TIME_T) > 0) return "answer";
     if (http->requested) return "first byte";
-    return http->tls && info_time(http, LSQI_CURLINFO_CONNECT_TIME_T) > 0 ? "tls" : "connect";
+    return http->tls && has_connected(http) ? "tls" : "connect";
 }
 
 const char *lsqi_exchange_overdue(struct lsqi_http *http, int64_t now) {

@@ -32,6 +32,7 @@ struct lsqi_http {
     /* The I/O thread's. */
     struct lsqi_http *next;
     struct lsqi_http *prev;
+    int fd;         /* of its last attempt to connect, maybe closed since; -1: none */
     bool running;   /* libcurl has it; else it waits for begin_at */
     bool paused;    /* body() took less than all */
     bool requested; /* libcurl was about to send the request on a connection */

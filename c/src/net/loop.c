@@ -48,7 +48,8 @@ static struct loop {
     struct post **last_post;
     void *multi; /* constant while there is a thread */
     /* the I/O thread's */
-    struct lsqi_http *first;
+    struct lsqi_http *first; /* in the order of their beginning: who came first is served first */
+    struct lsqi_http *last;
     int64_t look_at; /* no exchange is due before */
     /* figures */
     atomic_int_fast64_t longest_turn;
@@ -123,10 +124,13 @@ void lsqi_http_resume(struct lsqi_http *http, int total_ms) {
 /* ---- Exchanges ---- */
 
 static void link_exchange(struct lsqi_http *http) {
-    http->prev = NULL;
-    http->next = loop.first;
-    if (loop.first != NULL) loop.first->prev = http;
-    loop.first = http;
+    http->next = NULL;
+    http->prev = loop.last;
+    if (loop.last != NULL)
+        loop.last->next = http;
+    else
+        loop.first = http;
+    loop.last = http;
 }
 
 static void unlink_exchange(struct lsqi_http *http) {
@@ -134,7 +138,10 @@ static void unlink_exchange(struct lsqi_http *http) {
         http->prev->next = http->next;
     else
         loop.first = http->next;
-    if (http->next != NULL) http->next->prev = http->prev;
+    if (http->next != NULL)
+        http->next->prev = http->prev;
+    else
+        loop.last = http->prev;
 }
 
 static void count_connects(struct lsqi_http *http) {
