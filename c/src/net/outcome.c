@@ -98,8 +98,12 @@ void lsqi_exchange_result(struct lsqi_http *http, int code, struct lsqi_http_end
     } else if (http->refused_twice) {
         end->kind = LSQI_HTTP_BROKEN;
         end->message = "the server closed the connection before it answered";
-    } else if (code == 0) {
+    } else if (code == 0 && http->headed) {
         end->kind = LSQI_HTTP_DONE;
+    } else if (code == 0) {
+        /* libcurl is content with an end in the middle of the head. */
+        end->kind = LSQI_HTTP_BROKEN;
+        end->message = "the connection ended within the head of the answer";
     } else if (code == LSQI_CURLE_UNSUPPORTED_PROTOCOL && http->requested) {
         end->kind = LSQI_HTTP_BROKEN;
         end->message = "what the server answered is no HTTP";

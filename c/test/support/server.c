@@ -111,6 +111,9 @@ struct server *server_start(serve_fn serve, void *arg) {
     return server;
 }
 
+/* A shut-down listener refuses. */
+void server_stop_listening(struct server *server) { shutdown(server->fd, SHUT_RDWR); }
+
 void server_stop(struct server *server) {
     struct thread *thread;
 
@@ -119,7 +122,7 @@ void server_stop(struct server *server) {
     for (thread = server->threads; thread != NULL; thread = thread->next)
         if (thread->open) shutdown(thread->peer.fd, SHUT_RDWR);
     pthread_mutex_unlock(&server->lock);
-    shutdown(server->fd, SHUT_RDWR);
+    server_stop_listening(server);
     pthread_join(server->thread, NULL);
     close(server->fd);
     while ((thread = server->threads) != NULL) {

@@ -25,6 +25,8 @@ typedef void (*serve_fn)(struct peer *peer, void *arg);
 struct server *server_start(serve_fn serve, void *arg);
 /* Ends all connections, and waits for their threads. */
 void server_stop(struct server *server);
+/* Nobody can connect any more; the connections go on. */
+void server_stop_listening(struct server *server);
 int server_port(const struct server *server);
 /* "http://127.0.0.1:port" and path, in memory of the support code that the eighth next call overwrites. */
 const char *server_url(const struct server *server, const char *path);
