@@ -33,7 +33,8 @@ static size_t char_len(const unsigned char *p, const unsigned char *end) {
     return len;
 }
 
-bool lsqi_utf8_valid(const void *text, size_t len) {
+size_t lsqi_utf8_prefix(const void *text, size_t len) {
+    const unsigned char *start = text;
     const unsigned char *p = text;
     const unsigned char *end = p + len;
 
@@ -49,11 +50,13 @@ bool lsqi_utf8_valid(const void *text, size_t len) {
             }
         }
         n = char_len(p, end);
-        if (n == 0) return false;
+        if (n == 0) break;
         p += n;
     }
-    return true;
+    return (size_t)(p - start);
 }
+
+bool lsqi_utf8_valid(const void *text, size_t len) { return lsqi_utf8_prefix(text, len) == len; }
 
 size_t lsqi_utf8_cut(const char *text, size_t len, size_t max) {
     size_t start = len < max ? len : max;
