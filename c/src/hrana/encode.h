@@ -23,6 +23,13 @@ struct lsqi_hrana_stmt {
     bool want_rows;
 };
 
+/* Whether a server can take it: to be asked before anything is sent. Infinite numbers (JSON has none, and servers
+ * take no substitute) and texts that are not UTF-8 are LSQ_PARAMETERS, with the parameter's number, from 1, in
+ * the message; SQL that is not UTF-8 is LSQ_BAD_ARGUMENT. NaN is sent as NULL, as the engine stores it. What is
+ * encoded unchecked is JSON all the same, with null and U+FFFD in those places. sql and params may be NULL. */
+enum lsq_status lsqi_hrana_check(const char *sql, size_t len, const struct lsq_params *params,
+                                 struct lsq_error *err);
+
 /* A pipeline: {"baton": ..., "requests": [ ; baton may be NULL. */
 void lsqi_hrana_begin(struct lsqi_buf *buf, const char *baton);
 void lsqi_hrana_execute(struct lsqi_buf *buf, const struct lsqi_hrana_stmt *stmt);
