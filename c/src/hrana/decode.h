@@ -15,7 +15,9 @@ struct lsqi_hrana_decoder;
 
 enum lsqi_hrana_form {
     LSQI_HRANA_PIPELINE, /* {"baton":, "base_url":, "results": [...]} */
-    LSQI_HRANA_CURSOR    /* a line of {"baton":, "base_url":}, then an object a line */
+    LSQI_HRANA_CURSOR,   /* a line of {"baton":, "base_url":}, then an object a line */
+    /* {"message":, "code":} or {"error":}, beside an HTTP status that is no success: ERROR is told */
+    LSQI_HRANA_FAILURE
 };
 
 enum lsqi_hrana_kind {
@@ -85,7 +87,8 @@ enum lsq_status lsqi_hrana_decode(struct lsqi_hrana_decoder *decoder, const char
 /* The input is at its end. Errors: LSQ_PROTOCOL_UNSUPPORTED where the answer is not whole. */
 enum lsq_status lsqi_hrana_decode_end(struct lsqi_hrana_decoder *decoder, struct lsq_error *err);
 
-/* Lets n more rows through; SIZE_MAX, as at first: no limit. */
+/* At first there is no limit of rows. Sets one, or where there is one already raises it, by that many rows that
+ * may still come; SIZE_MAX: no limit again. */
 void lsqi_hrana_decoder_allow(struct lsqi_hrana_decoder *decoder, size_t rows);
 /* Rows that may still come before it stops. */
 size_t lsqi_hrana_decoder_allowed(const struct lsqi_hrana_decoder *decoder);

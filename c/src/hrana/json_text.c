@@ -1,0 +1,199 @@
+#include "hrana/json_text.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "hrana/json_read.h"
+
+/* ---- Escapes ---- */
+
+static int hex_digit(char c) {
+    if (c >= '0' && c <= '9') return c - '0';
+    if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+    if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+    return -1;
+}
+
+/* The four digits at p; -1: there are not four. */
+static int hex_unit(const char *p, const char *end) {
+    int unit = 0;
+
+    if (end - p < 4) return -1;
+    for (int i = 0; i < 4; i++) {
+        int digit = hex_digit(p[i]);
+
+        if (digit < 0) return -1;
+        unit = unit << 4 | digit;
+    }
+    return unit;
+}
+
+static char *put_character(char *to, unsigned c) {
+    if (c < 0x80) {
+        *to++ = (char)c;
+        return to;
+    }
+    if (c < 0x800) {
+        *to++ = (char)(0xc0 | c >> 6);
+    } else {
+        if (c < 0x10000) {
+            *to++ = (char)(0xe0 | c >> 12);
+        } else {
+            *to++ = (char)(0xf0 | c >> 18);
+            *to++ = (char)(0x80 | (c >> 12 & 0x3f));
+        }
+        *to++ = (char)(0x80 | (c >> 6 & 0x3f));
+    }
+    *to++ = (char)(0x80 | (c & 0x3f));
+    return to;
+}
+
+/* *from stands behind "\u". */
+static char *put_unicode(char *to, const char **from, const char *end) {
+    int unit = hex_unit(*from, end);
+    int low;
+
+    if (unit < 0) return NULL;
+    *from += 4;
+    if (unit < 0xd800 || unit > 0xdfff) return put_character(to, (unsigned)unit);
+    low =
+        end - *from >= 6 && (*from)[0] == '\\' && (*from)[1] == 'u' ? hex_unit(*from + 2, end) : -1;
+    if (unit > 0xdbff || low < 0xdc00 || low > 0xdfff) return put_character(to, 0xfffd);
+    *from += 6;
+    return put_character(to,
+                         0x10000u + ((unsigned)(unit - 0xd800) << 10 | (unsigned)(low - 0xdc00)));
+}
+
+/* *from stands behind the backslash. */
+static char *put_escape(char *to, const char **from, const char *end) {
+    static const char names[] = "\"\\/bfnrt";
+    static const char meant[] = "\"\\/\b\f\n\r\t";
+    const char *name;
+    char c;
+
+    if (*from == end) return NULL;
+    c = *(*from)++;
+    if (c == 'u') return put_unicode(to, from, end);
+    name = c == '\0' ? NULL : strchr(names, c);
+    if (name == NULL) return NULL;
+    *to++ = meant[name - names];
+    return to;
+}
+
+size_t lsqi_json_unescape(char *text, size_t len) {
+    const char *from = text;
+    const char *end = text + len;
+    char *to = text;
+
+    while (from < end) {
+        const char *next = memchr(from, '\\', (size_t)(end - from));
+        size_t plain = (size_t)((next == NULL ? end : next) - from);
+
+        memmove(to, from, plain);
+        to += plain;
+        if (next == NULL) break;
+        from = next + 1;
+        to = put_escape(to, &from, end);
+        if (to == NULL) return SIZE_MAX;
+    }
+    return (size_t)(to - text);
+}
+
+/* ---- Numbers ---- */
+
+static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+static const char *pass_digits(const char *p, const char *end) {
+    while (p < end && is_digit(*p)) p++;
+    return p;
+}
+
+bool lsqi_json_is_number(const char *text, size_t len) {
+    const char *p = text;
+    const char *end = text + len;
+    const char *from;
+
+    if (p < end && *p == '-') p++;
+    from = p;
+    p = pass_digits(p, end);
+    if (p == from || (*from == '0' && p - from > 1)) return false;
+    if (p < end && *p == '.') {
+        from = ++p;
+        p = pass_digits(p, end);
+        if (p == from) return false;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        p++;
+        if (p < end && (*p == '+' || *p == '-')) p++;
+        from = p;
+        p = pass_digits(p, end);
+        if (p == from) return false;
+    }
+    return p == end;
+}
+
+bool lsqi_json_to_integer(int64_t *value, const char *text, size_t len) {
+    const char *end = text + len;
+    bool negative = len > 0 && text[0] == '-';
+    uint64_t most = (uint64_t)INT64_MAX + (negative ? 1 : 0);
+    uint64_t sum = 0;
+    const char *p = text + (negative ? 1 : 0);
+
+    if (p == end) return false;
+    for (; p < end; p++) {
+        unsigned digit = (unsigned)((unsigned char)*p - '0');
+
+        if (digit > 9 || sum > (most - digit) / 10) return false;
+        sum = sum * 10 + digit;
+    }
+    *value = negative ? (int64_t)-sum : (int64_t)sum;
+    return true;
+}
+
+/* A number whose digits make at most 2^53, times or by a power of ten that a double holds: both are exact, and
+ * one operation rounds once. (With a double evaluated as a longer one that would not hold.) */
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 0
+static bool exact(double *value, const char *text, size_t len) {
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    const char *end = text + len;
+    const char *p = text + (text[0] == '-' ? 1 : 0);
+    uint64_t digits = 0;
+    int scale = 0;
+    bool point = false;
+    double result;
+
+    if (end - p > 17) return false; /* at most 16 digits: less than 2^54 */
+    for (; p < end; p++) {
+        if (*p == '.') {
+            point = true;
+        } else if (is_digit(*p)) {
+            digits = digits * 10 + (uint64_t)(*p - '0');
+            scale += point ? 1 : 0;
+        } else {
+            return false;
+        }
+    }
+    if (digits > (uint64_t)1 << 53) return false;
+    result = (double)digits / powers[scale];
+    *value = text[0] == '-' ? -result : result;
+    return true;
+}
+#else
+static bool exact(double *value, const char *text, size_t len) {
+    (void)value, (void)text, (void)len;
+    return false;
+}
+#endif
+
+bool lsqi_json_to_real(double *value, const char *text, size_t len, locale_t c_locale) {
+    char room[LSQI_JSON_WORD + 1];
+
+    if (len > LSQI_JSON_WORD || !lsqi_json_is_number(text, len)) return false;
+    if (exact(value, text, len)) return true;
+    memcpy(room, text, len);
+    room[len] = '\0';
+    *value = strtod_l(room, NULL, c_locale);
+    return true;
+}

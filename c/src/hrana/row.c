@@ -1,0 +1,266 @@
+#include <string.h>
+
+#include "base/utf8.h"
+#include "hrana/base64.h"
+#include "hrana/decoder.h"
+#include "hrana/json_text.h"
+
+/* ---- To the sink ---- */
+
+static enum lsq_status pushed(struct lsqi_hrana_decoder *d, bool taken) {
+    d->pushed = true;
+    return taken ? LSQ_OK : lsqi_hrana_nomem(d);
+}
+
+static enum lsq_status push_integer(struct lsqi_hrana_decoder *d, const char *text, size_t len) {
+    int64_t value;
+
+    if (!lsqi_json_to_integer(&value, text, len))
+        return lsqi_hrana_bad(d, "an integer is none of 64 bits");
+    return pushed(d, d->sink->integer(d->sink_ctx, value));
+}
+
+static enum lsq_status push_real(struct lsqi_hrana_decoder *d, const char *text, size_t len) {
+    double value;
+
+    if (!lsqi_json_to_real(&value, text, len, d->c_locale))
+        return lsqi_hrana_bad(d, "a float is no number");
+    return pushed(d, d->sink->real(d->sink_ctx, value));
+}
+
+static enum lsq_status push_blob(struct lsqi_hrana_decoder *d, const char *text, size_t len) {
+    lsqi_buf_reset(&d->bytes);
+    if (!lsqi_base64_decode(&d->bytes, text, len))
+        return d->bytes.failed ? lsqi_hrana_nomem(d) : lsqi_hrana_bad(d, "a blob is no base64");
+    return pushed(d, d->sink->blob(d->sink_ctx, d->bytes.data, d->bytes.len));
+}
+
+/* The value's "value" or "base64", whose type is known. */
+static enum lsq_status push_value(struct lsqi_hrana_decoder *d, enum lsqi_json_event event,
+                                  const char *text, size_t len) {
+    bool string = event == LSQI_JSON_STRING;
+
+    switch (d->value_type) {
+    case LSQ_TYPE_NULL: return pushed(d, d->sink->null(d->sink_ctx));
+    case LSQ_TYPE_INTEGER:
+        if (string || event == LSQI_JSON_NUMBER) return push_integer(d, text, len);
+        break;
+    case LSQ_TYPE_REAL:
+        if (string || event == LSQI_JSON_NUMBER) return push_real(d, text, len);
+        /* What is infinite has no number in JSON: servers write null. */
+        if (event == LSQI_JSON_NULL) return pushed(d, d->sink->null(d->sink_ctx));
+        break;
+    case LSQ_TYPE_TEXT:
+        if (string) return pushed(d, d->sink->text(d->sink_ctx, text, len));
+        break;
+    case LSQ_TYPE_BLOB:
+        if (string) return push_blob(d, text, len);
+        break;
+    }
+    return lsqi_hrana_bad(d, "a value does not fit its type");
+}
+
+/* ---- A value, key by key ---- */
+
+static bool is_text(const struct lsqi_hrana_decoder *d, const char *text) {
+    return d->in->len == strlen(text) && memcmp(d->in->text, text, d->in->len) == 0;
+}
+
+static enum lsq_status set_type(struct lsqi_hrana_decoder *d) {
+    static const char *const names[] = {
+        [LSQ_TYPE_NULL] = "null", [LSQ_TYPE_INTEGER] = "integer", [LSQ_TYPE_REAL] = "float",
+        [LSQ_TYPE_TEXT] = "text", [LSQ_TYPE_BLOB] = "blob",
+    };
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (!is_text(d, names[i])) continue;
+        d->value_type = (enum lsq_type)i;
+        d->type_known = true;
+        return LSQ_OK;
+    }
+    return lsqi_hrana_bad(d, "a value is of a type that is not known");
+}
+
+/* Until the type is known. */
+static enum lsq_status keep_value(struct lsqi_hrana_decoder *d, enum lsqi_json_event event) {
+    d->kept_event = event;
+    lsqi_buf_reset(&d->kept);
+    if (event == LSQI_JSON_STRING || event == LSQI_JSON_NUMBER)
+        lsqi_buf_add(&d->kept, d->in->text, d->in->len);
+    return d->kept.failed ? lsqi_hrana_nomem(d) : LSQ_OK;
+}
+
+static enum lsq_status value_key(struct lsqi_hrana_decoder *d) {
+    struct lsqi_hrana_frame *here = lsqi_hrana_here(d);
+
+    if (is_text(d, "type"))
+        here->key = KEY_TYPE;
+    else if (is_text(d, "value"))
+        here->key = KEY_VALUE;
+    else if (is_text(d, "base64"))
+        here->key = KEY_BASE64;
+    else
+        here->key = KEY_NONE;
+    if (here->key == KEY_NONE)
+        lsqi_hrana_skip(d);
+    else if ((here->seen & BIT(here->key)) != 0)
+        return lsqi_hrana_bad(d, "a value has a key twice");
+    here->seen |= BIT(here->key);
+    return LSQ_OK;
+}
+
+static enum lsq_status value_end(struct lsqi_hrana_decoder *d) {
+    enum lsq_status st = LSQ_OK;
+
+    if (!d->type_known) return lsqi_hrana_bad(d, "a value has no type");
+    if (!d->pushed) {
+        if (d->kept_event == LSQI_JSON_MORE && d->value_type != LSQ_TYPE_NULL)
+            return lsqi_hrana_bad(d, "a value is missing");
+        st = push_value(d, d->kept_event, d->kept.data, d->kept.len);
+    }
+    lsqi_hrana_pop(d);
+    d->column++;
+    return st;
+}
+
+static enum lsq_status value_event(struct lsqi_hrana_decoder *d, enum lsqi_json_event event) {
+    bool blob = lsqi_hrana_here(d)->key == KEY_BASE64;
+
+    if (event == LSQI_JSON_KEY) return value_key(d);
+    if (event == LSQI_JSON_OBJECT_END) return value_end(d);
+    if (event == LSQI_JSON_OBJECT || event == LSQI_JSON_ARRAY)
+        return lsqi_hrana_bad(d, "a value does not fit its type");
+    if (lsqi_hrana_here(d)->key == KEY_TYPE)
+        return event == LSQI_JSON_STRING ? set_type(d)
+                                         : lsqi_hrana_bad(d, "a value's type is no text");
+    if (d->kept_event != LSQI_JSON_MORE || d->pushed)
+        return lsqi_hrana_bad(d, "a value is given twice");
+    if (!d->type_known) return keep_value(d, event);
+    if (blob != (d->value_type == LSQ_TYPE_BLOB) && d->value_type != LSQ_TYPE_NULL)
+        return lsqi_hrana_bad(d, "a value does not fit its type");
+    return push_value(d, event, d->in->text, d->in->len);
+}
+
+/* ---- A value at once, where it is written as servers do ---- */
+
+/* What stands behind text at p; NULL: it is not there. */
+static inline const char *behind(const char *p, const char *end, const char *text, size_t len) {
+    return (size_t)(end - p) >= len && memcmp(p, text, len) == 0 ? p + len : NULL;
+}
+#define BEHIND(p, end, literal) behind(p, end, literal, sizeof(literal) - 1)
+
+/* The quote that ends the text at p, if it ends the value, too, and has no escapes and no bytes that are not
+ * UTF-8; else NULL. */
+static const char *whole_text(const char *p, const char *end) {
+    uint64_t high = 0;
+    const char *quote = lsqi_json_plain_end(p, end, &high);
+
+    if (end - quote < 2 || quote[0] != '"' || quote[1] != '}') return NULL;
+    return high == 0 || lsqi_utf8_valid(p, (size_t)(quote - p)) ? quote : NULL;
+}
+
+/* Behind the digits of the number at p; NULL: something else follows, or it is too long. */
+static const char *whole_number(const char *p, const char *end) {
+    const char *from = p;
+
+    while (p < end && ((*p >= '0' && *p <= '9') || *p == '-' || *p == '.' || *p == 'e' ||
+                       *p == 'E' || *p == '+'))
+        p++;
+    return p < end && *p == '}' && p - from <= LSQI_JSON_WORD ? p : NULL;
+}
+
+/* The value that begins at p. Returns what stands behind it; NULL: it is written otherwise, or is not all there, and
+ * nothing was done. */
+static const char *fast_value(struct lsqi_hrana_decoder *d, const char *p, const char *end,
+                              enum lsq_status *st) {
+    const char *from;
+    const char *to;
+
+    p = BEHIND(p, end, "{\"type\":\"");
+    if (p == NULL) return NULL;
+    if ((from = BEHIND(p, end, "text\",\"value\":\"")) != NULL) {
+        to = whole_text(from, end);
+        if (to == NULL) return NULL;
+        *st = pushed(d, d->sink->text(d->sink_ctx, from, (size_t)(to - from)));
+        return to + 2;
+    }
+    if ((from = BEHIND(p, end, "integer\",\"value\":\"")) != NULL) {
+        to = whole_text(from, end);
+        if (to == NULL) return NULL;
+        *st = push_integer(d, from, (size_t)(to - from));
+        return to + 2;
+    }
+    if ((from = BEHIND(p, end, "null\"}")) != NULL) {
+        *st = pushed(d, d->sink->null(d->sink_ctx));
+        return from;
+    }
+    if ((from = BEHIND(p, end, "float\",\"value\":")) != NULL) {
+        to = whole_number(from, end);
+        if (to == NULL) return NULL;
+        *st = push_real(d, from, (size_t)(to - from));
+        return to + 1;
+    }
+    if ((from = BEHIND(p, end, "blob\",\"base64\":\"")) != NULL) {
+        to = whole_text(from, end);
+        if (to == NULL) return NULL;
+        *st = push_blob(d, from, (size_t)(to - from));
+        return to + 2;
+    }
+    return NULL;
+}
+
+enum lsq_status lsqi_hrana_row_fast(struct lsqi_hrana_decoder *d) {
+    struct lsqi_json *in = d->in;
+    enum lsq_status st = LSQ_OK;
+
+    while (d->column < d->width && lsqi_json_peek(in) == '{' && lsqi_json_wants_value(in)) {
+        const char *end = fast_value(d, in->at, in->end, &st);
+
+        if (end == NULL || st != LSQ_OK) break;
+        lsqi_json_took_value(in, end);
+        d->column++;
+    }
+    return st;
+}
+
+/* ---- Rows ---- */
+
+enum lsq_status lsqi_hrana_row_begin(struct lsqi_hrana_decoder *d) {
+    if (d->form == LSQI_HRANA_CURSOR && !d->step_open)
+        return lsqi_hrana_bad(d, "a row comes before its columns");
+    d->column = 0;
+    d->rows++;
+    if (d->rows_allowed != SIZE_MAX) d->rows_allowed--;
+    if (d->sink->row_begin == NULL || d->sink->row_begin(d->sink_ctx)) return LSQ_OK;
+    return lsqi_hrana_nomem(d);
+}
+
+static enum lsq_status row_end(struct lsqi_hrana_decoder *d) {
+    if (d->column < d->width) return lsqi_hrana_bad(d, "a row has fewer values than columns");
+    lsqi_hrana_pop(d);
+    return d->sink->row_end(d->sink_ctx) ? LSQ_OK : lsqi_hrana_nomem(d);
+}
+
+static enum lsq_status value_begin(struct lsqi_hrana_decoder *d) {
+    if (d->column >= d->width) return lsqi_hrana_bad(d, "a row has more values than columns");
+    d->type_known = d->pushed = false;
+    d->kept_event = LSQI_JSON_MORE;
+    d->kept.len = 0;
+    return lsqi_hrana_push(d, AT_VALUE);
+}
+
+enum lsq_status lsqi_hrana_row_event(struct lsqi_hrana_decoder *d, enum lsqi_json_event event) {
+    switch (lsqi_hrana_here(d)->place) {
+    case AT_VALUE: return value_event(d, event);
+    case AT_ROW:
+        if (event == LSQI_JSON_OBJECT) return value_begin(d);
+        if (event == LSQI_JSON_ARRAY_END) return row_end(d);
+        return lsqi_hrana_bad(d, "a row holds something that is no value");
+    default:
+        if (event == LSQI_JSON_ARRAY) return lsqi_hrana_push(d, AT_ROW);
+        if (event != LSQI_JSON_ARRAY_END)
+            return lsqi_hrana_bad(d, "there is something that is no row");
+        lsqi_hrana_pop(d);
+        return LSQ_OK;
+    }
+}
