@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -179,13 +180,14 @@ static size_t number_of(const char *text, size_t len) {
     return number;
 }
 
-static bool is_noted(const char *sql, const struct lsqi_sql_token *token,
-                     const struct lsqi_sql_facts *facts) {
+/* The name's number; 0: it is not noted. */
+static size_t number_of_name(const char *sql, const struct lsqi_sql_token *token,
+                             const struct lsqi_sql_facts *facts) {
     for (size_t i = 0; i < facts->name_count; i++)
         if (facts->names[i].len == token->len &&
             memcmp(sql + facts->names[i].at, sql + token->at, token->len) == 0)
-            return true;
-    return false;
+            return facts->names[i].number;
+    return 0;
 }
 
 static enum lsq_status note_param(const char *sql, const struct lsqi_sql_token *token,
@@ -198,7 +200,7 @@ static enum lsq_status note_param(const char *sql, const struct lsqi_sql_token *
         if (number > facts->params) facts->params = number;
         return LSQ_OK;
     }
-    if (token->len > 1 && is_noted(sql, token, facts)) return LSQ_OK;
+    if (token->len > 1 && number_of_name(sql, token, facts) != 0) return LSQ_OK;
     facts->params++;
     if (token->len == 1) return LSQ_OK;
     if ((count & (count - 1)) == 0) { /* room doubles */
@@ -216,6 +218,25 @@ static enum lsq_status note_param(const char *sql, const struct lsqi_sql_token *
 void lsqi_sql_facts_release(struct lsqi_sql_facts *facts) {
     lsqi_free(facts->names);
     facts->names = NULL;
+}
+
+void lsqi_sql_number(const char *sql, size_t len, const struct lsqi_sql_facts *facts,
+                     struct lsqi_buf *out) {
+    struct lsqi_sql_token token;
+    size_t copied = 0;
+    size_t at = 0;
+
+    while ((token = lsqi_sql_next(sql, len, &at)).kind != LSQI_SQL_END) {
+        size_t number = token.kind == LSQI_SQL_PARAM ? number_of_name(sql, &token, facts) : 0;
+        char text[24];
+
+        if (number == 0) continue;
+        snprintf(text, sizeof(text), "?%zu", number);
+        lsqi_buf_add(out, sql + copied, token.at - copied);
+        lsqi_buf_add_text(out, text);
+        copied = at;
+    }
+    lsqi_buf_add(out, sql + copied, len - copied);
 }
 
 /* The first word behind the CTEs: those stand in brackets. */

@@ -3,6 +3,7 @@
 #ifndef LSQI_BASE_SQL_H
 #define LSQI_BASE_SQL_H
 
+#include "base/buf.h"
 #include "lsq/lsq.h"
 
 /* Refuses text that no statement can be made of: NULL, a NUL, invalid UTF-8, too long. */
@@ -55,6 +56,10 @@ struct lsqi_sql_facts {
 enum lsq_status lsqi_sql_look(const char *sql, size_t len, struct lsqi_sql_facts *facts,
                               struct lsq_error *err);
 void lsqi_sql_facts_release(struct lsqi_sql_facts *facts);
+
+/* Adds the text to *out with numbers (?2) for its parameters' names: for who knows values by position only. */
+void lsqi_sql_number(const char *sql, size_t len, const struct lsqi_sql_facts *facts,
+                     struct lsqi_buf *out);
 
 /* The length of the first statement of sql[0..len), its semicolon with it; a trigger's body is part of it. */
 size_t lsqi_sql_statement(const char *sql, size_t len);

@@ -157,10 +157,10 @@ struct lsq_conn {
 };
 
 struct lsq_stmt {
-    struct lsqi_prepared prepared; /* who is in */
+    struct lsqi_prepared prepared;   /* who is in */
     struct lsqi_remote_stmt *remote; /* of a server's connection; NULL until it is described */
-    struct lsq_conn *conn;         /* holds a reference to its memory */
-    struct lsq_stmt *next;         /* of conn->stmts */
+    struct lsq_conn *conn;           /* holds a reference to its memory */
+    struct lsq_stmt *next;           /* of conn->stmts */
     struct lsq_stmt *prev;
     struct lsq_stmt *next_discarded; /* guarded by the gate's lock */
     /* a cursor */

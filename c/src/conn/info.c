@@ -164,6 +164,7 @@ enum lsq_status lsq_conn_checkpoint(struct lsq_conn *conn, const char *schema,
     int done_frames = -1;
     int rc;
 
+    if (conn->remote != NULL) return lsqi_files_only(conn, "WAL", err);
     if ((unsigned)mode > LSQ_CHECKPOINT_TRUNCATE)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no checkpoint mode %d", (int)mode);
     st = lsqi_call_begin(conn, &call, err);
@@ -194,7 +195,6 @@ enum lsq_status lsq_conn_enable_extensions(struct lsq_conn *conn, bool on, struc
     int rc;
 
     if (st == LSQ_OK) st = lsqi_call_begin(conn, NULL, err);
-    if (st == LSQ_OK) st = lsqi_files_only(conn, "WAL", err);
     if (st != LSQ_OK) return st;
     /* This switch is for the C function only: SQL stays refused. */
     rc = sqlite3_db_config(conn->db, SQLITE_DBCONFIG_ENABLE_LOAD_EXTENSION, on ? 1 : 0, NULL);

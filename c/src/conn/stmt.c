@@ -186,8 +186,9 @@ enum lsq_status lsq_stmt_exec(struct lsq_stmt *stmt, const struct lsq_params *pa
 
     if (stmt->conn->remote != NULL) {
         st = remote_part(stmt, err);
-        return st != LSQ_OK ? st
-                            : lsqi_remote_stmt_exec(stmt->remote, params, call, sink, ctx, reply, err);
+        return st != LSQ_OK
+                   ? st
+                   : lsqi_remote_stmt_exec(stmt->remote, params, call, sink, ctx, reply, err);
     }
     st = begin(stmt, call, err);
     if (st != LSQ_OK) return st;
@@ -360,8 +361,9 @@ enum lsq_status lsq_stmt_fetch(struct lsq_stmt *stmt, size_t max_rows, const str
 
     if (stmt->conn->remote != NULL) {
         st = remote_part(stmt, err);
-        return st != LSQ_OK ? st
-                            : lsqi_remote_stmt_fetch(stmt->remote, max_rows, call, sink, ctx, end, err);
+        return st != LSQ_OK
+                   ? st
+                   : lsqi_remote_stmt_fetch(stmt->remote, max_rows, call, sink, ctx, end, err);
     }
     st = begin(stmt, call, err);
     if (st != LSQ_OK) return st;

@@ -26,7 +26,7 @@ struct call {
     unsigned flags;
     size_t at;                  /* the request's place in the pipeline */
     bool wrapped;               /* the batch's steps stand between BEGIN and COMMIT */
-    bool in_txn;    /* the first step of a batch is run in a transaction only */
+    bool in_txn;                /* the first step of a batch is run in a transaction only */
     bool gives_up;              /* a failure is none: the server undoes the transaction anyway */
     bool read_only;             /* LSQ_TXN_READ is what begins */
     size_t count;               /* of statements */
@@ -431,7 +431,7 @@ enum lsq_status lsqi_call_bind(const char *sql, size_t len, const struct lsqi_sq
     size_t count = params == NULL ? 0 : params->count;
     enum lsq_status st = LSQ_OK;
 
-    *bound = (struct lsqi_bound){.values = NULL};
+    *bound = (struct lsqi_bound){.sql = sql, .len = len};
     if (params != NULL && params->names != NULL && count > 0)
         st = bind_names(sql, facts, params, bound, err);
     else if (count != facts->params)
@@ -441,10 +441,21 @@ enum lsq_status lsqi_call_bind(const char *sql, size_t len, const struct lsqi_sq
     else if (params != NULL)
         bound->params = *params;
     if (st == LSQ_OK) st = lsqi_hrana_check(sql, len, &bound->params, err);
-    if (st == LSQ_OK) return st;
+    if (st == LSQ_OK && facts->name_count > 0) {
+        lsqi_sql_number(sql, len, facts, &bound->text);
+        if (bound->text.failed)
+            st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for a statement");
+        bound->sql = bound->text.data;
+        bound->len = bound->text.len;
+    }
+    if (st != LSQ_OK) lsqi_bound_release(bound);
+    return st;
+}
+
+void lsqi_bound_release(struct lsqi_bound *bound) {
     lsqi_free(bound->values);
     bound->values = NULL;
-    return st;
+    lsqi_buf_release(&bound->text);
 }
 
 static enum lsq_status add_statement(struct call *call, const char *sql, size_t len,
@@ -453,11 +464,12 @@ static enum lsq_status add_statement(struct call *call, const char *sql, size_t 
     struct lsqi_bound bound;
     enum lsq_status st = lsqi_call_bind(sql, len, facts, params, &bound, err);
     const struct lsqi_hrana_stmt stmt = {
-        .sql = sql, .len = len, .params = &bound.params, .want_rows = true};
+        .sql = bound.sql, .len = bound.len, .params = &bound.params, .want_rows = true};
 
-    if (st == LSQ_OK) lsqi_hrana_execute(&call->x.body, &stmt);
-    lsqi_free(bound.values);
-    return st;
+    if (st != LSQ_OK) return st;
+    lsqi_hrana_execute(&call->x.body, &stmt);
+    lsqi_bound_release(&bound);
+    return LSQ_OK;
 }
 
 static enum lsq_status nothing_to_do(const struct lsqi_remote *remote, struct lsq_reply *reply) {
@@ -603,6 +615,20 @@ static enum lsq_status add_rows(struct call *call, const char *sql, size_t len,
     return LSQ_PARAMETERS;
 }
 
+static enum lsq_status store_sql(struct call *call, const char *sql, size_t len,
+                                 const struct lsqi_sql_facts *facts, struct lsq_error *err) {
+    struct lsqi_buf text = {0};
+    enum lsq_status st = LSQ_OK;
+
+    lsqi_sql_number(sql, len, facts, &text);
+    if (text.failed)
+        st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for a statement");
+    else
+        lsqi_hrana_store_sql(&call->x.body, STORED_SQL, text.data, text.len);
+    lsqi_buf_release(&text);
+    return st;
+}
+
 static enum lsq_status exec_many(struct lsqi_remote *remote, const char *sql, size_t len,
                                  const struct lsqi_sql_facts *facts, lsq_next_params *next,
                                  void *next_ctx, const struct lsq_call *options,
@@ -627,7 +653,8 @@ static enum lsq_status exec_many(struct lsqi_remote *remote, const char *sql, si
     call->at = 1;
     call->x.stores = !call->x.held;
     call->x.tail = call->x.held ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
-    lsqi_hrana_store_sql(&call->x.body, STORED_SQL, sql, len);
+    st = store_sql(call, sql, len, facts, err);
+    if (st != LSQ_OK) return call_drop(call, st);
     begin_steps(call, "BEGIN IMMEDIATE");
     st = add_rows(call, sql, len, facts, next, next_ctx, err);
     if (st != LSQ_OK) return call_drop(call, st);
@@ -657,30 +684,42 @@ enum lsq_status lsqi_remote_exec_many(struct lsqi_remote *remote, const char *sq
 
 /* One statement of a batch; notes what it does to the whole. */
 static enum lsq_status add_item(struct call *call, size_t i, const struct lsq_batch_item *item,
-                                struct lsq_error *err) {
-    struct lsqi_sql_facts facts;
+                                const struct lsqi_sql_facts *facts, struct lsq_error *err) {
+    struct lsqi_hrana_stmt stmt;
     struct lsqi_bound bound;
-    enum lsq_status st = lsqi_call_look(item->sql, item->len, &facts, err);
-    const struct lsqi_hrana_stmt stmt = {
-        .sql = item->sql, .len = item->len, .params = &bound.params, .want_rows = true};
+    enum lsq_status st;
 
+    if (facts->command == LSQ_COMMAND_EMPTY)
+        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no statement in the text");
+    if (call->pending.remote->reads && !facts->reads && !facts->control)
+        return lsqi_call_refuse_write(err);
+    st = lsqi_call_bind(item->sql, item->len, facts, &item->params, &bound, err);
     if (st != LSQ_OK) return st;
-    if (facts.command == LSQ_COMMAND_EMPTY)
-        st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no statement in the text");
-    else if (call->pending.remote->reads && !facts.reads && !facts.control)
-        st = lsqi_call_refuse_write(err);
-    else
-        st = lsqi_call_bind(item->sql, item->len, &facts, &item->params, &bound, err);
-    if (st == LSQ_OK) {
-        lsqi_hrana_batch_step(&call->x.body, &stmt, next_cond(call, i));
-        call->commands[i] = facts.command;
-        if (facts.begins && call->x.tail == LSQI_TAIL_CLOSE) call->x.tail = LSQI_TAIL_ASK;
-        if (effect_of(&facts) != EFFECT_NONE) call->effect = effect_of(&facts);
-        if (call->wrapped || may_store(&facts, call->x.held)) call->x.stores = true;
-        lsqi_free(bound.values);
+    stmt = (struct lsqi_hrana_stmt){
+        .sql = bound.sql, .len = bound.len, .params = &bound.params, .want_rows = true};
+    lsqi_hrana_batch_step(&call->x.body, &stmt, next_cond(call, i));
+    lsqi_bound_release(&bound);
+    call->commands[i] = facts->command;
+    if (facts->begins && call->x.tail == LSQI_TAIL_CLOSE) call->x.tail = LSQI_TAIL_ASK;
+    if (effect_of(facts) != EFFECT_NONE) call->effect = effect_of(facts);
+    if (call->wrapped || may_store(facts, call->x.held)) call->x.stores = true;
+    return LSQ_OK;
+}
+
+static enum lsq_status add_items(struct call *call, const struct lsq_batch_item *items,
+                                 size_t count, struct lsq_error *err) {
+    for (size_t i = 0; i < count; i++) {
+        struct lsqi_sql_facts facts;
+        enum lsq_status st = lsqi_call_look(items[i].sql, items[i].len, &facts, err);
+
+        if (st == LSQ_OK) {
+            st = add_item(call, i, &items[i], &facts, err);
+            lsqi_sql_facts_release(&facts);
+        }
+        if (st != LSQ_OK && err != NULL) err->statement = (int)i + 1;
+        if (st != LSQ_OK) return st;
     }
-    lsqi_sql_facts_release(&facts);
-    return st;
+    return LSQ_OK;
 }
 
 enum lsq_status lsqi_remote_batch(struct lsqi_remote *remote, const struct lsq_batch_item *items,
@@ -709,11 +748,8 @@ enum lsq_status lsqi_remote_batch(struct lsqi_remote *remote, const struct lsq_b
     call->wrapped = wrapped;
     call->x.tail = call->x.held ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
     begin_steps(call, "BEGIN");
-    for (size_t i = 0; i < count; i++) {
-        st = add_item(call, i, &items[i], err);
-        if (st != LSQ_OK && err != NULL) err->statement = (int)i + 1;
-        if (st != LSQ_OK) return call_drop(call, st);
-    }
+    st = add_items(call, items, count, err);
+    if (st != LSQ_OK) return call_drop(call, st);
     end_steps(call);
     return call_run(call, err);
 }

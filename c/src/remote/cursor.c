@@ -28,6 +28,8 @@ struct lsqi_cursor {
     struct lsqi_exchange x;
     struct lsqi_remote *remote;
     const struct lsqi_remote_stmt *stmt;
+    char *sql; /* with numbers for names */
+    size_t len;
     struct lsq_params params; /* a copy */
     bool begun;
     bool settled; /* the stream's place after it is known */
@@ -274,6 +276,7 @@ static void destroy(struct lsqi_cursor *cursor) {
     free_columns(cursor);
     lsqi_exchange_release(&cursor->x);
     lsqi_free((void *)cursor->params.values);
+    lsqi_free(cursor->sql);
     lsqi_free(cursor);
 }
 
@@ -405,7 +408,7 @@ static enum lsq_status prepare(struct lsqi_cursor *cursor, const struct lsq_call
     bool held = remote->baton != NULL;
     bool streams = lsqi_server_version(&remote->server) >= 3;
     const struct lsqi_hrana_stmt run = {
-        .sql = stmt->sql, .len = stmt->len, .params = &cursor->params, .want_rows = true};
+        .sql = cursor->sql, .len = cursor->len, .params = &cursor->params, .want_rows = true};
     struct lsqi_buf *body = &cursor->x.body;
 
     if (remote->reads && !stmt->facts.reads) return lsqi_call_refuse_write(err);
@@ -534,9 +537,11 @@ enum lsq_status lsqi_cursor_new(struct lsqi_cursor **out, struct lsqi_remote_stm
     cursor = lsqi_calloc(1, sizeof(*cursor));
     if (cursor != NULL) cursor->params.values = copy_values(&bound.params);
     if (cursor != NULL) cursor->params.count = bound.params.count;
-    lsqi_free(bound.values);
-    if (cursor == NULL || cursor->params.values == NULL) {
-        lsqi_free(cursor);
+    if (cursor != NULL) cursor->sql = lsqi_strndup(bound.sql, bound.len);
+    if (cursor != NULL) cursor->len = bound.len;
+    lsqi_bound_release(&bound);
+    if (cursor == NULL || cursor->params.values == NULL || cursor->sql == NULL) {
+        if (cursor != NULL) destroy(cursor);
         return no_memory(err);
     }
     cursor->remote = stmt->remote;

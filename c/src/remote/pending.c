@@ -2,7 +2,7 @@
 #include "remote/state.h"
 
 enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const struct lsq_call *call,
-                                  struct lsq_error *err) {
+                                   struct lsq_error *err) {
     bool tries = call != NULL && (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0;
     enum lsq_status st;
 
@@ -15,7 +15,7 @@ enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const struct lsq_
 }
 
 void lsqi_pending_init(struct lsqi_pending *pending, struct lsqi_remote *remote,
-                      const struct lsq_call *call) {
+                       const struct lsq_call *call) {
     pending->remote = remote;
     pending->done = call == NULL ? NULL : call->done;
     pending->arg = call == NULL ? NULL : call->done_arg;
@@ -35,7 +35,7 @@ enum lsq_status lsqi_pending_wait(struct lsqi_pending *pending, struct lsq_error
 }
 
 void lsqi_pending_end(struct lsqi_pending *pending, enum lsq_status st, const struct lsq_error *err,
-                     void (*free_owner)(struct lsqi_pending *pending)) {
+                      void (*free_owner)(struct lsqi_pending *pending)) {
     void (*done)(void *arg, enum lsq_status st, const struct lsq_error *err) = pending->done;
     void *arg = pending->arg;
     struct lsq_error copy = {.status = LSQ_OK};

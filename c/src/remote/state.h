@@ -38,16 +38,16 @@ struct lsqi_pending {
 
 /* Before a call is built: enters the gate. LSQ_WOULD_BLOCK where the call would have to wait, and may not. */
 enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const struct lsq_call *call,
-                                  struct lsq_error *err);
+                                   struct lsq_error *err);
 void lsqi_pending_init(struct lsqi_pending *pending, struct lsqi_remote *remote,
-                      const struct lsq_call *call);
+                       const struct lsq_call *call);
 /* What the caller is answered once the call has begun: LSQ_PENDING, or, after waiting, its end. The pending's owner
  * frees it after the latter, and in end() of the former. */
 enum lsq_status lsqi_pending_wait(struct lsqi_pending *pending, struct lsq_error *err);
 /* The call has ended; leaves the gate. free() is called for the pending of a call that nobody waits for; else it is
  * gone once this was called. */
 void lsqi_pending_end(struct lsqi_pending *pending, enum lsq_status st, const struct lsq_error *err,
-                     void (*free_owner)(struct lsqi_pending *pending));
+                      void (*free_owner)(struct lsqi_pending *pending));
 
 int lsqi_call_timeout(const struct lsqi_remote *remote, const struct lsq_call *call);
 

@@ -41,12 +41,17 @@ enum lsq_status lsqi_call_look(const char *sql, size_t len, struct lsqi_sql_fact
 
 /* Values in the order of the statement's parameters: names are ours to match, as the engine's own are. */
 struct lsqi_bound {
+    const char *
+        sql; /* with numbers for names: servers take values by position, or by name, but not both */
+    size_t len;
     struct lsq_params params;
-    struct lsq_value *values; /* to be freed; NULL: borrowed */
+    struct lsqi_buf text;     /* of sql, where that is not the caller's */
+    struct lsq_value *values; /* of params; NULL: the caller's */
 };
 enum lsq_status lsqi_call_bind(const char *sql, size_t len, const struct lsqi_sql_facts *facts,
                                const struct lsq_params *params, struct lsqi_bound *bound,
                                struct lsq_error *err);
+void lsqi_bound_release(struct lsqi_bound *bound);
 enum lsq_status lsqi_call_refuse_write(struct lsq_error *err);
 
 /* ---- cursor.c ---- */

@@ -1,4 +1,4 @@
-#include "server.h"
+#include "sqld.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
