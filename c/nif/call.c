@@ -16,8 +16,12 @@ enum {
 
 static ERL_NIF_TERM in_connection(struct call *call, const struct op *op) {
     enum lsq_status st = lsq_conn_enter(call->res->conn, false);
+    struct outcome out;
     ERL_NIF_TERM answer;
 
+    out.stmt = NULL;
+    call->op = op;
+    call->out = &out;
     call->again = false;
     if (st == LSQ_IN_USE) return call->state->atoms.in_use;
     if (st != LSQ_OK) return make_failure(call->env, call->state, st, NULL);
@@ -30,6 +34,20 @@ static bool call_init(struct call *call, ErlNifEnv *env, enum stage stage,
                       const ERL_NIF_TERM argv[]) {
     *call = (struct call){.env = env, .state = enif_priv_data(env), .stage = stage, .argv = argv};
     return conn_get(env, call->state, argv[0], &call->res);
+}
+
+ERL_NIF_TERM call_end(struct call *call, enum lsq_status st) {
+    return st == LSQ_PENDING ? call->state->atoms.pending : call->op->finish(call, st);
+}
+
+ERL_NIF_TERM call_short(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op,
+                        ERL_NIF_TERM (*dirty)(ErlNifEnv *, int, const ERL_NIF_TERM[])) {
+    struct nif_state *state = enif_priv_data(env);
+    struct conn_res *res;
+
+    if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
+    if (lsq_conn_is_remote(res->conn)) return state->atoms.async;
+    return enif_schedule_nif(env, op->name, ERL_NIF_DIRTY_JOB_IO_BOUND, dirty, argc, argv);
 }
 
 ERL_NIF_TERM call_long(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
@@ -69,6 +87,7 @@ ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], co
     if (!call_init(&call, env, STAGE_NORMAL, argv) ||
         !enif_get_uint(env, argv[op->arity - 1], &flags))
         return enif_make_badarg(env);
+    if (lsq_conn_is_remote(call.res->conn)) return call.state->atoms.async;
     if (call.res->fast_path && (flags & FLAG_FAST) != 0) {
         start = lsqi_now_ns();
         calling_env = env;
@@ -118,8 +137,19 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
         if (job_in_line(call->job)) options->flags |= LSQ_CALL_IN_TURN;
         options->stop = job_called_off;
         options->stop_arg = call->job;
+        options->done = job_done;
+        options->done_arg = call->job;
     }
     return true;
+}
+
+void call_plain(struct call *call, struct lsq_call *options) {
+    *options = (struct lsq_call){.flags = LSQ_CALL_NOWAIT, .caller = caller_of(call)};
+    if (call->job == NULL) return;
+    options->stop = job_called_off;
+    options->stop_arg = call->job;
+    options->done = job_done;
+    options->done_arg = call->job;
 }
 
 /* ---- Transactions: numbers for what the engine does ---- */

@@ -13,6 +13,7 @@ struct config {
     char *vfs;
     struct lsq_setting *settings;
     struct lsq_attached *attached;
+    struct lsq_remote remote;
 };
 
 static bool get_bool(struct nif_state *state, ERL_NIF_TERM term, bool *value) {
@@ -83,6 +84,7 @@ static void config_release(struct config *config) {
     enif_free(config->attached);
     enif_free(config->path);
     enif_free(config->vfs);
+    remote_release(&config->remote);
 }
 
 /* nil, or a text. */
@@ -125,6 +127,12 @@ static const char *config_decode(ErlNifEnv *env, struct nif_state *state, ERL_NI
     if (GET(key) && !get_key(env, state, term, cfg)) return "key";
     if (GET(max_length) && term != a->nil && !enif_get_int(env, term, &cfg->max_length))
         return "max_length";
+    if (GET(remote) && term != a->nil) {
+        const char *wrong = remote_decode(env, state, term, &config->remote);
+
+        if (wrong != NULL) return wrong;
+        cfg->remote = &config->remote;
+    }
 #undef GET
     cfg->path = config->path;
     cfg->vfs = config->vfs;
@@ -309,6 +317,13 @@ static ERL_NIF_TERM bad_argument(struct call *call, const char *message) {
 }
 
 /* :ok or the error, after what may have changed the transaction. */
+ERL_NIF_TERM finish_done(struct call *call, enum lsq_status st) {
+    if (st != LSQ_OK) return call_failed(call, &call->out->err);
+    call_look(call);
+    return call->state->atoms.ok;
+}
+
+/* The same of an op that never waits for a server. */
 static ERL_NIF_TERM done(struct call *call, enum lsq_status st, const struct lsq_error *err) {
     if (st != LSQ_OK) return call_failed(call, err);
     call_look(call);
@@ -319,7 +334,6 @@ ERL_NIF_TERM op_begin(struct call *call) {
     const struct atoms *a = &call->state->atoms;
     ERL_NIF_TERM kind = call->argv[1];
     struct lsq_call options;
-    struct lsq_error err;
     enum lsq_txn txn;
     ERL_NIF_TERM answer;
 
@@ -336,41 +350,47 @@ ERL_NIF_TERM op_begin(struct call *call) {
     else
         return bad_argument(call, "there is no such kind of transaction");
     if (!call_options(call, call->argv[2], call->argv[3], &options, &answer)) return answer;
-    if (lsq_begin(call->res->conn, txn, &options, &err) != LSQ_OK) return call_failed(call, &err);
+    return call_end(call, lsq_begin(call->res->conn, txn, &options, &call->out->err));
+}
+
+ERL_NIF_TERM finish_begin(struct call *call, enum lsq_status st) {
+    if (st != LSQ_OK) return call_failed(call, &call->out->err);
     call_begun(call);
     return make_ok(call->env, call->state, enif_make_uint64(call->env, call->res->trx));
 }
 
 ERL_NIF_TERM op_commit(struct call *call) {
     struct lsq_call options;
-    struct lsq_error err;
     ERL_NIF_TERM answer;
 
     if (!call_in_trx(call, call->argv[1], &answer)) return answer;
     if (!call_options(call, call->argv[2], call->argv[3], &options, &answer)) return answer;
-    return done(call, lsq_commit(call->res->conn, &options, &err), &err);
+    return call_end(call, lsq_commit(call->res->conn, &options, &call->out->err));
 }
 
 ERL_NIF_TERM op_rollback(struct call *call) {
-    struct lsq_error err;
+    struct lsq_call options;
     ERL_NIF_TERM answer;
 
     if (!call_in_trx(call, call->argv[1], &answer)) return answer;
-    return done(call, lsq_rollback(call->res->conn, NULL, &err), &err);
+    call_plain(call, &options);
+    return call_end(call, lsq_rollback(call->res->conn, &options, &call->out->err));
 }
 
 typedef enum lsq_status savepoint_fn(struct lsq_conn *conn, const char *name, size_t len,
-                                     struct lsq_error *err);
+                                     const struct lsq_call *call, struct lsq_error *err);
 
 static ERL_NIF_TERM with_name(struct call *call, savepoint_fn *fn) {
-    struct lsq_error err;
+    struct lsq_call options;
     ErlNifBinary name;
     ERL_NIF_TERM answer;
 
     if (!enif_inspect_binary(call->env, call->argv[2], &name))
         return bad_argument(call, "a savepoint's name is a text");
     if (!call_in_trx(call, call->argv[1], &answer)) return answer;
-    return done(call, fn(call->res->conn, (const char *)name.data, name.size, &err), &err);
+    call_plain(call, &options);
+    return call_end(
+        call, fn(call->res->conn, (const char *)name.data, name.size, &options, &call->out->err));
 }
 
 ERL_NIF_TERM op_savepoint(struct call *call) { return with_name(call, lsq_savepoint); }

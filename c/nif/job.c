@@ -24,6 +24,7 @@ struct job {
     ErlNifPid pid;
     ErlNifMonitor monitor; /* of res on pid */
     bool monitored;
+    bool small;            /* its arguments are few, and short */
     bool in_line;          /* it waits, or has waited, for its connection's turn to write */
     atomic_bool cancelled; /* set under res->lock */
     /* guarded by res->lock */
@@ -32,6 +33,7 @@ struct job {
     bool told;             /* {ref, :interrupting} was sent */
     struct lsq_turn *turn; /* its place in line; NULL: it has none, or another has taken it out */
     struct stmt_res *stmt; /* that it uses; borrowed */
+    struct outcome out;    /* who runs it: a worker, then a server's answer */
 };
 
 /* Tells the job's process that its call was interrupted: it need not wait for the engine. */
@@ -133,12 +135,21 @@ static void job_end(struct job *job) {
 
 static void job_run(void *arg);
 
+/* What a call to a server does before it is sent is little, where there is little to send: it needs no thread. */
+static bool job_is_quick(const struct job *job) {
+    return lsq_conn_is_remote(job->res->conn) && job->small;
+}
+
+static void job_run_one(struct job *job);
+
 /* To a worker: when the connection is free or closed, or when it is its turn. Any thread. */
 static void job_defer(void *arg) {
     struct job *job = arg;
     struct lsq_error err;
 
-    if (lsq_defer(job_run, job, &err) != LSQ_OK)
+    if (job_is_quick(job))
+        job_run_one(job);
+    else if (lsq_defer(job_run, job, &err) != LSQ_OK)
         job_finish(job, make_error(job->env, job->res->state, &err));
 }
 
@@ -166,16 +177,23 @@ static bool job_enter(struct job *job, ERL_NIF_TERM *answer) {
     return true;
 }
 
-static void job_run_one(struct job *job) {
-    struct conn_res *res = job->res;
-    struct call call = {
+static struct call job_call(struct job *job) {
+    return (struct call){
         .env = job->env,
-        .state = res->state,
-        .res = res,
+        .state = job->res->state,
+        .res = job->res,
         .stage = STAGE_WORKER,
         .argv = job->argv,
         .job = job,
+        .op = job->op,
+        .out = &job->out,
     };
+}
+
+static void job_run_one(struct job *job) {
+    struct conn_res *res = job->res;
+    ERL_NIF_TERM pending = res->state->atoms.pending;
+    struct call call = job_call(job);
     ERL_NIF_TERM answer = res->state->atoms.nil;
 
     if (!job_called_off(job)) {
@@ -183,11 +201,24 @@ static void job_run_one(struct job *job) {
         if (answer == res->state->atoms.nil) {
             if (job_begin(job)) {
                 answer = job->op->run(&call);
+                if (answer == pending) return; /* job_done() has it */
                 job_end(job);
             }
             lsq_conn_leave(res->conn);
         }
     }
+    job_finish(job, answer);
+}
+
+void job_done(void *arg, enum lsq_status st, const struct lsq_error *err) {
+    struct job *job = arg;
+    struct call call = job_call(job);
+    ERL_NIF_TERM answer;
+
+    if (st != LSQ_OK) job->out.err = *err;
+    answer = job->op->finish(&call, st);
+    job_end(job);
+    lsq_conn_leave(job->res->conn);
     job_finish(job, answer);
 }
 
@@ -223,7 +254,29 @@ static void job_run(void *arg) {
     if (job != NULL) job_defer(job);
 }
 
+enum { SMALL_BYTES = 32 * 1024, SMALL_LIST = 200 };
+
+/* Takes what the term has off the room; false: it is more. Texts are what costs. */
+static bool fits(ErlNifEnv *env, ERL_NIF_TERM term, int depth, size_t *room) {
+    ErlNifBinary bin;
+    ERL_NIF_TERM head;
+    unsigned count;
+
+    if (enif_inspect_binary(env, term, &bin)) {
+        if (bin.size > *room) return false;
+        *room -= bin.size;
+        return true;
+    }
+    if (!enif_get_list_length(env, term, &count)) return true;
+    if (depth > 1 || count > SMALL_LIST) return false;
+    while (enif_get_list_cell(env, term, &head, &term))
+        if (!fits(env, head, depth + 1, room)) return false;
+    return true;
+}
+
 static bool job_args(ErlNifEnv *env, struct job *job, ERL_NIF_TERM list) {
+    size_t room = SMALL_BYTES;
+
     ERL_NIF_TERM head;
     ERL_NIF_TERM rest = list;
     struct conn_res *first;
@@ -235,6 +288,7 @@ static bool job_args(ErlNifEnv *env, struct job *job, ERL_NIF_TERM list) {
         if (i == 0 && (!conn_get(env, job->res->state, head, &first) || first != job->res))
             return false;
         job->argv[i] = enif_make_copy(job->env, head);
+        job->small = job->small && fits(env, head, 0, &room);
     }
     return true;
 }
@@ -259,6 +313,7 @@ static struct job *job_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TE
     memset(job, 0, sizeof(*job));
     job->res = res;
     job->op = op;
+    job->small = true;
     job->since = lsqi_now_ns();
     enif_keep_resource(res);
     job->env = enif_alloc_env();
@@ -291,6 +346,12 @@ ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     (void)argc;
     if (job == NULL) return answer == 0 ? enif_make_badarg(env) : answer;
     job_link(env, job);
+    if (job_is_quick(job)) {
+        calling_env = env;
+        job_run_one(job);
+        calling_env = NULL;
+        return state->atoms.ok;
+    }
     if (lsq_defer(job_run, job, &err) == LSQ_OK) return state->atoms.ok;
     enif_mutex_lock(job->res->lock);
     (void)job_unlink_locked(job);

@@ -7,12 +7,13 @@
 
 /* ---- Functions that enter the connection ---- */
 
-#define OP(op_name, op_arity, place) {.name = #op_name, .arity = op_arity, .run = op_##op_name},
+#define OP(op_name, op_arity, place, end)                                                          \
+    {.name = #op_name, .arity = op_arity, .run = op_##op_name, .finish = finish_##end},
 static const struct op ops[] = {OPS(OP)};
 #undef OP
 
 enum {
-#define OP(name, arity, place) OP_##name,
+#define OP(name, arity, place, finish) OP_##name,
     OPS(OP)
 #undef OP
         OP_COUNT
@@ -29,20 +30,23 @@ const struct op *op_find(const char *name) {
     static ERL_NIF_TERM function##_##name(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {   \
         return call;                                                                               \
     }
-#define NATIVE_SHORT(name) NATIVE(short, name, call_dirty(env, argc, argv, &ops[OP_##name]))
+#define NATIVE_DIRTY(name) NATIVE(dirty, name, call_dirty(env, argc, argv, &ops[OP_##name]))
+#define NATIVE_SHORT(name)                                                                         \
+    NATIVE_DIRTY(name)                                                                             \
+    NATIVE(short, name, call_short(env, argc, argv, &ops[OP_##name], dirty_##name))
 #define NATIVE_FAST(name)                                                                          \
-    NATIVE_SHORT(name)                                                                             \
-    NATIVE(fast, name, call_normal(env, argc, argv, &ops[OP_##name], short_##name))
+    NATIVE_DIRTY(name)                                                                             \
+    NATIVE(fast, name, call_normal(env, argc, argv, &ops[OP_##name], dirty_##name))
 #define NATIVE_LONG(name) NATIVE(long, name, call_long(env, argc, argv))
-#define OP(name, arity, place) NATIVE_##place(name)
+#define OP(name, arity, place, finish) NATIVE_##place(name)
 OPS(OP)
 #undef OP
 
 #define DIRTY ERL_NIF_DIRTY_JOB_IO_BOUND
 #define ENTRY_FAST(name, arity) {#name, arity, fast_##name, 0},
-#define ENTRY_SHORT(name, arity) {#name, arity, short_##name, DIRTY},
+#define ENTRY_SHORT(name, arity) {#name, arity, short_##name, 0},
 #define ENTRY_LONG(name, arity) {#name, arity, long_##name, 0},
-#define OP(name, arity, place) ENTRY_##place(name, arity)
+#define OP(name, arity, place, finish) ENTRY_##place(name, arity)
 
 /* Process-wide: a constant, but for the type that the VM asks for. */
 static ErlNifFunc functions[] = {
@@ -65,6 +69,7 @@ static ErlNifFunc functions[] = {
     {"notify_idle", 2, nif_notify_idle, 0},
     {"cancel_idle", 1, nif_cancel_idle, 0},
     {"memory", 0, nif_memory, 0},
+    {"set_token", 2, nif_set_token, 0},
     {"watch_files", 1, nif_watch_files, 0},
     /* not so quick */
     {"core_info", 0, nif_core_info, DIRTY},

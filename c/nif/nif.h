@@ -5,6 +5,7 @@
  * job.c       long calls, on the core's threads  terms.c     BEAM terms <-> values
  * wait.c      messages to those who wait         json.c      JSON text of terms
  * handle.c    resources: taking, dropping       files.c     what is known of files
+ * remote_nif.c    what only servers have
  *
  * Threads: said at each function; where nothing is said, the one that runs the native function. */
 #ifndef LSQ_NIF_NIF_H
@@ -66,6 +67,34 @@ struct stmt_res {
     atomic_uint interrupts; /* as the connection's */
 };
 
+enum { CELLS_INLINE = 32 };
+
+/* The sink's context: collects the rows of one statement, or the results of a batch. */
+struct rows {
+    ErlNifEnv *env;
+    struct nif_state *state;
+    ERL_NIF_TERM columns; /* a list; nil where the statement returns no rows */
+    ERL_NIF_TERM types;   /* the same, where they were asked for; 0 elsewhere */
+    bool how;             /* as of the call */
+    bool fast;            /* it is on the fast path */
+    ERL_NIF_TERM list;    /* rows, the last one first */
+    ERL_NIF_TERM results; /* of a batch, the last one first */
+    ERL_NIF_TERM *cells;
+    size_t cell_count;
+    size_t at;
+    size_t row_count; /* of all statements */
+    ERL_NIF_TERM cells_inline[CELLS_INLINE];
+};
+
+/* What an op comes to, at once or, on a server's connection, later: what its answer is made of. */
+struct outcome {
+    struct rows rows;
+    struct lsq_reply reply;
+    struct lsq_error err;
+    bool end;              /* cursor_fetch */
+    struct stmt_res *stmt; /* that the op holds until it has ended; NULL: none */
+};
+
 /* ---- call.c: how a native function comes to run ---- */
 
 enum stage { STAGE_NORMAL, STAGE_DIRTY, STAGE_WORKER };
@@ -78,20 +107,31 @@ struct call {
     enum stage stage;
     const ERL_NIF_TERM *argv;
     struct job *job; /* STAGE_WORKER */
-    bool again;      /* run() found that the call belongs to the next stage */
-    bool how;        /* the answer is to say how the statement was run */
+    const struct op *op;
+    struct outcome *out; /* the job's, where it has one */
+    bool again;          /* run() found that the call belongs to the next stage */
+    bool how;            /* the answer is to say how the statement was run */
 };
 
 /* A function that enters the connection, its first argument. */
 struct op {
     const char *name;
     int arity;
+    /* The answer; atoms.pending: it will be made by finish(), on a thread of the core. */
     ERL_NIF_TERM (*run)(struct call *call);
+    /* The answer of a call that has ended so; NULL: an op that never has to wait for a server. */
+    ERL_NIF_TERM (*finish)(struct call *call, enum lsq_status st);
 };
+
+/* What run() answers of a call that has ended so, or is under way. */
+ERL_NIF_TERM call_end(struct call *call, enum lsq_status st);
 
 /* Runs op on this scheduler; where it belongs on the next, goes on there. */
 ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op,
                          ERL_NIF_TERM (*dirty)(ErlNifEnv *, int, const ERL_NIF_TERM[]));
+/* Runs op on a dirty scheduler, unless it is for a server, which needs none. */
+ERL_NIF_TERM call_short(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op,
+                        ERL_NIF_TERM (*dirty)(ErlNifEnv *, int, const ERL_NIF_TERM[]));
 /* Answers :async: the op belongs on a thread of the core. */
 ERL_NIF_TERM call_long(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 /* Runs op on a dirty scheduler. */
@@ -100,6 +140,9 @@ ERL_NIF_TERM call_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], con
 /* Fills *options from the terms of a time-out and of nif.ex's flags. False: *answer is the error. */
 bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
                   struct lsq_call *options, ERL_NIF_TERM *answer);
+
+/* The same for an op without either. */
+void call_plain(struct call *call, struct lsq_call *options);
 
 /* After a call that may have begun or ended a transaction. */
 void call_note(struct call *call, bool autocommit);
@@ -117,6 +160,15 @@ bool call_in_trx(struct call *call, ERL_NIF_TERM trx, ERL_NIF_TERM *answer);
 /* The environment of the native function that runs on this thread: enif_send() wants it on the VM's own
  * threads. NULL on ours. */
 extern _Thread_local ErlNifEnv *calling_env;
+
+/* ---- remote_nif.c: servers ---- */
+
+/* Reads a map of struct lsq_remote; NULL, or the name of what is wrong. Texts are to be freed by
+ * remote_release(), also then. */
+const char *remote_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM map,
+                          struct lsq_remote *remote);
+void remote_release(struct lsq_remote *remote);
+ERL_NIF_TERM nif_set_token(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
 /* ---- handle.c: resources ---- */
 
@@ -138,6 +190,8 @@ ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
 bool job_called_off(void *arg);
 /* The process whose call it is. */
 ERL_NIF_TERM job_caller(struct job *job);
+/* lsq_call.done of a job on a server's connection; arg is the job. */
+void job_done(void *arg, enum lsq_status st, const struct lsq_error *err);
 /* ms since it was submitted. */
 int job_waited_ms(const struct job *job);
 /* Whether it waited for its connection's turn to write. */
@@ -180,7 +234,7 @@ const struct op *op_find(const char *name);
 
 /* ---- terms.c ---- */
 
-enum { PARAMS_INLINE = 8, CELLS_INLINE = 32 };
+enum { PARAMS_INLINE = 8 };
 
 /* Decoded parameters. Borrows from the terms. */
 struct params {
@@ -194,23 +248,6 @@ struct params {
 bool params_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM list,
                    struct params *params, char *why);
 void params_release(struct params *params);
-
-/* The sink's context: collects the rows of one statement, or the results of a batch. */
-struct rows {
-    ErlNifEnv *env;
-    struct nif_state *state;
-    ERL_NIF_TERM columns; /* a list; nil where the statement returns no rows */
-    ERL_NIF_TERM types;   /* the same, where they were asked for; 0 elsewhere */
-    bool how;             /* as of the call */
-    bool fast;            /* it is on the fast path */
-    ERL_NIF_TERM list;    /* rows, the last one first */
-    ERL_NIF_TERM results; /* of a batch, the last one first */
-    ERL_NIF_TERM *cells;
-    size_t cell_count;
-    size_t at;
-    size_t row_count; /* of all statements */
-    ERL_NIF_TERM cells_inline[CELLS_INLINE];
-};
 
 extern const struct lsq_sink rows_sink;
 void rows_init(struct rows *rows, ErlNifEnv *env, struct nif_state *state);
@@ -256,35 +293,44 @@ ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]
  *   FAST   on the caller's scheduler, where it is known to be short; else as SHORT
  *   SHORT  on a dirty scheduler; answers :async where it turns out to be long
  *   LONG   on a thread of the core at once (:async): it compiles SQL, for which a scheduler's stack is
- *          too small, or has much to do */
+ *          too small, or has much to do
+ * and what makes its answer once the call has ended. */
 #define OPS(X)                                                                                     \
-    X(execute, 6, FAST)                                                                            \
-    X(stmt_execute, 6, FAST)                                                                       \
-    X(execute_many, 6, LONG)                                                                       \
-    X(batch, 5, LONG)                                                                              \
-    X(batch_sql, 5, LONG)                                                                          \
-    X(begin, 4, SHORT)                                                                             \
-    X(commit, 4, SHORT)                                                                            \
-    X(rollback, 2, SHORT)                                                                          \
-    X(savepoint, 3, SHORT)                                                                         \
-    X(release, 3, SHORT)                                                                           \
-    X(rollback_to, 3, SHORT)                                                                       \
-    X(enforce_foreign_keys, 3, SHORT)                                                              \
-    X(prepare, 2, LONG)                                                                            \
-    X(stmt_reset, 2, SHORT)                                                                        \
-    X(stmt_info, 2, LONG)                                                                          \
-    X(cursor_start, 4, SHORT)                                                                      \
-    X(cursor_fetch, 5, SHORT)                                                                      \
-    X(reset, 1, LONG)                                                                              \
-    X(set_busy_timeout, 2, SHORT)                                                                  \
-    X(info, 2, SHORT)                                                                              \
-    X(notices, 1, SHORT)                                                                           \
-    X(cacheflush, 1, SHORT)                                                                        \
-    X(checkpoint, 3, LONG)                                                                         \
-    X(enable_extensions, 2, SHORT)                                                                 \
-    X(load_extension, 3, LONG)
+    X(execute, 6, FAST, rows)                                                                      \
+    X(stmt_execute, 6, FAST, rows)                                                                 \
+    X(execute_many, 6, LONG, rows)                                                                 \
+    X(batch, 5, LONG, batch)                                                                       \
+    X(batch_sql, 5, LONG, batch)                                                                   \
+    X(begin, 4, SHORT, begin)                                                                      \
+    X(commit, 4, SHORT, done)                                                                      \
+    X(rollback, 2, SHORT, done)                                                                    \
+    X(savepoint, 3, SHORT, done)                                                                   \
+    X(release, 3, SHORT, done)                                                                     \
+    X(rollback_to, 3, SHORT, done)                                                                 \
+    X(enforce_foreign_keys, 3, SHORT, none)                                                        \
+    X(prepare, 2, LONG, prepare)                                                                   \
+    X(stmt_reset, 2, SHORT, none)                                                                  \
+    X(stmt_info, 2, LONG, none)                                                                    \
+    X(cursor_start, 4, SHORT, none)                                                                \
+    X(cursor_fetch, 5, SHORT, fetch)                                                               \
+    X(reset, 1, LONG, none)                                                                        \
+    X(set_busy_timeout, 2, SHORT, none)                                                            \
+    X(info, 2, SHORT, none)                                                                        \
+    X(notices, 1, SHORT, none)                                                                     \
+    X(cacheflush, 1, SHORT, none)                                                                  \
+    X(checkpoint, 3, LONG, none)                                                                   \
+    X(enable_extensions, 2, SHORT, none)                                                           \
+    X(load_extension, 3, LONG, none)
 
-#define DECLARE_OP(name, arity, place) ERL_NIF_TERM op_##name(struct call *call);
+#define finish_none NULL
+ERL_NIF_TERM finish_rows(struct call *call, enum lsq_status st);
+ERL_NIF_TERM finish_batch(struct call *call, enum lsq_status st);
+ERL_NIF_TERM finish_begin(struct call *call, enum lsq_status st);
+ERL_NIF_TERM finish_done(struct call *call, enum lsq_status st);
+ERL_NIF_TERM finish_prepare(struct call *call, enum lsq_status st);
+ERL_NIF_TERM finish_fetch(struct call *call, enum lsq_status st);
+
+#define DECLARE_OP(name, arity, place, finish) ERL_NIF_TERM op_##name(struct call *call);
 OPS(DECLARE_OP)
 #undef DECLARE_OP
 

@@ -13,32 +13,29 @@ static ERL_NIF_TERM wrong_parameters(struct call *call, const char *why) {
 
 /* ---- One statement ---- */
 
-/* What a run answers. Takes rows. */
-static ERL_NIF_TERM finish(struct call *call, enum lsq_status st, struct rows *rows,
-                           const struct lsq_reply *reply, const struct lsq_error *err) {
+ERL_NIF_TERM finish_rows(struct call *call, enum lsq_status st) {
+    struct outcome *out = call->out;
     ERL_NIF_TERM answer;
 
     if (st != LSQ_OK) {
-        answer = call_failed(call, err);
+        answer = call_failed(call, &out->err);
     } else {
-        call_note(call, reply->autocommit);
-        answer = make_ok(call->env, call->state, rows_result(rows, reply));
+        call_note(call, out->reply.autocommit);
+        answer = make_ok(call->env, call->state, rows_result(&out->rows, &out->reply));
     }
-    rows_release(rows);
+    rows_release(&out->rows);
+    if (out->stmt != NULL) call_leave_stmt(call, out->stmt);
     return answer;
 }
 
 ERL_NIF_TERM op_execute(struct call *call) {
     const ERL_NIF_TERM *argv = call->argv;
+    struct outcome *out = call->out;
     struct lsq_call options;
     struct params params;
-    struct rows rows;
-    struct lsq_reply reply;
-    struct lsq_error err;
     ErlNifBinary sql;
     ERL_NIF_TERM answer;
     char why[256];
-    enum lsq_status st;
 
     if (!enif_inspect_binary(call->env, argv[2], &sql))
         return bad_argument(call, "the SQL is not a text");
@@ -47,35 +44,35 @@ ERL_NIF_TERM op_execute(struct call *call) {
     if (!params_decode(call->env, call->state, argv[3], &params, why)) {
         answer = wrong_parameters(call, why);
     } else {
-        rows_init_for(&rows, call, &options);
-        st = lsq_exec(call->res->conn, (const char *)sql.data, sql.size, &params.params, &options,
-                      &rows_sink, &rows, &reply, &err);
-        answer = finish(call, st, &rows, &reply, &err);
+        rows_init_for(&out->rows, call, &options);
+        answer = call_end(call, lsq_exec(call->res->conn, (const char *)sql.data, sql.size,
+                                         &params.params, &options, &rows_sink, &out->rows,
+                                         &out->reply, &out->err));
     }
     params_release(&params);
     return answer;
 }
 
-static ERL_NIF_TERM run_stmt(struct call *call, struct stmt_res *stmt) {
+/* The statement is held, and let go of by finish_rows(); true: that was called, or will be. */
+static bool run_stmt(struct call *call, struct stmt_res *stmt, ERL_NIF_TERM *answer) {
+    struct outcome *out = call->out;
     struct lsq_call options;
     struct params params;
-    struct rows rows;
-    struct lsq_reply reply;
-    struct lsq_error err;
-    ERL_NIF_TERM answer;
     char why[256];
-    enum lsq_status st;
+    bool decoded;
 
-    if (!call_options(call, call->argv[4], call->argv[5], &options, &answer)) return answer;
-    if (!params_decode(call->env, call->state, call->argv[3], &params, why)) {
-        answer = wrong_parameters(call, why);
+    if (!call_options(call, call->argv[4], call->argv[5], &options, answer)) return false;
+    decoded = params_decode(call->env, call->state, call->argv[3], &params, why);
+    if (!decoded) {
+        *answer = wrong_parameters(call, why);
     } else {
-        rows_init_for(&rows, call, &options);
-        st = lsq_stmt_exec(stmt->stmt, &params.params, &options, &rows_sink, &rows, &reply, &err);
-        answer = finish(call, st, &rows, &reply, &err);
+        rows_init_for(&out->rows, call, &options);
+        out->stmt = stmt;
+        *answer = call_end(call, lsq_stmt_exec(stmt->stmt, &params.params, &options, &rows_sink,
+                                               &out->rows, &out->reply, &out->err));
     }
     params_release(&params);
-    return answer;
+    return decoded;
 }
 
 ERL_NIF_TERM op_stmt_execute(struct call *call) {
@@ -84,8 +81,7 @@ ERL_NIF_TERM op_stmt_execute(struct call *call) {
 
     if (!call_in_trx(call, call->argv[1], &answer)) return answer;
     if (!call_enter_stmt(call, call->argv[2], &stmt, &answer)) return answer;
-    answer = run_stmt(call, stmt);
-    call_leave_stmt(call, stmt);
+    if (!run_stmt(call, stmt, &answer)) call_leave_stmt(call, stmt);
     return answer;
 }
 
@@ -120,10 +116,8 @@ static int next_params(void *ctx, struct lsq_params *row, char *why) {
 ERL_NIF_TERM op_execute_many(struct call *call) {
     const ERL_NIF_TERM *argv = call->argv;
     struct many many = {.call = call, .rest = argv[3]};
+    struct outcome *out = call->out;
     struct lsq_call options;
-    struct rows rows;
-    struct lsq_reply reply;
-    struct lsq_error err;
     ErlNifBinary sql;
     unsigned count;
     ERL_NIF_TERM answer;
@@ -135,21 +129,21 @@ ERL_NIF_TERM op_execute_many(struct call *call) {
         return wrong_parameters(call, "the rows of parameters are not a list");
     if (!call_in_trx(call, argv[1], &answer)) return answer;
     if (!call_options(call, argv[4], argv[5], &options, &answer)) return answer;
-    rows_init(&rows, call->env, call->state);
+    rows_init(&out->rows, call->env, call->state);
     st = lsq_exec_many(call->res->conn, (const char *)sql.data, sql.size, next_params, &many,
-                       &options, &rows_sink, &rows, &reply, &err);
+                       &options, &rows_sink, &out->rows, &out->reply, &out->err);
     if (many.decoded) params_release(&many.params);
-    return finish(call, st, &rows, &reply, &err);
+    return call_end(call, st);
 }
 
 /* ---- Batches ---- */
 
-static ERL_NIF_TERM batch_done(struct call *call, enum lsq_status st, struct rows *rows,
-                               const struct lsq_error *err) {
+ERL_NIF_TERM finish_batch(struct call *call, enum lsq_status st) {
+    struct rows *rows = &call->out->rows;
     ERL_NIF_TERM answer;
 
     if (st != LSQ_OK) {
-        answer = call_failed(call, err);
+        answer = call_failed(call, &call->out->err);
     } else {
         ERL_NIF_TERM list = rows->results;
 
@@ -201,17 +195,15 @@ static bool batch_add(struct call *call, ERL_NIF_TERM term, struct batch *batch,
 
 static ERL_NIF_TERM run_batch(struct call *call, struct batch *batch, ERL_NIF_TERM list,
                               const struct lsq_call *options) {
-    struct rows rows;
+    struct outcome *out = call->out;
     struct lsq_error err;
     ERL_NIF_TERM head;
-    enum lsq_status st;
 
     while (enif_get_list_cell(call->env, list, &head, &list))
         if (!batch_add(call, head, batch, &err)) return make_error(call->env, call->state, &err);
-    rows_init(&rows, call->env, call->state);
-    st = lsq_batch(call->res->conn, batch->items, batch->count, options, &rows_sink, &rows, NULL,
-                   &err);
-    return batch_done(call, st, &rows, &err);
+    rows_init(&out->rows, call->env, call->state);
+    return call_end(call, lsq_batch(call->res->conn, batch->items, batch->count, options,
+                                    &rows_sink, &out->rows, NULL, &out->err));
 }
 
 ERL_NIF_TERM op_batch(struct call *call) {
@@ -237,39 +229,43 @@ ERL_NIF_TERM op_batch(struct call *call) {
 
 ERL_NIF_TERM op_batch_sql(struct call *call) {
     const ERL_NIF_TERM *argv = call->argv;
+    struct outcome *out = call->out;
     struct lsq_call options;
-    struct rows rows;
-    struct lsq_error err;
     ErlNifBinary sql;
     ERL_NIF_TERM answer;
-    enum lsq_status st;
 
     if (!enif_inspect_binary(call->env, argv[2], &sql))
         return bad_argument(call, "the SQL is not a text");
     if (!call_in_trx(call, argv[1], &answer)) return answer;
     if (!call_options(call, argv[3], argv[4], &options, &answer)) return answer;
-    rows_init(&rows, call->env, call->state);
-    st = lsq_batch_sql(call->res->conn, (const char *)sql.data, sql.size, &options, &rows_sink,
-                       &rows, NULL, &err);
-    return batch_done(call, st, &rows, &err);
+    rows_init(&out->rows, call->env, call->state);
+    return call_end(call, lsq_batch_sql(call->res->conn, (const char *)sql.data, sql.size, &options,
+                                        &rows_sink, &out->rows, NULL, &out->err));
 }
 
 /* ---- Prepared statements ---- */
 
 ERL_NIF_TERM op_prepare(struct call *call) {
-    struct stmt_res *res;
-    struct lsq_error err;
+    struct outcome *out = call->out;
+    struct lsq_call options;
     ErlNifBinary sql;
-    ERL_NIF_TERM answer;
 
     if (!enif_inspect_binary(call->env, call->argv[1], &sql))
         return bad_argument(call, "the SQL is not a text");
-    res = enif_alloc_resource(call->state->stmt_type, sizeof(*res));
-    if (res == NULL) return make_failure(call->env, call->state, LSQ_NOMEM, NULL);
-    memset(res, 0, sizeof(*res));
-    if (lsq_stmt_new(&res->stmt, call->res->conn, (const char *)sql.data, sql.size, NULL, &err) !=
-        LSQ_OK) {
-        answer = call_failed(call, &err);
+    out->stmt = enif_alloc_resource(call->state->stmt_type, sizeof(*out->stmt));
+    if (out->stmt == NULL) return make_failure(call->env, call->state, LSQ_NOMEM, NULL);
+    memset(out->stmt, 0, sizeof(*out->stmt));
+    call_plain(call, &options);
+    return call_end(call, lsq_stmt_new(&out->stmt->stmt, call->res->conn, (const char *)sql.data,
+                                       sql.size, &options, &out->err));
+}
+
+ERL_NIF_TERM finish_prepare(struct call *call, enum lsq_status st) {
+    struct stmt_res *res = call->out->stmt;
+    ERL_NIF_TERM answer;
+
+    if (st != LSQ_OK) {
+        answer = call_failed(call, &call->out->err);
     } else {
         res->conn = call->res;
         enif_keep_resource(res->conn);
@@ -387,43 +383,44 @@ ERL_NIF_TERM op_cursor_start(struct call *call) {
     return answer;
 }
 
-static ERL_NIF_TERM fetch(struct call *call, struct stmt_res *stmt, unsigned max_rows) {
-    struct lsq_call options;
-    struct rows rows;
-    struct lsq_error err;
+ERL_NIF_TERM finish_fetch(struct call *call, enum lsq_status st) {
+    struct outcome *out = call->out;
     ERL_NIF_TERM answer;
-    bool end;
 
-    if (!call_options(call, call->argv[3], call->argv[4], &options, &answer)) return answer;
-    rows_init_for(&rows, call, &options);
-    if (lsq_stmt_fetch(stmt->stmt, max_rows, &options, &rows_sink, &rows, &end, &err) != LSQ_OK) {
-        answer = call_failed(call, &err);
+    if (st != LSQ_OK) {
+        answer = call_failed(call, &out->err);
     } else {
         const ERL_NIF_TERM parts[] = {
-            rows.columns,
-            rows_list(&rows),
-            enif_make_uint64(call->env, rows.row_count),
-            make_bool(call->state, end),
-            rows.types,
+            out->rows.columns,
+            rows_list(&out->rows),
+            enif_make_uint64(call->env, out->rows.row_count),
+            make_bool(call->state, out->end),
+            out->rows.types,
         };
 
         call_look(call);
-        answer = make_ok(call->env, call->state,
-                         enif_make_tuple_from_array(call->env, parts, rows.types == 0 ? 4 : 5));
+        answer =
+            make_ok(call->env, call->state,
+                    enif_make_tuple_from_array(call->env, parts, out->rows.types == 0 ? 4 : 5));
     }
-    rows_release(&rows);
+    rows_release(&out->rows);
+    call_leave_stmt(call, out->stmt);
     return answer;
 }
 
 ERL_NIF_TERM op_cursor_fetch(struct call *call) {
+    struct outcome *out = call->out;
+    struct lsq_call options;
     struct stmt_res *stmt;
     unsigned max_rows;
     ERL_NIF_TERM answer;
 
     if (!enif_get_uint(call->env, call->argv[2], &max_rows) || max_rows == 0)
         return bad_argument(call, "the number of rows to fetch is a positive integer");
+    if (!call_options(call, call->argv[3], call->argv[4], &options, &answer)) return answer;
     if (!call_enter_stmt(call, call->argv[1], &stmt, &answer)) return answer;
-    answer = fetch(call, stmt, max_rows);
-    call_leave_stmt(call, stmt);
-    return answer;
+    out->stmt = stmt;
+    rows_init_for(&out->rows, call, &options);
+    return call_end(call, lsq_stmt_fetch(stmt->stmt, max_rows, &options, &rows_sink, &out->rows,
+                                         &out->end, &out->err));
 }
