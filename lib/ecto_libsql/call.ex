@@ -8,12 +8,13 @@ defmodule EctoLibSql.Call do
   #   busy      it is another connection's turn to write, or another program's: a thread of ours runs the call
   #             when it is this one's, and sends {ref, answer}; with an engine's code: a lock is held that has
   #             no line (of one who reads): again in a millisecond, until the busy time-out
+  #   unauthorized   a server refuses the token: once more, if another can be had
   #
   # Whatever happens, no message of ours is left in the caller's mailbox. An answer is {:ok, _}, :ok,
   # {:error, native} or {:abandoned, native}: the call was given up at its deadline while the engine
   # goes on; the connection is in use until the engine returns.
 
-  alias EctoLibSql.{Deadlock, NIF, Ownership, Telemetry}
+  alias EctoLibSql.{Deadlock, NIF, Ownership, Remote, Telemetry}
 
   @fast 1
   # The engine is asked to stop at the deadline; this much later nobody waits for it any more.
@@ -100,7 +101,8 @@ defmodule EctoLibSql.Call do
           args: args,
           flags: flags,
           deadline: deadline(timeout),
-          waited: 0
+          waited: 0,
+          renewed?: false
         }
 
         go_on(answer, call)
@@ -120,6 +122,7 @@ defmodule EctoLibSql.Call do
   defp final?(:in_use), do: false
   defp final?(:async), do: false
   defp final?({:error, {:busy, _, _, _, _, transient?, _, _}}), do: not transient?
+  defp final?({:error, {:unauthorized, _, _, _, _, _, _, _}}), do: false
   defp final?(_answer), do: true
 
   defp deadline(:infinity), do: :infinity
@@ -164,7 +167,18 @@ defmodule EctoLibSql.Call do
     if final?(answer) or locked?(answer), do: answer, else: go_on(answer, call)
   end
 
+  # Nothing has run.
+  defp go_on({:error, {:unauthorized, _, _, _, _, _, _, _}} = refused, %{renewed?: false} = call) do
+    case Remote.renew(call.conn) do
+      :ok -> %{call | renewed?: true} |> submit_again()
+      {:error, error} -> {:error, failure(error.code, error.message, :none)}
+      :none -> refused
+    end
+  end
+
   defp go_on(answer, _call), do: answer
+
+  defp submit_again(call), do: call |> again() |> go_on(call)
 
   ## Another connection's lock
 

@@ -4,9 +4,22 @@ defmodule EctoLibSql.Connection do
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
   alias EctoLibSql.{CacheBudget, Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query}
-  alias EctoLibSql.{Deadline, Mvcc, Observed, Owner, Ownership, Result, State, Stats, Telemetry}
+
+  alias EctoLibSql.{
+    Deadline,
+    Mvcc,
+    Observed,
+    Owner,
+    Ownership,
+    Remote,
+    Result,
+    State,
+    Stats,
+    Telemetry
+  }
 
   @close_timeout 5_000
+  @reach_timeout 30_000
   # The pool has a connection less while it waits; what is not closed by then is closed later.
   @disconnect_timeout 300
   @too_late "the call's time-out passed while it waited for a connection of the pool: nothing was done"
@@ -25,8 +38,9 @@ defmodule EctoLibSql.Connection do
       with {:ok, checked} <- check(opts, strict?),
            {:ok, conn} <- checked |> Map.put(:pooled, not strict?) |> open(opts) do
         unless strict?, do: Owner.closes(conn)
-        events = if checked.events == :all, do: {checked.database, nil}
-        prepare(%State{conn_id: conn, sync: State.detect_sync(opts), events: events}, checked)
+        events = if checked.events == :all, do: {NIF.kept(conn)[:database], nil}
+        state = %State{conn_id: conn, mode: checked.mode, sync: State.detect_sync(opts)}
+        prepare(%{state | events: events}, checked)
       end
 
     tell_connected(answer, opts, System.monotonic_time() - start)
@@ -36,41 +50,44 @@ defmodule EctoLibSql.Connection do
   defp check(opts, strict?) do
     with {:ok, checked} <- Options.validate(opts, strict: strict?),
          {:ok, checked} <- CacheBudget.share(checked, opts),
-         :ok <- check_mode(State.detect_mode(opts)),
-         :ok <- check_database(checked) do
-      {:ok, checked}
+         {:ok, mode} <- check_mode(State.detect_mode(opts), checked) do
+      {:ok, Map.put(checked, :mode, mode)}
     else
       {:error, message} when is_binary(message) -> {:error, Error.new(:bad_argument, message)}
       error -> error
     end
   end
 
-  defp check_mode(:local), do: :ok
+  defp check_mode(:local, %{database: path}) when path != nil, do: {:ok, :local}
+  defp check_mode(:remote, checked), do: with(:ok <- Remote.check(checked), do: {:ok, :remote})
 
-  defp check_mode(:unknown),
-    do: {:error, "option :database is missing: the path of a file, or \":memory:\""}
-
-  defp check_mode(mode) do
-    message = "connections of mode #{inspect(mode)} are not there yet; give :database without :uri"
+  defp check_mode(:remote_replica, _checked) do
+    message = "replicas are not there yet; give :uri without :sync, or :database without :uri"
     {:error, Error.new(:unsupported, message)}
   end
 
-  defp check_database(%{database: nil}), do: check_mode(:unknown)
-  defp check_database(_checked), do: :ok
+  defp check_mode(_unknown, _checked),
+    do: {:error, "option :database is missing: the path of a file, or \":memory:\""}
 
   defp open(checked, opts) do
-    # For statistics: who has a connection of a pool in his hands cannot see the pool's options.
-    config = checked |> Options.native() |> put_in([:kept, :pool_size], opts[:pool_size] || 1)
+    with {:ok, config} <- native_config(checked) do
+      # For statistics: who has a connection of a pool in his hands cannot see the pool's options.
+      config = put_in(config, [:kept, :pool_size], opts[:pool_size] || 1)
 
-    case Call.open(config, checked.busy_timeout) do
-      {:ok, conn} -> {:ok, conn}
-      {:error, native} -> {:error, Error.from_native(native)}
+      case Call.open(config, checked.busy_timeout) do
+        {:ok, conn} -> {:ok, conn}
+        {:error, native} -> {:error, Error.from_native(native)}
+      end
     end
   end
 
+  defp native_config(%{mode: :remote} = checked), do: Options.native_remote(checked)
+  defp native_config(checked), do: {:ok, Options.native(checked)}
+
   # What is open and does not come so far is closed again.
   defp prepare(state, checked) do
-    with :ok <- load_extensions(state.conn_id, checked.extensions),
+    with :ok <- reach(state, checked),
+         :ok <- load_extensions(state.conn_id, checked.extensions),
          :ok <- Hook.call(checked.on_connect, state),
          :ok <- Mvcc.check(checked, state.conn_id) do
       {:ok, state}
@@ -80,6 +97,16 @@ defmodule EctoLibSql.Connection do
         error
     end
   end
+
+  # A pool's connections are there before their server is: who opens one himself wants to know.
+  defp reach(%{mode: :remote, conn_id: conn}, %{pooled: false}) do
+    case Call.execute(conn, nil, "SELECT 1", [], @reach_timeout) do
+      {:ok, _result} -> :ok
+      {_failed, native} -> {:error, Error.from_native(native)}
+    end
+  end
+
+  defp reach(_state, _checked), do: :ok
 
   defp load_extensions(_conn, []), do: :ok
 
@@ -119,7 +146,11 @@ defmodule EctoLibSql.Connection do
   end
 
   defp target(opts) do
-    if Keyword.keyword?(opts), do: {State.detect_mode(opts), opts[:database]}, else: {:unknown, nil}
+    case Keyword.keyword?(opts) and State.detect_mode(opts) do
+      false -> {:unknown, nil}
+      :remote -> {:remote, opts[:uri]}
+      mode -> {mode, opts[:database]}
+    end
   end
 
   def disconnect(reason, state) do
@@ -143,6 +174,9 @@ defmodule EctoLibSql.Connection do
       _closed_or_closing -> :ok
     end
   end
+
+  # A server is not asked every second by connections that nobody uses: they hold nothing there.
+  def ping(%{mode: :remote} = state), do: {:ok, state}
 
   def ping(state) do
     case Call.execute(state.conn_id, nil, "SELECT 1", [], @close_timeout) do

@@ -50,8 +50,14 @@ defmodule EctoLibSql.NIF do
 
   # config: %{path, flags, vfs, busy_timeout, settings: [{name, value}], attached: [{name, path}],
   # statement_cache, fast_path, key, kept}: flags as LSQ_OPEN_*; vfs, key: binary or nil; kept: any term
+  # Of a server, whose address is the path: %{path, busy_timeout, kept, remote: %{token, namespace,
+  # encryption_key, ca_file, client_cert, client_key, proxy, verify, connect_timeout, first_byte_timeout, timeout,
+  # retry_time, max_response}}, as struct lsq_remote has them
   # -> :ok; then {ref, {:ok, conn} | {:error, _}} comes as a message: opening is long.
   def open(_ref, _config), do: stub()
+
+  # Of a server's connection: the token to send from now on, or nil -> :ok | {:error, _}
+  def set_token(_conn, _token), do: stub()
 
   # Never waits; sends {ref, :closed} to pid, if that is not nil, when the engine has closed
   # the file.

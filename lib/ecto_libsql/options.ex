@@ -4,7 +4,7 @@ defmodule EctoLibSql.Options do
 
   require Logger
 
-  alias EctoLibSql.Forms
+  alias EctoLibSql.{Forms, Remote}
 
   # {name, type, default, documentation}. An option that sets a PRAGMA of the same name has the type
   # {:pragma, type}; nil leaves the engine's own.
@@ -113,10 +113,29 @@ defmodule EctoLibSql.Options do
     {:events, {:in, [:rare, :all]}, :rare,
      "which events of `EctoLibSql.Telemetry` the connection tells: with `:all` also those of each query, " <>
        "transaction and savepoint, which take a few microseconds each"},
-    {:uri, :string, nil, "address of a remote server"},
-    {:auth_token, :string, nil, "token for the remote server"},
+    {:uri, :string, nil,
+     "address of a server: `libsql://HOST`, `https://…`, `http://…`, `wss://…`, `ws://…`; all speak HTTP to it"},
+    {:auth_token, :token, nil,
+     "the server's token: a text; or a function without arguments or `{module, function, arguments}` that " <>
+       "answers one, asked when a connection opens and once more when the server refuses the token"},
+    {:namespace, :string, nil,
+     "which database of a server that has several; by default the address says"},
+    {:tls, :tls, [],
+     "`[ca_file: path, cert_file: path, key_file: path, verify: boolean]`: PEM files of the authorities to trust " <>
+       "instead of the system's, and of a client's certificate; `verify: false` takes any server for the right one"},
+    {:proxy, :string, nil,
+     "address of an HTTP proxy; by default as the environment says (`https_proxy`, `no_proxy`, …)"},
+    {:connect_timeout, :ms, 10_000, "ms for finding a server, connecting to it, and TLS"},
+    {:first_byte_timeout, :ms, 0,
+     "ms from sending a request to a server to the beginning of its answer; 0: as long as the call may take"},
+    {:retry_time, :ms, 3_000,
+     "ms in which a call to a server that failed is sent again, where nothing of it can have run, or where it " <>
+       "only reads; 0: never"},
+    {:max_response_size, :size, nil,
+     "bytes that an answer of a server may have; by default 256 MiB"},
     {:sync, :boolean, nil, "keeps a local replica of the remote database"},
-    {:remote_encryption_key, :string, nil, "key that the remote server needs"}
+    {:remote_encryption_key, :string, nil,
+     "key, in base64, of a database that the server keeps encrypted"}
   ]
 
   @durability %{
@@ -304,6 +323,16 @@ defmodule EctoLibSql.Options do
   def valid?(value, :budget), do: is_integer(value) and value in 65_536..0xFFFFFFFFFFFF
   def valid?(value, :size), do: is_integer(value) and value in 0..100_000_000
   def valid?(value, :string), do: is_binary(value) and value != ""
+  def valid?(value, :token), do: valid?(value, :string) or is_function(value, 0) or mfa?(value)
+
+  def valid?(value, :tls) do
+    Keyword.keyword?(value) and
+      Enum.all?(value, fn
+        {:verify, verify?} -> is_boolean(verify?)
+        {key, path} -> key in [:ca_file, :cert_file, :key_file] and valid?(path, :string)
+      end)
+  end
+
   def valid?(value, :path), do: is_binary(value) and not String.contains?(value, <<0>>)
 
   def valid?(value, :pragmas) do
@@ -327,10 +356,12 @@ defmodule EctoLibSql.Options do
 
   def valid?(value, :hook) when is_function(value), do: is_function(value, 1)
 
-  def valid?({module, function, args}, :hook),
+  def valid?(value, :hook), do: mfa?(value)
+
+  defp mfa?({module, function, args}),
     do: is_atom(module) and is_atom(function) and is_list(args)
 
-  def valid?(_value, :hook), do: false
+  defp mfa?(_other), do: false
 
   defp attached?({name, path}) when is_atom(name) or is_binary(name) do
     name = to_string(name)
@@ -350,6 +381,13 @@ defmodule EctoLibSql.Options do
   defp describe(:budget), do: "an integer of bytes, from 65,536"
   defp describe(:size), do: "an integer from 0 to 100,000,000"
   defp describe(:string), do: "a text that is not empty"
+
+  defp describe(:token),
+    do: "a text that is not empty, a function without arguments or {module, function, arguments}"
+
+  defp describe(:tls),
+    do: "a keyword list of :ca_file, :cert_file, :key_file and :verify"
+
   defp describe(:path), do: "a text without a NUL"
   defp describe(:pragmas), do: "a keyword list of names and values"
 
@@ -381,6 +419,22 @@ defmodule EctoLibSql.Options do
       kept: kept(checked)
     }
   end
+
+  @doc "The same of a server's connection; `{:error, error}` where its token cannot be had."
+  def native_remote(checked) do
+    with {:ok, remote} <- Remote.native(checked) do
+      kept =
+        checked
+        |> Map.put(:database, address(checked.uri))
+        |> kept()
+        |> Map.put(:token, Remote.renewal(checked.auth_token))
+
+      {:ok, %{path: checked.uri, busy_timeout: checked.busy_timeout, remote: remote, kept: kept}}
+    end
+  end
+
+  # For logs and events: a query may hold what is secret.
+  defp address(uri), do: uri |> String.split("?") |> hd()
 
   # What the driver wants to know of an open connection. It stays with the handle, for the state is copied by
   # DBConnection several times in each call.

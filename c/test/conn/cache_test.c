@@ -196,7 +196,8 @@ static void statement_in_use_twice(void **state) {
     run(conn, "INSERT INTO t VALUES (1), (2), (3)");
     assert_int_equal(lsq_result_new(&res, NULL), LSQ_OK);
     for (int i = 0; i < 2; i++) {
-        assert_int_equal(lsq_stmt_new(&cursor[i], conn, sql, sizeof(sql) - 1, NULL, &last_error), LSQ_OK);
+        assert_int_equal(lsq_stmt_new(&cursor[i], conn, sql, sizeof(sql) - 1, NULL, &last_error),
+                         LSQ_OK);
         assert_int_equal(lsq_stmt_start(cursor[i], NULL, &last_error), LSQ_OK);
         assert_int_equal(lsq_stmt_fetch(cursor[i], 1, NULL, NULL, NULL, &end, &last_error), LSQ_OK);
     }

@@ -32,7 +32,8 @@ static void readonly_is_not_what_the_engine_calls_so(void **state) {
         if (readonly) fail_msg("%s is not read-only", acting[i]);
         lsq_stmt_free(stmt);
     }
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a + 1 FROM t", 19, NULL, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a + 1 FROM t", 19, NULL, &last_error),
+                     LSQ_OK);
     assert_int_equal(lsq_stmt_readonly(stmt, &readonly, &last_error), LSQ_OK);
     assert_true(readonly);
     lsq_stmt_free(stmt);

@@ -154,7 +154,8 @@ static void one_statement_and_no_more(void **state) {
     assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 0);
     assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT 1; SELECT 2", 18, NULL, &last_error),
                      LSQ_BAD_ARGUMENT);
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "-- nothing", 10, NULL, &last_error), LSQ_BAD_ARGUMENT);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "-- nothing", 10, NULL, &last_error),
+                     LSQ_BAD_ARGUMENT);
     assert_int_equal(lsq_stmt_new(&stmt, conn, "", 0, NULL, &last_error), LSQ_BAD_ARGUMENT);
 }
 

@@ -156,7 +156,8 @@ static void handles_earn_it_too(void **state) {
     enum lsq_status st = LSQ_WOULD_BLOCK;
 
     (void)state;
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a FROM t WHERE id = 3", 28, NULL, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT a FROM t WHERE id = 3", 28, NULL, NULL),
+                     LSQ_OK);
     assert_int_equal(lsq_stmt_exec(stmt, NULL, &try, NULL, NULL, NULL, NULL), LSQ_WOULD_BLOCK);
     for (int i = 0; i < 3000 && st == LSQ_WOULD_BLOCK; i++) {
         assert_int_equal(lsq_stmt_exec(stmt, NULL, NULL, NULL, NULL, NULL, NULL), LSQ_OK);

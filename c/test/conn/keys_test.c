@@ -198,7 +198,8 @@ static void what_held_before_holds_again(void **state) {
 
 static void only_in_a_transaction(void **state) {
     (void)state;
-    assert_int_equal(lsq_enforce_foreign_keys(conn, false, NULL, NULL, &last_error), LSQ_NO_TRANSACTION);
+    assert_int_equal(lsq_enforce_foreign_keys(conn, false, NULL, NULL, &last_error),
+                     LSQ_NO_TRANSACTION);
     assert_true(enforced());
     begin();
     assert_int_equal(lsq_enforce_foreign_keys(conn, false, NULL, NULL, NULL), LSQ_OK);

@@ -221,7 +221,8 @@ static void text_may_go_after_preparing(void **state) {
 static void statements_that_do_not_compile(void **state) {
     struct lsq_stmt *stmt = (struct lsq_stmt *)(void *)&state;
 
-    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT absent FROM t", 20, NULL, &last_error), LSQ_SQL);
+    assert_int_equal(lsq_stmt_new(&stmt, conn, "SELECT absent FROM t", 20, NULL, &last_error),
+                     LSQ_SQL);
     assert_int_equal(last_error.sql_offset, 7);
     assert_ptr_equal(stmt, &state); /* written only on success */
 }
@@ -235,7 +236,8 @@ static void each_knows_its_connection(void **state) {
 
     (void)state;
     run(other, "CREATE TABLE t (a)");
-    assert_int_equal(lsq_stmt_new(&theirs, other, "SELECT count(*) FROM t", 22, NULL, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_new(&theirs, other, "SELECT count(*) FROM t", 22, NULL, NULL),
+                     LSQ_OK);
     assert_ptr_equal(lsq_stmt_conn(mine), conn);
     assert_ptr_equal(lsq_stmt_conn(theirs), other);
     assert_int_equal(stmt_ask(mine, NULL), 2);

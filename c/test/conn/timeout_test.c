@@ -149,7 +149,8 @@ static void one_row_that_takes_too_long(void **state) {
     run(conn, "INSERT INTO t VALUES (2)");
     assert_int_equal(exec(conn, ENDLESS_INSERT " RETURNING a", NULL, &call, NULL), LSQ_TIMEOUT);
     assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE);
-    (void)lsq_rollback(conn, NULL, NULL); /* an interrupted write rolls the transaction back itself */
+    (void)lsq_rollback(conn, NULL,
+                       NULL); /* an interrupted write rolls the transaction back itself */
     assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 1);
     run(conn, "BEGIN");
     run(conn, "COMMIT");
