@@ -1,3 +1,4 @@
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -330,6 +331,13 @@ static bool is_still_locked(void) {
     return loop.first == NULL && loop.commands == 0 && loop.first_post == NULL;
 }
 
+static void wait_in_libcurl(void *multi, int wait_ms) {
+    enum { NO_MEMORY_MS = 10 };
+
+    if (lsqi_curl()->multi_poll(multi, NULL, 0, wait_ms, NULL) != 0)
+        (void)poll(NULL, 0, NO_MEMORY_MS); /* it could not wait, and would not the next time */
+}
+
 static void *thread_main(void *arg) {
     void *multi = loop.multi;
     bool clean;
@@ -348,7 +356,7 @@ static void *thread_main(void *arg) {
         if (wait_ms == 0) continue;
         loop.asleep = true;
         pthread_mutex_unlock(&loop.lock);
-        (void)lsqi_curl()->multi_poll(multi, NULL, 0, wait_ms, NULL);
+        wait_in_libcurl(multi, wait_ms);
         pthread_mutex_lock(&loop.lock);
         loop.asleep = false;
     }

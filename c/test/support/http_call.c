@@ -57,9 +57,7 @@ static void on_done(void *arg, const struct lsqi_http_end *end) {
 
 static const struct lsqi_http_events events = {.head = on_head, .body = on_body, .done = on_done};
 
-void http_call_init(struct http_call *call, const char *url) {
-    struct lsqi_http_peer_config cfg = {.proxy = ""};
-
+void http_call_prepare(struct http_call *call, const char *url) {
     memset(call, 0, sizeof(*call));
     pthread_mutex_init(&call->lock, NULL);
     pthread_cond_init(&call->changed, NULL);
@@ -67,6 +65,12 @@ void http_call_init(struct http_call *call, const char *url) {
     call->request.total_ms = 60000;
     call->request.events = &events;
     call->request.arg = call;
+}
+
+void http_call_init(struct http_call *call, const char *url) {
+    struct lsqi_http_peer_config cfg = {.proxy = ""};
+
+    http_call_prepare(call, url);
     assert_int_equal(lsqi_http_peer_new(&call->request.peer, &cfg, NULL), LSQ_OK);
 }
 

@@ -32,6 +32,8 @@ struct http_call {
 
 /* With a peer of its own that uses no proxy. */
 void http_call_init(struct http_call *call, const char *url);
+/* Without a peer: the test sets it. */
+void http_call_prepare(struct http_call *call, const char *url);
 void http_call_free(struct http_call *call);
 void http_begin(struct http_call *call);
 void http_wait(struct http_call *call);

@@ -137,8 +137,8 @@ void server_stop(struct server *server) {
 int server_port(const struct server *server) { return server->port; }
 
 const char *server_url(const struct server *server, const char *path) {
-    static char urls[8][256];
-    static int next;
+    static _Thread_local char urls[8][256];
+    static _Thread_local int next;
     char *url = urls[next++ % 8];
 
     snprintf(url, sizeof(urls[0]), "http://127.0.0.1:%d%s", server->port, path);
