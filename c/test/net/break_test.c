@@ -2,6 +2,7 @@
  * whole one. */
 #include <poll.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -58,16 +59,17 @@ static void unknown_name_is_unreachable(void **state) {
 struct cut {
     const char *answer;
     size_t len;
-    size_t at;
+    atomic_size_t at;
     bool reset;
 };
 
 static void serve_cut(struct peer *peer, void *arg) {
     struct cut *cut = arg;
+    bool reset = cut->reset;
 
     if (!peer_read(peer)) return;
     (void)peer_send(peer, cut->answer, cut->at);
-    if (cut->reset) peer_reset(peer);
+    if (reset) peer_reset(peer);
 }
 
 /* `whole`: so many bytes are an answer, the rest does not matter. */
