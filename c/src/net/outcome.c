@@ -42,7 +42,10 @@ static const char *words(const struct lsqi_http *http, int code) {
     case LSQI_CURLE_PEER_FAILED_VERIFICATION:
     case LSQI_CURLE_SSL_CACERT_BADFILE:
     case LSQI_CURLE_HTTP2_STREAM:
-        if (http->error[0] != '\0') return http->error;
+        /* A proxy's URL may have a password. */
+        if (strstr(http->error, "://") == NULL && strchr(http->error, '@') == NULL &&
+            http->error[0] != '\0')
+            return http->error;
         break;
     default: break;
     }
