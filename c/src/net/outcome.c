@@ -54,9 +54,14 @@ static const char *words(const struct lsqi_http *http, int code) {
 
 /* A connection that breaks within the handshake says nothing about who the server is. */
 static bool broke_in_handshake(const struct lsqi_http *http) {
-    return strstr(http->error, "SSL_ERROR_SYSCALL") != NULL ||
-           strstr(http->error, "reset by peer") != NULL ||
-           strstr(http->error, "unexpected eof") != NULL;
+    /* OpenSSL's words, then GnuTLS's. */
+    static const char *const words_of_it[] = {"SSL_ERROR_SYSCALL", "reset by peer",
+                                              "unexpected eof",    "non-properly terminated",
+                                              "pull function",     "push function"};
+
+    for (size_t i = 0; i < sizeof(words_of_it) / sizeof(words_of_it[0]); i++)
+        if (strstr(http->error, words_of_it[i]) != NULL) return true;
+    return false;
 }
 
 static enum lsqi_http_end_kind kind_before_request(const struct lsqi_http *http, int code) {

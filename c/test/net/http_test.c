@@ -50,6 +50,7 @@ static void request_is_what_was_asked(void **state) {
     call.request.body = "{}";
     call.request.body_len = 2;
     http_run(&call);
+    server_stop(server);
     expect_end(&call, LSQI_HTTP_DONE, true);
     assert_int_equal(strncmp(head, "POST /v3/pipeline?x=1 HTTP/1.1\r\n", 32), 0);
     assert_non_null(strstr(head, "\r\nAuthorization: Bearer secret\r\n"));
@@ -59,7 +60,6 @@ static void request_is_what_was_asked(void **state) {
     assert_null(strcasestr(head, "\r\nExpect:"));
     assert_null(strcasestr(head, "\r\nUpgrade:"));
     http_call_free(&call);
-    server_stop(server);
 }
 
 static void empty_body_is_a_post(void **state) {
@@ -71,11 +71,11 @@ static void empty_body_is_a_post(void **state) {
     http_call_init(&call, server_url(server, "/"));
     call.request.body = "";
     http_run(&call);
+    server_stop(server);
     expect_end(&call, LSQI_HTTP_DONE, true);
     assert_int_equal(strncmp(head, "POST ", 5), 0);
     assert_non_null(strstr(head, "\r\nContent-Length: 0\r\n"));
     http_call_free(&call);
-    server_stop(server);
 }
 
 static void large_bodies_go_both_ways(void **state) {

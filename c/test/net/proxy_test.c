@@ -48,12 +48,12 @@ static void proxy_gets_the_whole_url(void **state) {
 
     (void)state;
     run_through(&call, server_url(server, ""), "http://db.invalid:8080/v3/pipeline");
+    server_stop(server);
     expect_end(&call, LSQI_HTTP_DONE, true);
     assert_string_equal(call.data, "through");
     assert_int_equal(strncmp(proxy.head, "GET http://db.invalid:8080/v3/pipeline HTTP/1.1\r\n", 49),
                      0);
     http_call_free(&call);
-    server_stop(server);
 }
 
 static void environment_names_the_proxy_where_nothing_is_said(void **state) {
@@ -98,6 +98,7 @@ static void tunnel_that_is_refused_sent_nothing(void **state) {
         proxy.answer = answers[i];
         server = server_start(serve_proxy, &proxy);
         run_through(&call, server_url(server, ""), "https://db.invalid/v3/pipeline");
+        server_stop(server);
         if (call.end.kind != LSQI_HTTP_UNREACHABLE)
             fail_msg("answer %zu: %s", i, http_kind(call.end.kind));
         expect_end(&call, LSQI_HTTP_UNREACHABLE, false);
@@ -106,7 +107,6 @@ static void tunnel_that_is_refused_sent_nothing(void **state) {
         assert_int_equal(strncmp(proxy.head, "CONNECT db.invalid:443 HTTP/1.1\r\n", 33), 0);
         assert_null(strstr(proxy.head, "secret"));
         http_call_free(&call);
-        server_stop(server);
     }
 }
 
