@@ -114,6 +114,7 @@ demo: all build/setup/demo
 # EXQLITE_PATH=folder of exqlite's sources: compared with it, too, on our engine.
 bench: all
 	@$(NATIVE) bench
+	@echo 'Answers of servers, decoded:'; build/release/bench/decode
 	@[ -z '$(EXQLITE_PATH)' ] || tools/bench-peer '$(EXQLITE_PATH)' build/bench
 	@BENCH_FLOOR='$(CURDIR)/build/release/bench/floor' $(if $(EXQLITE_PATH),ERL_FLAGS='-pa build/bench/exqlite/ebin') \
 	    MIX_ENV=prod $(MIX) run bench/run.exs

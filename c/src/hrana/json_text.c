@@ -150,38 +150,87 @@ bool lsqi_json_to_integer(int64_t *value, const char *text, size_t len) {
     return true;
 }
 
-/* A number whose digits make at most 2^53, times or by a power of ten that a double holds: both are exact, and
- * one operation rounds once. (With a double evaluated as a longer one that would not hold.) */
-#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 0
-static bool exact(double *value, const char *text, size_t len) {
-    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
-                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
-                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
-    const char *end = text + len;
-    const char *p = text + (text[0] == '-' ? 1 : 0);
-    uint64_t digits = 0;
-    int scale = 0;
-    bool point = false;
-    double result;
+#ifdef __SIZEOF_INT128__
+__extension__ typedef unsigned __int128 uint128;
 
-    if (end - p > 17) return false; /* at most 16 digits: less than 2^54 */
+enum { MOST_DIGITS = 19 }; /* 10^19 < 2^64 */
+
+/* 2^exponent, where that is a normal number. */
+static double two_to(int exponent) {
+    uint64_t bits = (uint64_t)(1023 + exponent) << 52;
+    double value;
+
+    memcpy(&value, &bits, sizeof(value));
+    return value;
+}
+
+/* digits / 10^scale to the nearest double, of two that are as near the even one. The quotient is taken to 63 or 64
+ * bits; what was cut off only matters for a tie. */
+static double divide(uint64_t digits, unsigned scale) {
+    static const uint64_t powers[MOST_DIGITS + 1] = {
+        1u,
+        10u,
+        100u,
+        1000u,
+        10000u,
+        100000u,
+        1000000u,
+        10000000u,
+        100000000u,
+        1000000000u,
+        10000000000u,
+        100000000000u,
+        1000000000000u,
+        10000000000000u,
+        100000000000000u,
+        1000000000000000u,
+        10000000000000000u,
+        100000000000000000u,
+        1000000000000000000u,
+        10000000000000000000u,
+    };
+    uint64_t power = powers[scale];
+    int shift = 63 + __builtin_clzll(digits) - __builtin_clzll(power);
+    uint128 top = (uint128)digits << shift;
+    uint64_t quotient = (uint64_t)(top / power);
+    bool more = (uint128)quotient * power != top;
+    int extra = 11 - __builtin_clzll(quotient); /* bits that a double does not hold */
+    uint64_t result = quotient >> extra;
+    uint64_t half = (uint64_t)1 << (extra - 1);
+    uint64_t rest = quotient & (2 * half - 1);
+
+    if (rest > half || (rest == half && (more || (result & 1) != 0))) result++;
+    return (double)result * two_to(extra - shift);
+}
+
+/* A number of at most 19 digits, without an exponent: what servers write, nearly always. False: it is not that, or
+ * no number. */
+static bool plain_real(double *value, const char *text, size_t len) {
+    const char *end = text + len;
+    const char *p = text;
+    const char *from;
+    const char *point = NULL;
+    uint64_t digits = 0;
+
+    if (p < end && *p == '-') p++;
+    from = p;
+    if (end - p > MOST_DIGITS + 1) return false;
     for (; p < end; p++) {
-        if (*p == '.') {
-            point = true;
-        } else if (is_digit(*p)) {
+        if (is_digit(*p))
             digits = digits * 10 + (uint64_t)(*p - '0');
-            scale += point ? 1 : 0;
-        } else {
+        else if (*p == '.' && point == NULL && p > from)
+            point = p;
+        else
             return false;
-        }
     }
-    if (digits > (uint64_t)1 << 53) return false;
-    result = (double)digits / powers[scale];
-    *value = text[0] == '-' ? -result : result;
+    if (p == from || p - from - (point != NULL) > MOST_DIGITS || point == end - 1) return false;
+    if (*from == '0' && from + 1 < end && from + 1 != point) return false;
+    *value = digits == 0 ? 0.0 : divide(digits, point == NULL ? 0 : (unsigned)(end - 1 - point));
+    if (*text == '-') *value = -*value;
     return true;
 }
 #else
-static bool exact(double *value, const char *text, size_t len) {
+static bool plain_real(double *value, const char *text, size_t len) {
     (void)value, (void)text, (void)len;
     return false;
 }
@@ -190,8 +239,8 @@ static bool exact(double *value, const char *text, size_t len) {
 bool lsqi_json_to_real(double *value, const char *text, size_t len, locale_t c_locale) {
     char room[LSQI_JSON_WORD + 1];
 
+    if (plain_real(value, text, len)) return true;
     if (len > LSQI_JSON_WORD || !lsqi_json_is_number(text, len)) return false;
-    if (exact(value, text, len)) return true;
     memcpy(room, text, len);
     room[len] = '\0';
     *value = strtod_l(room, NULL, c_locale);

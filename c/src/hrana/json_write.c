@@ -71,6 +71,35 @@ void lsqi_json_integer(struct lsqi_buf *buf, int64_t value) {
     lsqi_buf_add(buf, at, (size_t)(text + sizeof(text) - at));
 }
 
+/* Zeros for the places that are not among the digits. */
+static void add_zeros(struct lsqi_buf *buf, int64_t count) {
+    for (; count > 0; count--) lsqi_buf_add(buf, "0", 1);
+}
+
+/* d.ddd, with an exponent */
+static void add_scientific(struct lsqi_buf *buf, const struct lsqi_decimal_text *number) {
+    lsqi_buf_add(buf, number->digits, 1);
+    if (number->len > 1) {
+        lsqi_buf_add_text(buf, ".");
+        lsqi_buf_add(buf, number->digits + 1, number->len - 1);
+    }
+    lsqi_buf_add_text(buf, "e");
+    lsqi_json_integer(buf, number->magnitude);
+}
+
+/* ddd.ddd */
+static void add_plain(struct lsqi_buf *buf, const struct lsqi_decimal_text *number) {
+    int64_t whole = number->magnitude + 1; /* digits before the point */
+    int64_t len = (int64_t)number->len;
+    int64_t before = whole < 0 ? 0 : (whole < len ? whole : len);
+
+    lsqi_buf_add(buf, number->digits, (size_t)before);
+    add_zeros(buf, whole <= 0 ? 1 : whole - before);
+    lsqi_buf_add_text(buf, ".");
+    add_zeros(buf, before == len ? 1 : -whole);
+    lsqi_buf_add(buf, number->digits + before, (size_t)(len - before));
+}
+
 /* Servers tell a REAL from an INTEGER by the type beside the value; the point is for readers that go by the
  * number's form. */
 void lsqi_json_real(struct lsqi_buf *buf, double value) {
@@ -86,14 +115,8 @@ void lsqi_json_real(struct lsqi_buf *buf, double value) {
         lsqi_buf_add_text(buf, "0.0");
         return;
     }
-    lsqi_buf_add(buf, number.digits, 1);
-    lsqi_buf_add_text(buf, ".");
-    if (number.len > 1)
-        lsqi_buf_add(buf, number.digits + 1, number.len - 1);
+    if (number.magnitude < -6 || number.magnitude > 16)
+        add_scientific(buf, &number);
     else
-        lsqi_buf_add_text(buf, "0");
-    if (number.magnitude != 0) {
-        lsqi_buf_add_text(buf, "e");
-        lsqi_json_integer(buf, number.magnitude);
-    }
+        add_plain(buf, &number);
 }

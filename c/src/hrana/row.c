@@ -212,13 +212,17 @@ static const char *fast_value(struct lsqi_hrana_decoder *d, const char *p, const
 enum lsq_status lsqi_hrana_row_fast(struct lsqi_hrana_decoder *d) {
     struct lsqi_json *in = d->in;
     enum lsq_status st = LSQ_OK;
+    const char *p;
 
-    while (d->column < d->width && lsqi_json_peek(in) == '{' && lsqi_json_wants_value(in)) {
-        const char *end = fast_value(d, in->at, in->end, &st);
-
-        if (end == NULL || st != LSQ_OK) break;
-        lsqi_json_took_value(in, end);
+    if (lsqi_json_peek(in) != '{' || !lsqi_json_wants_value(in)) return LSQ_OK;
+    p = in->at;
+    while (d->column < d->width) {
+        p = fast_value(d, p, in->end, &st);
+        if (p == NULL || st != LSQ_OK) break;
+        lsqi_json_took_value(in, p);
         d->column++;
+        if (p == in->end || *p != ',') break;
+        p++;
     }
     return st;
 }
