@@ -31,7 +31,10 @@ defmodule EctoLibSql.MixProject do
     ]
   end
 
-  def application, do: [mod: {EctoLibSql.Application, []}, extra_applications: [:logger]]
+  def application, do: [mod: {EctoLibSql.Application, []}, extra_applications: applications()]
+
+  # The tests' TLS and tokens.
+  defp applications, do: if(Mix.env() == :test, do: [:logger, :crypto, :ssl], else: [:logger])
 
   defp package do
     [
