@@ -1,6 +1,6 @@
 # Ecto's and ecto_sql's own integration suites with our adapter, nothing left out: tools/ecto-suites.
 #
-#     suites.exs full|default [part of a suite's name ...]
+#     suites.exs full|default|server [part of a suite's name ...]
 #
 # Fails where a test fails that SQLite could pass. Which configuration is which stands in
 # support/suite_config.exs, what failed and how in build/ecto-suites-CONFIG.log, the figures in
@@ -76,9 +76,10 @@ alias Ecto.Integration.{PoolRepo, TestRepo}
 
 for repo <- [TestRepo, PoolRepo] do
   {:ok, _} = Ecto.Adapters.LibSql.ensure_all_started(repo.config(), :temporary)
+  # A server's database is there already, and empty; the default configuration's is made once for both.
   created = Ecto.Adapters.LibSql.storage_up(repo.config())
   {:ok, _pid} = repo.start_link()
-  if created == :ok, do: :ok = Ecto.Migrator.up(repo, 0, Ecto.Integration.Migration, log: false)
+  if created == :ok or config == :server, do: :ok = Ecto.Migrator.up(repo, 0, Ecto.Integration.Migration, log: false)
 end
 
 Ecto.Adapters.SQL.Sandbox.mode(TestRepo, :manual)

@@ -17,6 +17,23 @@ defmodule EctoLibSql.SuiteConfig do
      ] ++ full("pool", folder)}
   end
 
+  # A server for each repo, as `:full` has a file. What a server cannot have is left out: attached databases
+  # (prefixes), tables that are strict for one test.
+  def repos(:server, folder) do
+    {[pool: Ecto.Adapters.SQL.Sandbox] ++ server("test", folder),
+     [transaction_mode: :deferred] ++ server("pool", folder)}
+  end
+
+  defp server(name, folder) do
+    {:ok, pid} = EctoLibSql.Test.Sqld.start_link(dir: Path.join(folder, name))
+
+    [
+      uri: EctoLibSql.Test.Sqld.info(pid).url,
+      binary_id_type: :blob,
+      log: false
+    ]
+  end
+
   @prefixes [:ecto_prefix_test, :bad_schema_migrations]
 
   defp full(db, folder) do
