@@ -1,6 +1,8 @@
 #include "net/exchange.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -18,7 +20,10 @@ enum {
     /* An idle connection is not used again after this long: what lies between forgets it in about a minute. */
     IDLE_S = 30,
     PROBE_IDLE_S = 30,
-    PROBE_INTERVAL_S = 10
+    PROBE_INTERVAL_S = 10,
+    /* A connection ends when the other side has not confirmed what was sent for so long. A deadline ends but its
+     * own exchange: without this, all that share a connection of HTTP/2 to a dead host would go into it. */
+    UNCONFIRMED_MS = 10000
 };
 
 static int64_t ms_to_ns(int64_t ms) { return ms * 1000000; }
@@ -59,13 +64,21 @@ static bool wrote_request(const struct lsqi_http *http) {
     return info_long(http, LSQI_CURLINFO_REQUEST_SIZE) > http->sent_before;
 }
 
+static void set_socket(int fd, int64_t connect_ms) {
+    /* It counts while connecting, too. */
+    unsigned unconfirmed = (unsigned)(connect_ms > UNCONFIRMED_MS ? connect_ms : UNCONFIRMED_MS);
+
+    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unconfirmed, sizeof(unconfirmed));
+}
+
 /* Before a socket connects. */
 static int on_socket(void *arg, int fd, int purpose) {
     struct lsqi_http *http = arg;
 
     (void)purpose;
     http->fd = fd;
-    (void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+    set_socket(fd, http->connect_ns / 1000000);
     begin_connecting(http);
     if (!http->requested || !wrote_request(http)) return 0;
     http->refused_twice = true;
@@ -235,9 +248,9 @@ static void set_transport(struct lsqi_http *http) {
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_QUICK_EXIT, 1L);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_PROTOCOLS,
                             (long)(LSQI_CURLPROTO_HTTP | LSQI_CURLPROTO_HTTPS));
-    /* HTTP/2 where TLS agrees on it; then one connection serves many, so others wait for it. */
+    /* HTTP/2 where TLS agrees on it: then a connection serves many. But nobody waits for one that is not there yet
+     * (CURLOPT_PIPEWAIT): a handshake that hangs would hold them all. */
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_HTTP_VERSION, (long)LSQI_CURL_HTTP_VERSION_2TLS);
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_PIPEWAIT, http->tls ? 1L : 0L);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_CONNECTTIMEOUT_MS, (long)FAR_MS);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_TCP_NODELAY, 1L);

@@ -190,15 +190,21 @@ static void begin(struct lsqi_http *http) {
     lsqi_http_look_at(lsqi_exchange_due(http));
 }
 
+static void begin_or_wait(struct lsqi_http *http, int64_t now) {
+    if (!http->running && http->begin_at <= now)
+        begin(http);
+    else
+        lsqi_http_look_at(lsqi_exchange_due(http));
+}
+
 static void obey(struct lsqi_http *http, unsigned wants, int resume_ms) {
     int code;
 
-    if (wants & LSQI_HTTP_WANT_START) {
-        link_exchange(http);
-        lsqi_http_look_at(lsqi_exchange_due(http));
-    }
+    if (wants & LSQI_HTTP_WANT_START) link_exchange(http);
     if (wants & LSQI_HTTP_WANT_CANCEL) {
         finish_cancelled(http);
+    } else if (wants & LSQI_HTTP_WANT_START) {
+        begin_or_wait(http, lsqi_now_ns());
     } else if (wants & LSQI_HTTP_WANT_RESUME) {
         code = lsqi_exchange_resume(http, resume_ms);
         if (code != 0) finish_with(http, code);
@@ -255,10 +261,8 @@ static void look_at_deadlines(void) {
         if (phase != NULL) {
             lsqi_exchange_timed_out(http, phase, &end);
             finish(http, &end);
-        } else if (!http->running && http->begin_at <= now) {
-            begin(http);
         } else {
-            lsqi_http_look_at(lsqi_exchange_due(http));
+            begin_or_wait(http, now);
         }
     }
 }

@@ -1,5 +1,10 @@
 /* Requests and answers: what is sent, what is told, in which order. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "../support/http_call.h"
@@ -112,6 +117,44 @@ static void connection_is_kept(void **state) {
     lsqi_http_figures(&figures);
     assert_int_equal(figures.connects, 1);
     assert_int_equal(figures.running, 0);
+    server_stop(server);
+}
+
+/* Our end of the kept connection to that port. */
+static int find_socket(int port) {
+    for (int fd = 3; fd < 256; fd++) {
+        struct sockaddr_in address;
+        socklen_t len = sizeof(address);
+
+        if (getpeername(fd, (struct sockaddr *)&address, &len) == 0 &&
+            address.sin_family == AF_INET && ntohs(address.sin_port) == port)
+            return fd;
+    }
+    return -1;
+}
+
+static int option(int fd, int level, int name) {
+    int value = 0;
+    socklen_t len = sizeof(value);
+
+    assert_int_equal(getsockopt(fd, level, name, &value, &len), 0);
+    return value;
+}
+
+static void socket_notices_a_dead_server_and_is_not_inherited(void **state) {
+    struct server *server = server_start(serve_echo, NULL);
+    int fd;
+
+    (void)state;
+    http_expect(server_url(server, "/"), "hello");
+    fd = find_socket(server_port(server));
+    assert_true(fd >= 0);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_NODELAY), 1);
+    assert_int_equal(option(fd, SOL_SOCKET, SO_KEEPALIVE), 1);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+    assert_int_equal(option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT), 10000);
+    assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
     server_stop(server);
 }
 
@@ -248,6 +291,7 @@ int main(void) {
         cmocka_unit_test_teardown(empty_body_is_a_post, shut_down),
         cmocka_unit_test_teardown(large_bodies_go_both_ways, shut_down),
         cmocka_unit_test_teardown(connection_is_kept, shut_down),
+        cmocka_unit_test_teardown(socket_notices_a_dead_server_and_is_not_inherited, shut_down),
         cmocka_unit_test_teardown(every_status_is_an_answer, shut_down),
         cmocka_unit_test_teardown(redirect_is_not_followed, shut_down),
         cmocka_unit_test_teardown(interim_answers_are_not_told, shut_down),
