@@ -33,12 +33,14 @@ void lsqi_http_peer_unref(struct lsqi_http_peer *peer); /* NULL is fine */
 enum lsqi_http_end_kind {
     LSQI_HTTP_DONE,        /* a whole answer came, whatever its status */
     LSQI_HTTP_UNREACHABLE, /* no connection could be made: name, refused, route, proxy */
-    LSQI_HTTP_TLS,         /* the server is not who it should be, or speaks no TLS */
-    LSQI_HTTP_TIMEOUT,     /* a deadline passed */
-    LSQI_HTTP_BROKEN,      /* the connection broke before the answer was whole, or it is no HTTP */
-    LSQI_HTTP_TOO_BIG,     /* the answer is longer than max_response */
-    LSQI_HTTP_CANCELLED,   /* by lsqi_http_cancel(), by body(), or by the shutdown */
-    LSQI_HTTP_FAILED       /* out of memory and the like, or a URL that is none */
+    /* The server is not who it should be, or speaks no TLS; or it refuses our certificate: `sent` then, for TLS 1.3
+     * says so only after the request. */
+    LSQI_HTTP_TLS,
+    LSQI_HTTP_TIMEOUT,   /* a deadline passed */
+    LSQI_HTTP_BROKEN,    /* the connection broke before the answer was whole, or it is no HTTP */
+    LSQI_HTTP_TOO_BIG,   /* the answer is longer than max_response */
+    LSQI_HTTP_CANCELLED, /* by lsqi_http_cancel(), by body(), or by the shutdown */
+    LSQI_HTTP_FAILED     /* out of memory and the like, or a URL that is none */
 };
 
 struct lsqi_http_end {
@@ -47,8 +49,8 @@ struct lsqi_http_end {
     bool sent;  /* a byte of the request may have reached the server: it may have acted on it */
     /* With LSQI_HTTP_TIMEOUT, what was not done by then: "connect", "tls", "first byte", "answer". */
     const char *phase;
-    const char
-        *message; /* what happened, in words without any header's or URL's secret; borrowed */
+    /* What happened, in words without any header's or URL's secret; borrowed. */
+    const char *message;
     int64_t took_ns;
 };
 
@@ -74,10 +76,10 @@ struct lsqi_http_events {
 /* Everything is borrowed until lsqi_http_start() returns, but the body: that stays the caller's and unchanged
  * until done(). */
 struct lsqi_http_request {
-    struct lsqi_http_peer *peer; /* keeps a reference */
-    const char *url;             /* http:// or https:// */
-    const char *const *headers;  /* "Name: value", NULL behind the last; may be NULL */
-    const void *body;            /* POST; NULL: GET */
+    struct lsqi_http_peer *peer;
+    const char *url;            /* http:// or https:// */
+    const char *const *headers; /* "Name: value", NULL behind the last; may be NULL */
+    const void *body;           /* POST; NULL: GET */
     size_t body_len;
     int delay_ms; /* begins so much later */
     /* ms from lsqi_http_start() on, for the whole; 0: none. While the exchange is paused by body() it does not
