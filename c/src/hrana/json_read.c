@@ -195,7 +195,7 @@ static enum lsqi_json_event go_on_string(struct lsqi_json *json) {
     if (!whole || json->in_string || json->escapes) {
         event = keep(json, from, LONGEST);
         if (event != LSQI_JSON_MORE) return event;
-        json->text = json->cut.data;
+        json->text = json->cut.len > 0 ? json->cut.data : "";
         json->len = json->cut.len;
     } else {
         json->text = from;
@@ -253,7 +253,8 @@ static enum lsqi_json_event go_on_word(struct lsqi_json *json) {
         json->len = (size_t)(json->at - from);
     }
     json->in_word = !whole;
-    return whole ? finish_word(json) : LSQI_JSON_MORE;
+    if (!whole) return LSQI_JSON_MORE;
+    return json->len > LSQI_JSON_WORD ? bad(json, "a value is too long") : finish_word(json);
 }
 
 static enum lsqi_json_event begin_word(struct lsqi_json *json) {

@@ -7,6 +7,9 @@
 
 /* ---- To the sink ---- */
 
+/* Never NULL, also where there are none. */
+static const char *bytes_of(const struct lsqi_buf *buf) { return buf->len > 0 ? buf->data : ""; }
+
 static enum lsq_status pushed(struct lsqi_hrana_decoder *d, bool taken) {
     d->pushed = true;
     return taken ? LSQ_OK : lsqi_hrana_nomem(d);
@@ -32,7 +35,7 @@ static enum lsq_status push_blob(struct lsqi_hrana_decoder *d, const char *text,
     lsqi_buf_reset(&d->bytes);
     if (!lsqi_base64_decode(&d->bytes, text, len))
         return d->bytes.failed ? lsqi_hrana_nomem(d) : lsqi_hrana_bad(d, "a blob is no base64");
-    return pushed(d, d->sink->blob(d->sink_ctx, d->bytes.data, d->bytes.len));
+    return pushed(d, d->sink->blob(d->sink_ctx, bytes_of(&d->bytes), d->bytes.len));
 }
 
 /* The value's "value" or "base64", whose type is known. */
@@ -116,7 +119,7 @@ static enum lsq_status value_end(struct lsqi_hrana_decoder *d) {
     if (!d->pushed) {
         if (d->kept_event == LSQI_JSON_MORE && d->value_type != LSQ_TYPE_NULL)
             return lsqi_hrana_bad(d, "a value is missing");
-        st = push_value(d, d->kept_event, d->kept.data, d->kept.len);
+        st = push_value(d, d->kept_event, bytes_of(&d->kept), d->kept.len);
     }
     lsqi_hrana_pop(d);
     d->column++;

@@ -287,21 +287,3 @@ void later_begin(struct later *later) {
 void later_join(struct later *later) { pthread_join(later->thread, NULL); }
 
 void interrupt_conn(void *conn) { lsq_conn_interrupt(conn); }
-
-/* ---- Chance ---- */
-
-uint64_t test_seed(void) {
-    const char *given = getenv("LSQ_TEST_SEED");
-    uint64_t seed = given == NULL ? (uint64_t)now_ns() : strtoull(given, NULL, 0);
-
-    print_message("LSQ_TEST_SEED=%llu\n", (unsigned long long)seed);
-    return seed;
-}
-
-uint64_t random_next(uint64_t *seed) {
-    uint64_t z = *seed += 0x9e3779b97f4a7c15u;
-
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-}

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "chance.h"
 #include "lsq/lsq.h"
 
 /* What the last expect_* call was answered. */
@@ -91,10 +92,6 @@ void later_begin(struct later *later);
 void later_join(struct later *later);
 /* The connection's interrupt, as such a function. */
 void interrupt_conn(void *conn);
-
-/* A number that random tests start from, printed; LSQ_TEST_SEED sets it. */
-uint64_t test_seed(void);
-uint64_t random_next(uint64_t *seed);
 
 #define LONG_QUERY                                                                                 \
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
