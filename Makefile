@@ -13,7 +13,7 @@ O := build/$(if $(filter system,$(ENGINE)),system-)$(BUILD)
 
 .PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench bench-ecto bench-writers \
 	install clean \
-	test test-c test-mix test-suites test-nif-asan ecto-test \
+	test test-c test-mix test-suites test-nif-asan ecto-test fuzz \
 	check check-format check-warnings check-lint check-rules check-model check-guide check-dependent check-figures format
 
 all: setup
@@ -28,6 +28,7 @@ help:
 	@echo 'make check       all that CI runs; its stages: check-format check-warnings check-lint'
 	@echo '                 check-rules, check-model, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix,'
 	@echo '                 test-suites, check-figures'
+	@echo 'make fuzz        the decoder of answers under libFuzzer   FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench       the benchmarks; make bench-ecto: those of the Ecto adapter; make bench-writers:'
 	@echo '                 many processes that write to one file'
 	@echo 'make install     library, header, pkg-config file   PREFIX=$(PREFIX) DESTDIR='
@@ -165,6 +166,15 @@ test-nif-asan: $(DEPS)
 	@LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libubsan.so)" \
 	    ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_abort=0:use_sigaltstack=0:detect_stack_use_after_return=0 \
 	    UBSAN_OPTIONS=print_stacktrace=1 ERL_FLAGS="+Mea min +sss 1024 +sssdcpu 1024 +sssdio 1024" $(MIX) test
+
+# What it finds that is new is kept in build/fuzz/found/, what fails in build/fuzz/.
+FUZZ_SECONDS := 60
+fuzz: setup-test
+	@command -v clang >/dev/null || { echo 'make fuzz needs clang (apt: clang)'; exit 1; }
+	@$(NATIVE) fuzz
+	@mkdir -p build/fuzz/found/hrana
+	@cd build/fuzz && ASAN_OPTIONS=detect_leaks=1 ./hrana -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
+	    -dict=../../c/fuzz/hrana.dict found/hrana ../../c/fuzz/corpus/hrana
 
 # ---- Checks -------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ Q := $(if $(V),,@)
 say = @printf '  %-7s %s\n' $(1) '$(2)'
 
 all: lib
-.PHONY: all engine lib nif tests bench objects FORCE
+.PHONY: all engine lib nif tests bench fuzz objects FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 
@@ -123,6 +123,22 @@ $(O)/ecto_libsql_nif.so: $(NIF_OBJ) $(O)/internal.a $(ENGINE_LIB)
 	$(call say,LINK,$@)
 	$(Q)$(CC) $(SANITIZE) -shared -Wl,--exclude-libs,ALL -Wl,-Bsymbolic -Wl,--as-needed $(LDFLAGS) \
 		-o $@ $(NIF_OBJ) $(O)/internal.a $(ENGINE_LIB) $(LIBS)
+
+# ---- Fuzzing ------------------------------------------------------------------------------------
+
+# libFuzzer comes with clang. Only what reads the servers' bytes is instrumented: no engine.
+FUZZ_SRC := $(wildcard c/src/hrana/*.c) $(addprefix c/src/base/,alloc.c buf.c error.c utf8.c decimal.c decimal_text.c) \
+	$(addprefix c/test/support/,answer.c chance.c)
+FUZZ_BIN := $(patsubst c/fuzz/%_fuzz.c,build/fuzz/%,$(wildcard c/fuzz/*_fuzz.c))
+
+fuzz: $(FUZZ_BIN)
+	@:
+
+build/fuzz/%: c/fuzz/%_fuzz.c $(FUZZ_SRC) $(wildcard c/src/*/*.h c/test/support/*.h)
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)clang -std=c11 -O1 -g -D_GNU_SOURCE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=undefined \
+		$(WARNINGS) -Ic/include -Ic/src $< $(FUZZ_SRC) -lcmocka -lm -o $@
 
 # ---- Tests and benchmarks -----------------------------------------------------------------------
 

@@ -1,11 +1,18 @@
 #include "answer.h"
 
+#include <dirent.h>
 #include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
-#include "db.h"
+#include <cmocka.h>
+
+#include "chance.h"
 
 /* ---- What is told, as text ---- */
 
@@ -27,6 +34,7 @@ static void add_bytes(struct transcript *transcript, const char *kind, const voi
                       size_t len) {
     const unsigned char *bytes = data;
 
+    assert_non_null(data);
     add(transcript, " %s\"", kind);
     for (size_t i = 0; i < len; i++) {
         if (bytes[i] >= 0x20 && bytes[i] < 0x7f && bytes[i] != '<')
@@ -151,15 +159,32 @@ void transcript_init(struct transcript *transcript) {
 
 /* ---- Pieces ---- */
 
-/* Gives one piece in a block of exactly its size; *used as the decoder says. */
+enum { PAGE = 4096, GUARDED = 64 * PAGE };
+
+/* Memory between two pages that nobody may touch. */
+static char *guarded(void) {
+    static char *memory;
+
+    if (memory == NULL) {
+        memory = mmap(NULL, GUARDED + 2 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        assert_true(memory != MAP_FAILED);
+        assert_int_equal(mprotect(memory + PAGE, GUARDED, PROT_READ | PROT_WRITE), 0);
+    }
+    return memory + PAGE;
+}
+
+/* Gives one piece in memory of exactly its size: a block, where a checked build looks after it, or just before or
+ * just behind a page that cannot be read. *used as the decoder says. */
 static enum lsq_status give(struct lsqi_hrana_decoder *decoder, const char *data, size_t len,
-                            size_t *used, struct lsq_error *err) {
-    char *block = malloc(len);
+                            enum piece_memory where, size_t *used, struct lsq_error *err) {
+    char *block = where == PIECE_BLOCK || len > GUARDED ? malloc(len) : guarded();
+    char *at = where == PIECE_BEFORE_GUARD && len <= GUARDED ? block + GUARDED - len : block;
     enum lsq_status st;
 
-    memcpy(block, data, len);
-    st = lsqi_hrana_decode(decoder, block, len, used, err);
-    free(block);
+    memcpy(at, data, len);
+    st = lsqi_hrana_decode(decoder, at, len, used, err);
+    memset(at, '#', len); /* whoever kept a pointer to it is found out */
+    if (where == PIECE_BLOCK || len > GUARDED) free(block);
     return st;
 }
 
@@ -174,45 +199,34 @@ static void add_end(struct transcript *transcript, const struct lsqi_hrana_decod
     lsqi_buf_add(&transcript->text, "", 1);
 }
 
-/* seed: random sizes, up to piece, and random rows. */
-static enum lsq_status decode_pieces(struct transcript *transcript, enum lsqi_hrana_form form,
-                                     const char *data, size_t len, size_t piece, size_t room,
-                                     uint64_t *seed, struct lsq_error *err) {
+enum lsq_status transcribe(struct transcript *transcript, const struct answer *answer,
+                           struct pieces pieces, struct lsq_error *err) {
     struct lsqi_hrana_decoder *decoder;
-    enum lsq_status st = lsqi_hrana_decoder_new(&decoder, form, &transcript->handler, err);
+    enum lsq_status st = lsqi_hrana_decoder_new(&decoder, answer->form, &transcript->handler, err);
     size_t at = 0;
 
     assert_int_equal(st, LSQ_OK);
-    lsqi_hrana_decoder_allow(decoder, seed != NULL ? random_next(seed) % 4 : room);
-    while (st == LSQ_OK && at < len) {
-        size_t size = seed != NULL ? random_next(seed) % piece + 1 : piece;
+    lsqi_hrana_decoder_allow(decoder, pieces.rows);
+    while (st == LSQ_OK && at < answer->len) {
+        size_t left = answer->len - at;
+        size_t size =
+            pieces.seed == NULL ? pieces.size : random_next(pieces.seed) % pieces.size + 1;
         size_t used;
 
-        if (size > len - at) size = len - at;
-        st = give(decoder, data + at, size, &used, err);
+        if (size > left) size = left;
+        st = give(decoder, answer->data + at, size, pieces.memory, &used, err);
         assert_true(used <= size);
-        at += st == LSQ_OK ? used : 0;
+        at += used;
         if (st != LSQ_OK || used == size) continue;
-        /* It stopped, and only because the rows that were let through have come. */
+        /* It stopped, which it may only do because the rows that were let through have come. */
         assert_int_equal(lsqi_hrana_decoder_allowed(decoder), 0);
-        lsqi_hrana_decoder_allow(decoder, seed != NULL ? random_next(seed) % 4 + 1 : room);
+        lsqi_hrana_decoder_allow(decoder, pieces.seed == NULL ? pieces.rows
+                                                              : random_next(pieces.seed) % 4 + 1);
     }
     if (st == LSQ_OK) st = lsqi_hrana_decode_end(decoder, err);
     add_end(transcript, decoder, st);
     lsqi_hrana_decoder_free(decoder);
     return st;
-}
-
-enum lsq_status transcribe(struct transcript *transcript, enum lsqi_hrana_form form,
-                           const char *data, size_t len, size_t piece, size_t room,
-                           struct lsq_error *err) {
-    return decode_pieces(transcript, form, data, len, piece, room, NULL, err);
-}
-
-enum lsq_status transcribe_at_random(struct transcript *transcript, enum lsqi_hrana_form form,
-                                     const char *data, size_t len, size_t most, uint64_t *seed,
-                                     struct lsq_error *err) {
-    return decode_pieces(transcript, form, data, len, most, 0, seed, err);
 }
 
 /* ---- Files ---- */
@@ -232,4 +246,41 @@ char *read_whole(const char *path, size_t *len) {
     fclose(file);
     *len = (size_t)size;
     return data;
+}
+
+static bool form_of(enum lsqi_hrana_form *form, const char *name) {
+    static const char *const endings[] = {[LSQI_HRANA_PIPELINE] = ".pipeline",
+                                          [LSQI_HRANA_CURSOR] = ".cursor",
+                                          [LSQI_HRANA_FAILURE] = ".failure"};
+    const char *ending = strrchr(name, '.');
+
+    for (size_t i = 0; ending != NULL && i < sizeof(endings) / sizeof(endings[0]); i++) {
+        if (strcmp(ending, endings[i]) != 0) continue;
+        *form = (enum lsqi_hrana_form)i;
+        return true;
+    }
+    return false;
+}
+
+void each_answer(void (*fn)(const struct answer *answer)) {
+    DIR *folder = opendir(ANSWERS);
+    struct dirent *entry;
+    size_t count = 0;
+
+    if (folder == NULL) fail_msg("cannot read the folder %s", ANSWERS);
+    while ((entry = readdir(folder)) != NULL) {
+        struct answer answer = {.name = entry->d_name};
+        char path[512];
+        char *data;
+
+        if (!form_of(&answer.form, entry->d_name)) continue;
+        snprintf(path, sizeof(path), "%s/%s", ANSWERS, entry->d_name);
+        data = read_whole(path, &answer.len);
+        answer.data = data;
+        fn(&answer);
+        free(data);
+        count++;
+    }
+    closedir(folder);
+    assert_true(count >= 10);
 }
