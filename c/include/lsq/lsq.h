@@ -198,6 +198,12 @@ struct lsq_remote {
     int timeout;             /* ms for a call that names none; 0: 30,000; -1: no bound */
     int retry_time;      /* ms in which a call that failed may be sent again; 0: 3,000; -1: never */
     size_t max_response; /* bytes of an answer, but a cursor's; 0: 256 MiB */
+    /* Addresses, as the path's, of servers that follow this one and may be read from: outside of transactions,
+     * what only reads is sent there while this one does not answer, and, with read_replicas, always. What they
+     * have may be older than what was written last. */
+    const char *const *replicas;
+    size_t replica_count; /* at most 8 */
+    bool read_replicas;
 };
 
 /* How to open a connection. Everything is borrowed until lsq_conn_open() returns. */
@@ -628,6 +634,25 @@ LSQ_API enum lsq_status lsq_batch_sql(struct lsq_conn *conn, const char *sql, si
  * keys, settings other than foreign_keys), LSQ_CALL_ONE with a statement that writes, lsq_enforce_foreign_keys().
  * With LSQ_CALL_TRY or LSQ_CALL_BUDGET and without done: LSQ_WOULD_BLOCK. What PRAGMA, ATTACH and temporary tables
  * change lasts for the open transaction only. */
+
+enum lsq_server_event_kind {
+    LSQ_SERVER_RETRY, /* a call failed, and is sent again */
+    LSQ_SERVER_DOWN,  /* several calls on end found no server: it is not used until it answers */
+    LSQ_SERVER_UP     /* it answers again */
+};
+
+/* Everything is borrowed for the length of the call. */
+struct lsq_server_event {
+    enum lsq_server_event_kind kind;
+    const char *server;  /* its address, without anything secret */
+    int64_t ms;          /* RETRY: until it is sent again; UP: how long it was not used */
+    enum lsq_status why; /* RETRY, DOWN: what the call met */
+};
+
+/* Has fn called for such, on any thread, with no lock held; it must be short. One for the process: the last one
+ * counts. NULL: none; the one before may still be running then. */
+LSQ_API void lsq_on_server_event(void (*fn)(const struct lsq_server_event *event, void *arg),
+                                 void *arg);
 
 /* ---- Transactions ------------------------------------------------------------------------- */
 

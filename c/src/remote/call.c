@@ -511,6 +511,7 @@ enum lsq_status lsqi_call_exec(struct lsqi_remote *remote, const char *sql, size
     call->commands[0] = facts->command;
     call->effect = effect_of(facts);
     call->x.stores = may_store(facts, call->x.held);
+    call->x.reads = facts->reads;
     call->x.tail = call->x.held || facts->begins ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
     st = add_statement(call, sql, len, facts, params, err);
     return st == LSQ_OK ? call_run(call, err) : call_drop(call, st);
@@ -545,6 +546,7 @@ enum lsq_status lsqi_call_describe(struct lsqi_remote_stmt *stmt, struct lsqi_re
         return st == LSQ_OK ? LSQ_NOMEM : st;
     }
     call->described = stmt;
+    call->x.reads = true;
     call->stmt = out;
     call->x.tail = call->x.held ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
     lsqi_hrana_describe(&call->x.body, stmt->sql, stmt->len);

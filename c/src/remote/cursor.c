@@ -426,6 +426,7 @@ static enum lsq_status prepare(struct lsqi_cursor *cursor, const struct lsq_call
     cursor->x.form = streams ? LSQI_HRANA_CURSOR : LSQI_HRANA_PIPELINE;
     cursor->x.tail = streams ? LSQI_TAIL_NONE : held ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
     cursor->x.stores = !held && !stmt->facts.reads;
+    cursor->x.reads = stmt->facts.reads;
     cursor->x.types = true;
     if (streams && stmt->facts.reads) return LSQ_OK;
     return cursor->kept == NULL ? lsq_result_new(&cursor->kept, err) : LSQ_OK;

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "hrana/encode.h"
+#include "remote/events.h"
 #include "remote/failure.h"
 
 enum {
@@ -114,6 +115,21 @@ static enum lsq_status start_http(struct lsqi_exchange *x,
     return st;
 }
 
+static enum lsq_status nobody_answers(const struct lsqi_exchange *x, struct lsq_error *err) {
+    struct lsqi_place *primary = x->server->targets[0].place;
+
+    lsqi_error_set(
+        err, LSQ_UNREACHABLE,
+        "%s could not be reached several times on end, and is not asked until it answers "
+        "(it was so for %lld ms)%s",
+        lsqi_place_base(primary), (long long)lsqi_place_down_ms(primary),
+        x->server->target_count > 1 && !x->reads
+            ? "; what only reads is answered by its replicas meanwhile"
+            : "");
+    if (err != NULL) err->transient = true;
+    return LSQ_UNREACHABLE;
+}
+
 static enum lsq_status send(struct lsqi_exchange *x, int delay_ms, struct lsq_error *err) {
     int version = lsqi_server_version(x->server);
     struct lsqi_server_address address;
@@ -126,12 +142,16 @@ static enum lsq_status send(struct lsqi_exchange *x, int delay_ms, struct lsq_er
     x->foreign = false;
     x->broken = LSQ_OK;
     x->tries++;
+    x->target =
+        x->held ? 0 : lsqi_server_pick(x->server, x->reads, x->tries > 1 ? x->target : SIZE_MAX);
+    if (x->target == SIZE_MAX) return nobody_answers(x, err);
     add_tail(x, version);
     if (x->body.failed) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
     st = lsqi_hrana_decoder_new(&x->decoder, x->form, &x->handler, err);
     if (st != LSQ_OK) return st;
     lsqi_hrana_decoder_allow(x->decoder, x->allowed);
-    st = lsqi_server_address(x->server, x->base_url, version, path_of(x), x->trace, &address, err);
+    st = lsqi_server_address(x->server, x->target, x->base_url, version, path_of(x), x->trace,
+                             &address, err);
     if (st != LSQ_OK) return st;
     st = start_http(x, &address, delay_ms, err);
     lsqi_server_address_release(&address);
@@ -155,14 +175,26 @@ static bool untouched(const struct lsqi_exchange *x, const struct lsqi_http_end 
     return !end->sent || (end->kind == LSQI_HTTP_DONE && x->status == 429);
 }
 
+static bool is_gateways(int status) { return status == 502 || status == 503 || status == 504; }
+
 static bool fails_for_a_while(const struct lsqi_exchange *x, const struct lsqi_http_end *end) {
     switch (end->kind) {
     case LSQI_HTTP_UNREACHABLE:
     case LSQI_HTTP_BROKEN: return true;
-    case LSQI_HTTP_DONE:
-        return x->status == 429 || x->status == 502 || x->status == 503 || x->status == 504;
+    case LSQI_HTTP_DONE: return x->status == 429 || is_gateways(x->status);
     default: return false;
     }
+}
+
+/* Whether the server is there: what it makes of the call does not count. */
+static void note_health(struct lsqi_exchange *x, const struct lsqi_http_end *end) {
+    struct lsqi_place *place = x->server->targets[x->target].place;
+
+    if (end->kind == LSQI_HTTP_DONE && !is_gateways(x->status))
+        lsqi_place_answered(place);
+    else if (fails_for_a_while(x, end) || end->kind == LSQI_HTTP_TLS ||
+             (end->kind == LSQI_HTTP_TIMEOUT && !end->sent))
+        lsqi_place_failed(place);
 }
 
 /* A stream's place is known to the server alone: what may have moved it is not sent again. */
@@ -186,9 +218,9 @@ static bool with_version_2(struct lsqi_exchange *x, const struct lsqi_http_end *
     return true;
 }
 
-static enum lsq_status transport_failed(const struct lsqi_exchange *x,
-                                        const struct lsqi_http_end *end, struct lsq_error *err) {
+static enum lsq_status status_of(const struct lsqi_http_end *end) {
     static const enum lsq_status statuses[] = {
+        [LSQI_HTTP_DONE] = LSQ_OVERLOADED,
         [LSQI_HTTP_UNREACHABLE] = LSQ_UNREACHABLE,
         [LSQI_HTTP_TLS] = LSQ_TLS,
         [LSQI_HTTP_TIMEOUT] = LSQ_TIMEOUT,
@@ -197,7 +229,13 @@ static enum lsq_status transport_failed(const struct lsqi_exchange *x,
         [LSQI_HTTP_CANCELLED] = LSQ_INTERRUPTED,
         [LSQI_HTTP_FAILED] = LSQ_UNREACHABLE,
     };
-    enum lsq_status st = statuses[end->kind];
+
+    return statuses[end->kind];
+}
+
+static enum lsq_status transport_failed(const struct lsqi_exchange *x,
+                                        const struct lsqi_http_end *end, struct lsq_error *err) {
+    enum lsq_status st = status_of(end);
 
     if (end->kind == LSQI_HTTP_TIMEOUT)
         lsqi_error_set(err, st, "the call to the server took longer than its time-out (%s)",
@@ -250,10 +288,14 @@ static void on_done(void *arg, const struct lsqi_http_end *end) {
     pthread_mutex_lock(x->lock);
     x->http = NULL;
     pthread_mutex_unlock(x->lock);
-    if (x->broken == LSQ_OK && with_version_2(x, end))
+    note_health(x, end);
+    if (x->broken == LSQ_OK && with_version_2(x, end)) {
         delay = 0;
-    else if (x->broken == LSQ_OK && again(x, end))
+    } else if (x->broken == LSQ_OK && again(x, end)) {
         delay = delay_of(x);
+        lsqi_server_event(LSQ_SERVER_RETRY, lsqi_place_base(x->server->targets[x->target].place),
+                          delay, status_of(end));
+    }
     if (delay >= 0) {
         st = send(x, delay, err);
         if (st == LSQ_OK) return;
@@ -310,8 +352,10 @@ const char *lsqi_exchange_base_url(const struct lsqi_exchange *x) {
     const char *url = x->decoder == NULL ? NULL : lsqi_hrana_decoder_base_url(x->decoder);
 
     if (url == NULL || strncmp(url, "https://", 8) == 0) return url;
-    return strncmp(url, "http://", 7) == 0 && strncmp(x->server->base, "http://", 7) == 0 ? url
-                                                                                          : NULL;
+    return strncmp(url, "http://", 7) == 0 &&
+                   strncmp(lsqi_place_base(x->server->targets[0].place), "http://", 7) == 0
+               ? url
+               : NULL;
 }
 
 /* ---- Closing a stream ---- */
@@ -344,7 +388,7 @@ void lsqi_exchange_close_stream(struct lsqi_server *server, const char *baton,
     lsqi_hrana_begin(&closing->body, baton);
     lsqi_hrana_request(&closing->body, "close");
     if (lsqi_hrana_end(&closing->body) &&
-        lsqi_server_address(server, base_url, lsqi_server_version(server), "/pipeline", NULL,
+        lsqi_server_address(server, 0, base_url, lsqi_server_version(server), "/pipeline", NULL,
                             &address, NULL) == LSQ_OK) {
         const struct lsqi_http_request request = {
             .peer = server->peer,

@@ -40,6 +40,7 @@ struct lsqi_exchange {
     enum lsqi_exchange_tail tail;
     int timeout_ms;        /* for all tries; 0: none */
     bool held;             /* it goes on with a stream: the server has its place in it */
+    bool reads;            /* it only reads, and one that follows the primary may answer */
     bool stores;           /* if it ran, something may be stored */
     bool types;            /* declared types go to the sink */
     pthread_mutex_t *lock; /* guards http */
@@ -56,6 +57,7 @@ struct lsqi_exchange {
     int64_t deadline;    /* ns; 0: none */
     int64_t retry_until;
     unsigned tries;
+    size_t target;          /* of the server, that is asked now */
     int status;             /* of HTTP */
     int retry_after;        /* s; -1: the server named none */
     bool foreign;           /* the answer is no JSON */

@@ -50,8 +50,8 @@ static enum lsq_status read_query(const char *query, bool *tls, struct lsq_error
     return refuse(err, "after the ?, only tls=0 is known (a token is given apart)");
 }
 
-static enum lsq_status read_url(struct lsqi_server *server, const char *url,
-                                struct lsq_error *err) {
+/* The base address of a URL, allocated. */
+static enum lsq_status read_url(char **base, const char *url, struct lsq_error *err) {
     const struct scheme *scheme = scheme_of(url);
     const char *rest = url + strlen(scheme->name);
     size_t len = strcspn(rest, "?#");
@@ -67,29 +67,86 @@ static enum lsq_status read_url(struct lsqi_server *server, const char *url,
     st = read_query(rest + len, &tls, err);
     if (st != LSQ_OK) return st;
     while (len > 0 && rest[len - 1] == '/') len--;
-    server->base = lsqi_malloc(len + 9);
-    if (server->base == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for an address");
-    snprintf(server->base, len + 9, "%s%.*s", tls ? "https://" : "http://", (int)len, rest);
+    *base = lsqi_malloc(len + 9);
+    if (*base == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for an address");
+    snprintf(*base, len + 9, "%s%.*s", tls ? "https://" : "http://", (int)len, rest);
     return LSQ_OK;
 }
 
 /* sqld tells its databases by the first label of the host. */
-static enum lsq_status read_namespace(struct lsqi_server *server, const char *name,
-                                      struct lsq_error *err) {
-    const char *host = strstr(server->base, "://") + 3;
+static char *namespace_host(const char *base, const char *name) {
+    const char *host = strstr(base, "://") + 3;
     size_t len = strcspn(host, "/");
-    size_t size;
+    size_t size = strlen(name) + len + 2;
+    char *text = lsqi_malloc(size);
 
+    if (text != NULL) snprintf(text, size, "%s.%.*s", name, (int)len, host);
+    return text;
+}
+
+static enum lsq_status check_namespace(const char *name, struct lsq_error *err) {
     if (name == NULL) return LSQ_OK;
-    if (name[0] == '\0' || strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                        "0123456789-_") != strlen(name))
-        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
-                              "a namespace is made of letters, digits, - and _");
-    size = strlen(name) + len + 2;
-    server->host = lsqi_malloc(size);
-    if (server->host == NULL) return LSQ_NOMEM;
-    snprintf(server->host, size, "%s.%.*s", name, (int)len, host);
-    return LSQ_OK;
+    if (name[0] != '\0' && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                        "0123456789-_") == strlen(name))
+        return LSQ_OK;
+    return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a namespace is made of letters, digits, - and _");
+}
+
+static enum lsq_status add_target(struct lsqi_server *server, const char *url,
+                                  const char *namespace_, struct lsq_error *err) {
+    struct lsqi_target *target = &server->targets[server->target_count];
+    enum lsq_status st;
+    char *base;
+
+    if (!lsqi_remote_is_url(url))
+        return refuse(err, "it begins with none of libsql://, https://, http://, wss://, ws://");
+    st = read_url(&base, url, err);
+    if (st != LSQ_OK) return st;
+    target->place = lsqi_place_get(base, server->peer);
+    if (namespace_ != NULL) target->host = namespace_host(base, namespace_);
+    lsqi_free(base);
+    server->target_count++; /* to be released */
+    return target->place == NULL || (namespace_ != NULL && target->host == NULL) ? LSQ_NOMEM
+                                                                                 : LSQ_OK;
+}
+
+static enum lsq_status add_targets(struct lsqi_server *server, const char *url,
+                                   const struct lsq_remote *remote, struct lsq_error *err) {
+    enum lsq_status st = check_namespace(remote->namespace_, err);
+
+    if (st == LSQ_OK && (remote->replica_count >= LSQI_SERVER_TARGETS ||
+                         (remote->replica_count > 0 && remote->replicas == NULL)))
+        st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a server has at most %d replicas",
+                            LSQI_SERVER_TARGETS - 1);
+    if (st == LSQ_OK) st = add_target(server, url, remote->namespace_, err);
+    for (size_t i = 0; st == LSQ_OK && i < remote->replica_count; i++)
+        st = add_target(server, remote->replicas[i], remote->namespace_, err);
+    return st;
+}
+
+/* ---- Whom to ask ---- */
+
+static size_t pick_replica(struct lsqi_server *server, size_t failed) {
+    size_t count = server->target_count - 1;
+    size_t first = count == 0 ? 0 : atomic_fetch_add(&server->reads, 1) % count;
+
+    for (size_t i = 0; i < count; i++) {
+        size_t target = 1 + (first + i) % count;
+
+        if (target != failed && lsqi_place_usable(server->targets[target].place)) return target;
+    }
+    return SIZE_MAX;
+}
+
+size_t lsqi_server_pick(struct lsqi_server *server, bool reads, size_t failed) {
+    bool primary = lsqi_place_usable(server->targets[0].place);
+    size_t replica = reads ? pick_replica(server, failed) : SIZE_MAX;
+
+    if (replica != SIZE_MAX && (server->read_replicas || !primary || failed == 0)) return replica;
+    if (primary) return 0;
+    return reads && failed != SIZE_MAX && lsqi_place_usable(server->targets[failed].place)
+               ? failed
+               : SIZE_MAX;
 }
 
 /* ---- What goes into headers ---- */
@@ -151,6 +208,7 @@ static enum lsq_status read_settings(struct lsqi_server *server, const struct ls
     server->timeout_ms = or_default(remote->timeout, TIMEOUT_MS);
     server->retry_ms = or_default(remote->retry_time, RETRY_MS);
     server->max_response = remote->max_response == 0 ? MAX_RESPONSE : remote->max_response;
+    server->read_replicas = remote->read_replicas;
     if (server->connect_ms < 0 || server->first_byte_ms < 0 || server->timeout_ms < -1 ||
         server->retry_ms < -1)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a time-out of the server is negative");
@@ -184,20 +242,21 @@ enum lsq_status lsqi_server_init(struct lsqi_server *server, const struct lsq_co
     *server = (struct lsqi_server){.version = 3};
     if (pthread_mutex_init(&server->lock, NULL) != 0)
         return lsqi_error_set(err, LSQ_NOMEM, "no mutex for a server");
-    st = read_url(server, cfg->path, err);
-    if (st == LSQ_OK) st = read_namespace(server, remote->namespace_, err);
-    if (st == LSQ_OK) st = read_settings(server, remote, err);
+    st = read_settings(server, remote, err);
     if (st == LSQ_OK) st = lsqi_server_set_token(server, remote->token, err);
     if (st == LSQ_OK) st = make_peer(server, remote, err);
+    if (st == LSQ_OK) st = add_targets(server, cfg->path, remote, err);
     if (st == LSQ_NOMEM) lsqi_error_set(err, st, "out of memory for a connection");
     if (st != LSQ_OK) lsqi_server_release(server);
     return st;
 }
 
 void lsqi_server_release(struct lsqi_server *server) {
+    for (size_t i = 0; i < server->target_count; i++) {
+        lsqi_place_unref(server->targets[i].place);
+        lsqi_free(server->targets[i].host);
+    }
     lsqi_http_peer_unref(server->peer);
-    lsqi_free(server->base);
-    lsqi_free(server->host);
     lsqi_free(server->encryption_key);
     lsqi_free(server->token);
     pthread_mutex_destroy(&server->lock);
@@ -218,18 +277,20 @@ static void add_header(struct parts *parts, const char *name, const char *value)
     lsqi_buf_add(parts->text, "", 1);
 }
 
-enum lsq_status lsqi_server_address(struct lsqi_server *server, const char *base, int version,
-                                    const char *path, const char *traceparent,
+enum lsq_status lsqi_server_address(struct lsqi_server *server, size_t target, const char *base,
+                                    int version, const char *path, const char *traceparent,
                                     struct lsqi_server_address *address, struct lsq_error *err) {
+    const char *host = server->targets[target].host;
     struct parts parts = {.text = &address->text};
 
     *address = (struct lsqi_server_address){.url = NULL};
-    lsqi_buf_add_text(&address->text, base == NULL ? server->base : base);
+    lsqi_buf_add_text(&address->text,
+                      base == NULL ? lsqi_place_base(server->targets[target].place) : base);
     lsqi_buf_add_text(&address->text, version == 3 ? "/v3" : "/v2");
     lsqi_buf_add_text(&address->text, path);
     lsqi_buf_add(&address->text, "", 1);
     add_header(&parts, "Content-Type: ", "application/json");
-    if (server->host != NULL) add_header(&parts, "Host: ", server->host);
+    if (host != NULL) add_header(&parts, "Host: ", host);
     if (server->encryption_key != NULL)
         add_header(&parts, "x-turso-encryption-key: ", server->encryption_key);
     if (traceparent != NULL && is_header_text(traceparent))

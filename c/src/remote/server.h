@@ -4,15 +4,27 @@
 #define LSQI_REMOTE_SERVER_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "base/buf.h"
 #include "lsq/lsq.h"
 #include "net/http.h"
+#include "remote/place.h"
+
+enum { LSQI_SERVER_TARGETS = 9 };
+
+/* An address of it: the primary's, which is the first, or that of one that follows it. */
+struct lsqi_target {
+    struct lsqi_place *place;
+    char *host; /* with the port, of the namespace; NULL: the URL's own */
+};
 
 struct lsqi_server {
     struct lsqi_http_peer *peer;
-    char *base; /* "https://host:port/path", without a '/' at its end */
-    char *host; /* with the port, of the namespace; NULL: the URL's own */
+    struct lsqi_target targets[LSQI_SERVER_TARGETS];
+    size_t target_count;
+    bool read_replicas;
+    atomic_uint reads; /* so far: they take turns */
     char *encryption_key;
     /* of struct lsq_remote, its defaults filled in; -1: none */
     int connect_ms;
@@ -43,10 +55,14 @@ struct lsqi_server_address {
     const char *headers[LSQI_SERVER_HEADERS];
 };
 
-/* For "/v3" and path; base: where the server's last answer said that the stream is; NULL: the server's own.
- * traceparent may be NULL. Errors: LSQ_NOMEM. */
-enum lsq_status lsqi_server_address(struct lsqi_server *server, const char *base, int version,
-                                    const char *path, const char *traceparent,
+/* Whom to ask now: the number of a target. reads: one that follows the primary will do, and another than failed, if
+ * there is one. SIZE_MAX: none answers. */
+size_t lsqi_server_pick(struct lsqi_server *server, bool reads, size_t failed);
+
+/* For "/v3" and path, to a target; base: where the server's last answer said that the stream is; NULL: the target's
+ * own. traceparent may be NULL. Errors: LSQ_NOMEM. */
+enum lsq_status lsqi_server_address(struct lsqi_server *server, size_t target, const char *base,
+                                    int version, const char *path, const char *traceparent,
                                     struct lsqi_server_address *address, struct lsq_error *err);
 void lsqi_server_address_release(struct lsqi_server_address *address);
 
