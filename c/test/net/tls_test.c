@@ -354,7 +354,59 @@ static void session_that_goes_away_is_not_used(void **state) {
     script_stop(&script);
 }
 
-int main(void) {
+/* ---- The end of the program ---- */
+
+static size_t take_all(void *arg, const char *data, size_t len) {
+    (void)arg, (void)data;
+    return len;
+}
+
+static void begin_again(void *arg, const struct lsqi_http_end *end) {
+    struct lsqi_http *http;
+
+    (void)end;
+    (void)lsqi_http_start(&http, arg, NULL);
+}
+
+/* OpenSSL cleans up at exit(): not under a thread that is in the middle of a handshake, or of a record.
+ * Argument: "URL CA MS". */
+static int end_under_tls(const char *argument) {
+    static const struct lsqi_http_events events = {.body = take_all, .done = begin_again};
+    static struct lsqi_http_request request = {.events = &events, .arg = &request};
+    static char where[128];
+    char ca[128];
+    int ms;
+    struct lsqi_http_peer_config cfg = {.proxy = "", .ca_file = ca};
+    struct lsqi_http *http;
+
+    if (sscanf(argument, "%127s %127s %d", where, ca, &ms) != 3) return 1;
+    request.url = where;
+    if (lsqi_http_peer_new(&request.peer, &cfg, NULL) != LSQ_OK) return 2;
+    for (int i = 0; i < 20; i++)
+        if (lsqi_http_start(&http, &request, NULL) != LSQ_OK) return 3;
+    sleep_ms(ms);
+    exit(0);
+}
+
+static void program_ends_while_tls_is_under_way(void **state) {
+    static const char *const protocols[] = {"http/1.1", "h2,http/1.1"};
+
+    SKIP_UNLESS_USABLE();
+    for (int i = 0; i < 24; i++) {
+        struct script script = script_start("server", "-", protocols[i % 2]);
+        char argument[300];
+        struct child child;
+
+        snprintf(argument, sizeof(argument), "%s %s %d", url(&script, "/large"), file("ca.pem"),
+                 i * 5);
+        child = child_begin("end_under_tls", argument);
+        assert_int_equal(child_end(&child), 0);
+        script_stop(&script);
+    }
+}
+
+int main(int argc, char **argv) {
+    static const struct child_role roles[] = {{"end_under_tls", end_under_tls}};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(own_authority_is_trusted_and_no_other),
         cmocka_unit_test(certificate_of_another_name_is_refused),
@@ -365,7 +417,9 @@ int main(void) {
         cmocka_unit_test(pieces_over_http_2_make_the_whole),
         cmocka_unit_test(broken_stream_or_session_is_told_as_sent),
         cmocka_unit_test(session_that_goes_away_is_not_used),
+        cmocka_unit_test(program_ends_while_tls_is_under_way),
     };
 
+    child_main(argc, argv, roles, 1);
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }
