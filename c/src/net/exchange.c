@@ -19,6 +19,8 @@ enum {
     FAR_MS = 24 * 3600 * 1000,
     /* An idle connection is not used again after this long: what lies between forgets it in about a minute. */
     IDLE_S = 30,
+    /* Reading the authorities takes tens of ms, in which the loop stands still; but they may change. */
+    AUTHORITIES_S = 600,
     PROBE_IDLE_S = 30,
     PROBE_INTERVAL_S = 10,
     /* A connection ends when the other side has not confirmed what was sent for so long. A deadline ends but its
@@ -258,6 +260,7 @@ static void set_transport(struct lsqi_http *http) {
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_TCP_KEEPIDLE, (long)PROBE_IDLE_S);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_TCP_KEEPINTVL, (long)PROBE_INTERVAL_S);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_MAXAGE_CONN, (long)IDLE_S);
+    (void)curl->easy_setopt(easy, LSQI_CURLOPT_CA_CACHE_TIMEOUT, (long)AUTHORITIES_S);
 }
 
 static bool set_up(struct lsqi_http *http, const struct lsqi_http_request *request) {

@@ -112,6 +112,54 @@ static void answer_in_chunks_cut_at_every_byte(void **state) {
     cut_everywhere(in_chunks, sizeof(in_chunks) - 2, true);
 }
 
+/* Takes that many bytes of the request, and ends. */
+struct gulp {
+    atomic_size_t bytes;
+    atomic_bool reset;
+};
+
+static void serve_gulp(struct peer *peer, void *arg) {
+    struct gulp *gulp = arg;
+    bool reset = gulp->reset;
+
+    for (size_t n = atomic_load(&gulp->bytes); n > 0; n--) {
+        char byte;
+
+        if (recv(peer->fd, &byte, 1, 0) != 1) return;
+    }
+    if (reset) peer_reset(peer);
+}
+
+static void measure(struct peer *peer, void *arg) {
+    if (peer_read(peer)) *(size_t *)arg = strlen(peer->head) + peer->body_len;
+}
+
+static void request_cut_at_every_byte(void **state) {
+    struct gulp gulp = {.reset = false};
+    size_t length = 0;
+    struct server *server = server_start(measure, &length);
+    int connections = 0;
+    struct http_call first;
+
+    (void)state;
+    post(&first, server_url(server, "/"));
+    http_call_free(&first);
+    server_stop(server);
+    assert_true(length > 50);
+    server = server_start(serve_gulp, &gulp);
+    for (size_t i = 0; i < 2 * length; i++) {
+        struct http_call call;
+
+        gulp.reset = i % 2 != 0;
+        atomic_store(&gulp.bytes, i / 2);
+        post(&call, server_url(server, "/"));
+        expect_end(&call, LSQI_HTTP_BROKEN, true);
+        http_call_free(&call);
+        assert_int_equal(server_connections(server), ++connections);
+    }
+    server_stop(server);
+}
+
 /* ---- Kept connections ---- */
 
 /* Answers once, then ends the connection: without a word, so that the next request may meet its end. */
@@ -330,6 +378,7 @@ int main(void) {
         cmocka_unit_test_teardown(unknown_name_is_unreachable, shut_down),
         cmocka_unit_test_teardown(answer_with_a_length_cut_at_every_byte, shut_down),
         cmocka_unit_test_teardown(answer_in_chunks_cut_at_every_byte, shut_down),
+        cmocka_unit_test_teardown(request_cut_at_every_byte, shut_down),
         cmocka_unit_test_teardown(idle_connection_that_ended_is_not_used, shut_down),
         cmocka_unit_test_teardown(request_on_a_kept_connection_is_not_sent_twice, shut_down),
         cmocka_unit_test_teardown(request_to_a_server_that_vanished_was_sent, shut_down),

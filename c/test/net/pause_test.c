@@ -155,6 +155,32 @@ static void pieces_of_a_compressed_answer_make_the_whole(void **state) {
     free(plain);
 }
 
+static void size_is_that_of_the_decompressed_answer(void **state) {
+    size_t len = 2000000;
+    char *plain = calloc(1, len);
+    struct text packed;
+    struct server *server;
+    struct http_call call;
+
+    (void)state;
+    assert_non_null(plain);
+    if (!compress(&packed, plain, len)) {
+        free(plain);
+        skip();
+    }
+    assert_true(packed.len < 5000);
+    server = server_start(serve_text, &packed);
+    http_call_init(&call, server_url(server, "/"));
+    call.request.max_response = 100000;
+    http_run(&call);
+    expect_end(&call, LSQI_HTTP_TOO_BIG, true);
+    assert_true(call.len <= 100000);
+    http_call_free(&call);
+    server_stop(server);
+    free(packed.data);
+    free(plain);
+}
+
 /* ---- Held ---- */
 
 static void held_exchange_waits_and_reads_no_further(void **state) {
@@ -299,6 +325,7 @@ int main(void) {
         cmocka_unit_test_teardown(pieces_of_a_large_answer_make_the_whole, shut_down),
         cmocka_unit_test_teardown(pieces_of_chunks_make_the_whole, shut_down),
         cmocka_unit_test_teardown(pieces_of_a_compressed_answer_make_the_whole, shut_down),
+        cmocka_unit_test_teardown(size_is_that_of_the_decompressed_answer, shut_down),
         cmocka_unit_test_teardown(held_exchange_waits_and_reads_no_further, shut_down),
         cmocka_unit_test_teardown(total_after_a_pause_is_that_of_resume, shut_down),
         cmocka_unit_test_teardown(held_exchange_can_be_cancelled, shut_down),
