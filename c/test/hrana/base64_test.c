@@ -17,7 +17,7 @@ static bool decode(const char *text, size_t len) {
     char *block = malloc(len + (len == 0));
     bool fine;
 
-    memcpy(block, text, len);
+    if (len > 0) memcpy(block, text, len);
     lsqi_buf_reset(&buf);
     fine = lsqi_base64_decode(&buf, block, len);
     free(block);
