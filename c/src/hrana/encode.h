@@ -20,7 +20,7 @@ struct lsqi_hrana_stmt {
     size_t len;
     int32_t sql_id;                  /* given by store_sql */
     const struct lsq_params *params; /* may be NULL. Names are sent as they stand */
-    bool want_rows;
+    bool want_rows; /* false: the server may leave them out; sqld sends them all the same */
 };
 
 /* Whether a server can take it: to be asked before anything is sent. Infinite numbers (JSON has none, and servers
