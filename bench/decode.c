@@ -67,6 +67,32 @@ static void add_real_row(struct lsqi_buf *buf, int i) {
     add(buf, "]");
 }
 
+/* Text in another script, and JSON in a text. */
+static void add_wide_row(struct lsqi_buf *buf, int i) {
+    char text[300];
+
+    snprintf(text, sizeof(text),
+             "[{\"type\":\"integer\",\"value\":\"%d\"},{\"type\":\"text\",\"value\":\""
+             "\xe6\x95\xb0\xe6\x8d\xae\xe5\xba\x93\xe4\xb8\xad\xe7\x9a\x84\xe6\x96\x87\xe6\x9c\xac "
+             "\xd1\x82\xd0"
+             "\xb5\xd0\xba\xd1\x81\xd1\x82\"},{\"type\":\"null\"},{\"type\":\"null\"},{\"type\":"
+             "\"null\"}]",
+             i);
+    add(buf, text);
+}
+
+static void add_escaped_row(struct lsqi_buf *buf, int i) {
+    char text[300];
+
+    snprintf(text, sizeof(text),
+             "[{\"type\":\"integer\",\"value\":\"%d\"},{\"type\":\"text\",\"value\":\""
+             "{\\\"id\\\":%d,\\\"tags\\\":[\\\"new\\\",\\\"sale\\\"],\\n\\\"note\\\":\\\"as it "
+             "is\\\"}\"},"
+             "{\"type\":\"null\"},{\"type\":\"null\"},{\"type\":\"null\"}]",
+             i, i);
+    add(buf, text);
+}
+
 /* What other servers than sqld may write: the same, with spaces and the keys turned round. */
 static void add_spaced_row(struct lsqi_buf *buf, int i) {
     char text[200];
@@ -253,10 +279,9 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         void (*add_row)(struct lsqi_buf *, int);
-    } answers[] = {{"mixed", add_mixed_row},
-                   {"integers", add_integer_row},
-                   {"reals", add_real_row},
-                   {"spaced", add_spaced_row}};
+    } answers[] = {{"mixed", add_mixed_row},     {"integers", add_integer_row},
+                   {"reals", add_real_row},      {"wide", add_wide_row},
+                   {"escaped", add_escaped_row}, {"spaced", add_spaced_row}};
     struct lsqi_buf answer = {0};
 
     if (argc > 1) {

@@ -170,7 +170,7 @@ static enum lsqi_json_event finish_string(struct lsqi_json *json) {
     bool key = json->expect == LSQI_JSON_A_KEY || json->expect == LSQI_JSON_KEY_OR_END;
 
     if (json->escapes) {
-        json->len = lsqi_json_unescape(json->cut.data, json->cut.len);
+        json->len = lsqi_json_unescape(json->cut.data, json->cut.data, json->cut.len);
         if (json->len == SIZE_MAX) return bad(json, "a text has an escape that there is not");
         json->text = json->cut.data;
     }

@@ -80,23 +80,22 @@ static char *put_escape(char *to, const char **from, const char *end) {
     return to;
 }
 
-size_t lsqi_json_unescape(char *text, size_t len) {
-    const char *from = text;
+size_t lsqi_json_unescape(char *to, const char *text, size_t len) {
     const char *end = text + len;
-    char *to = text;
+    char *start = to;
 
-    while (from < end) {
-        const char *next = memchr(from, '\\', (size_t)(end - from));
-        size_t plain = (size_t)((next == NULL ? end : next) - from);
+    while (text < end) {
+        const char *next = memchr(text, '\\', (size_t)(end - text));
+        size_t plain = (size_t)((next == NULL ? end : next) - text);
 
-        memmove(to, from, plain);
+        memmove(to, text, plain);
         to += plain;
         if (next == NULL) break;
-        from = next + 1;
-        to = put_escape(to, &from, end);
+        text = next + 1;
+        to = put_escape(to, &text, end);
         if (to == NULL) return SIZE_MAX;
     }
-    return (size_t)(to - text);
+    return (size_t)(to - start);
 }
 
 /* ---- Numbers ---- */

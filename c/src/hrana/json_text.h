@@ -7,9 +7,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Puts characters for escapes, in place; the text becomes no longer. A surrogate without its other half becomes
- * U+FFFD. Returns the new length; SIZE_MAX: there is an escape that JSON does not have. */
-size_t lsqi_json_unescape(char *text, size_t len);
+/* Writes text with characters for its escapes to `to`, which has len bytes, and may be the text itself. A surrogate
+ * without its other half becomes U+FFFD. Returns the new length; SIZE_MAX: there is an escape that JSON does not
+ * have. */
+size_t lsqi_json_unescape(char *to, const char *text, size_t len);
 
 /* Whether it is a number as JSON has it. */
 bool lsqi_json_is_number(const char *text, size_t len);

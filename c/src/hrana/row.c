@@ -152,14 +152,21 @@ static inline const char *behind(const char *p, const char *end, const char *tex
 }
 #define BEHIND(p, end, literal) behind(p, end, literal, sizeof(literal) - 1)
 
-/* The quote that ends the text at p, if it ends the value, too, and has no escapes and no bytes that are not
- * UTF-8; else NULL. */
-static const char *whole_text(const char *p, const char *end) {
+/* The quote that ends the text at p, if it ends the value, too, and all is UTF-8; else NULL. *escapes: there are
+ * some. */
+static const char *whole_text(const char *p, const char *end, bool *escapes) {
+    const char *from = p;
     uint64_t high = 0;
-    const char *quote = lsqi_json_plain_end(p, end, &high);
 
-    if (end - quote < 2 || quote[0] != '"' || quote[1] != '}') return NULL;
-    return high == 0 || lsqi_utf8_valid(p, (size_t)(quote - p)) ? quote : NULL;
+    *escapes = false;
+    for (;; p += 2) {
+        p = lsqi_json_plain_end(p, end, &high);
+        if (end - p < 2) return NULL;
+        if (*p != '\\') break;
+        *escapes = true;
+    }
+    if (p[0] != '"' || p[1] != '}') return NULL;
+    return high == 0 || lsqi_utf8_valid(from, (size_t)(p - from)) ? p : NULL;
 }
 
 /* Behind the digits of the number at p; NULL: something else follows, or it is too long. */
@@ -172,6 +179,38 @@ static const char *whole_number(const char *p, const char *end) {
     return p < end && *p == '}' && p - from <= LSQI_JSON_WORD ? p : NULL;
 }
 
+/* Of the value whose text begins at p. As fast_value(). */
+static const char *fast_text(struct lsqi_hrana_decoder *d, const char *p, const char *end,
+                             enum lsq_status *st) {
+    bool escapes;
+    const char *to = whole_text(p, end, &escapes);
+    size_t len;
+
+    if (to == NULL) return NULL;
+    len = (size_t)(to - p);
+    if (escapes) {
+        lsqi_buf_reset(&d->bytes);
+        if (!lsqi_buf_reserve(&d->bytes, len)) return NULL;
+        len = lsqi_json_unescape(d->bytes.data, p, len);
+        if (len == SIZE_MAX) return NULL;
+        p = d->bytes.data;
+    }
+    *st = pushed(d, d->sink->text(d->sink_ctx, p, len));
+    return to + 2;
+}
+
+/* The same of what is written in a text, and pushed by push. */
+static const char *
+fast_quoted(struct lsqi_hrana_decoder *d, const char *p, const char *end, enum lsq_status *st,
+            enum lsq_status (*push)(struct lsqi_hrana_decoder *, const char *, size_t)) {
+    bool escapes;
+    const char *to = whole_text(p, end, &escapes);
+
+    if (to == NULL || escapes) return NULL;
+    *st = push(d, p, (size_t)(to - p));
+    return to + 2;
+}
+
 /* The value that begins at p. Returns what stands behind it; NULL: it is written otherwise, or is not all there, and
  * nothing was done. */
 static const char *fast_value(struct lsqi_hrana_decoder *d, const char *p, const char *end,
@@ -181,18 +220,11 @@ static const char *fast_value(struct lsqi_hrana_decoder *d, const char *p, const
 
     p = BEHIND(p, end, "{\"type\":\"");
     if (p == NULL) return NULL;
-    if ((from = BEHIND(p, end, "text\",\"value\":\"")) != NULL) {
-        to = whole_text(from, end);
-        if (to == NULL) return NULL;
-        *st = pushed(d, d->sink->text(d->sink_ctx, from, (size_t)(to - from)));
-        return to + 2;
-    }
-    if ((from = BEHIND(p, end, "integer\",\"value\":\"")) != NULL) {
-        to = whole_text(from, end);
-        if (to == NULL) return NULL;
-        *st = push_integer(d, from, (size_t)(to - from));
-        return to + 2;
-    }
+    if ((from = BEHIND(p, end, "text\",\"value\":\"")) != NULL) return fast_text(d, from, end, st);
+    if ((from = BEHIND(p, end, "integer\",\"value\":\"")) != NULL)
+        return fast_quoted(d, from, end, st, push_integer);
+    if ((from = BEHIND(p, end, "blob\",\"base64\":\"")) != NULL)
+        return fast_quoted(d, from, end, st, push_blob);
     if ((from = BEHIND(p, end, "null\"}")) != NULL) {
         *st = pushed(d, d->sink->null(d->sink_ctx));
         return from;
@@ -202,12 +234,6 @@ static const char *fast_value(struct lsqi_hrana_decoder *d, const char *p, const
         if (to == NULL) return NULL;
         *st = push_real(d, from, (size_t)(to - from));
         return to + 1;
-    }
-    if ((from = BEHIND(p, end, "blob\",\"base64\":\"")) != NULL) {
-        to = whole_text(from, end);
-        if (to == NULL) return NULL;
-        *st = push_blob(d, from, (size_t)(to - from));
-        return to + 2;
     }
     return NULL;
 }
