@@ -15,13 +15,24 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
 
   @tag timeout: 300_000
   test "the key that is named was broken by the statement" do
-    seed = String.to_integer(System.get_env("FK_SEED") || "#{System.unique_integer([:positive])}")
-    IO.puts("foreign_keys_property_test: FK_SEED=#{seed}")
-    :rand.seed(:exsss, seed)
-
+    seed()
     named = for _ <- 1..@schemas, do: in_schema(schema())
     # Else the test tests nothing.
     assert Enum.sum(named) > @schemas
+  end
+
+  @tag :sqld
+  @tag timeout: 300_000
+  test "the same on a server" do
+    seed()
+    named = for _ <- 1..8, do: on_server(schema())
+    assert Enum.sum(named) > 8
+  end
+
+  defp seed do
+    seed = String.to_integer(System.get_env("FK_SEED") || "#{System.unique_integer([:positive])}")
+    IO.puts("foreign_keys_property_test: FK_SEED=#{seed}")
+    :rand.seed(:exsss, seed)
   end
 
   defp in_schema(schema) do
@@ -35,6 +46,23 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
     start_supervised!({Repo, database: path, pool_size: 1, log: false})
     named = Enum.count(1..@writes, fn _ -> write(schema) end)
     stop_supervised!(Repo)
+    named
+  end
+
+  # Keys are enforced there, but for the time of one call that says otherwise.
+  defp on_server(schema) do
+    sqld = EctoLibSql.Test.Sqld.start!()
+    start_supervised!({Repo, uri: sqld.url, pool_size: 1, log: false})
+    for sql <- Enum.map(schema, & &1.sql) ++ triggers(), do: Repo.query(sql)
+    {:ok, db} = EctoLibSql.connect(uri: sqld.url)
+
+    for sql <- rows(schema),
+        do: EctoLibSql.Native.execute_batch_sql(db, "PRAGMA foreign_keys = OFF; " <> sql)
+
+    EctoLibSql.close(db)
+    named = Enum.count(1..15, fn _ -> write(schema) end)
+    stop_supervised!(Repo)
+    EctoLibSql.Test.Sqld.kill(sqld)
     named
   end
 
@@ -118,9 +146,18 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
     before = orphans(schema)
 
     case Repo.query(sql) do
-      {:error, %Error{engine_code: 787} = e} -> check(schema, e, sql, broken(schema, sql, before))
-      {:error, %Error{engine_code: 1811} = e} -> check(schema, e, sql, refusing(schema, sql))
-      _done_or_other -> false
+      {:error, %Error{engine_code: 787} = e} ->
+        check(schema, e, sql, broken(schema, sql, before))
+
+      {:error, %Error{engine_code: 1811} = e} ->
+        check(schema, e, sql, refusing(schema, sql))
+
+      # A server does not say which of the two it was.
+      {:error, %Error{constraint: %{kind: :foreign_key}} = e} ->
+        check(schema, e, sql, either(schema, sql, before))
+
+      _done_or_other ->
+        false
     end
   end
 
@@ -160,6 +197,13 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysPropertyTest do
       end)
 
     names
+  end
+
+  defp either(schema, sql, before) do
+    case refusing(schema, sql) do
+      [] -> broken(schema, sql, before)
+      names -> names
+    end
   end
 
   # The keys that refuse when no other does.

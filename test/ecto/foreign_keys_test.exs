@@ -288,7 +288,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysTest do
     ])
 
     query = &Repo.query(IO.iodata_to_binary(&1), &2)
-    watch = query |> Schema.read("main") |> Watch.new("book", [:insert])
+    watch = query |> Schema.read("main") |> Watch.new("book", [:insert], "temp")
     watch = Watch.identify(watch, &Schema.identity(query, "main", &1))
     plan = Repo.query!(["EXPLAIN QUERY PLAN ", Watch.orphan(watch, 0)]).rows
     plan = Enum.map(plan, &List.last/1)
@@ -305,16 +305,16 @@ defmodule Ecto.Adapters.LibSql.ForeignKeysTest do
     ])
 
     schema = Schema.read(&Repo.query(IO.iodata_to_binary(&1), &2), "main")
-    reached = fn table, event -> Watch.new(schema, table, [event]).reached end
+    reached = fn table, event -> Watch.new(schema, table, [event], "temp").reached end
     assert reached.("page", :insert) == [{"page", :insert}]
     assert reached.("author", :delete) == [{"author", :delete}, {"book", :update}]
     assert reached.("none", :delete) == [{"none", :delete}]
-    assert Watch.new(schema, "none", [:delete]).keys == []
+    assert Watch.new(schema, "none", [:delete], "temp").keys == []
 
     sql("CREATE TRIGGER t AFTER DELETE ON author BEGIN SELECT 1; END")
     schema = Schema.read(&Repo.query(IO.iodata_to_binary(&1), &2), "main")
-    assert length(Watch.new(schema, "author", [:delete]).reached) == 9
-    assert Watch.new(schema, "page", [:insert]).reached == [{"page", :insert}]
+    assert length(Watch.new(schema, "author", [:delete], "temp").reached) == 9
+    assert Watch.new(schema, "page", [:insert], "temp").reached == [{"page", :insert}]
   end
 
   test "names in the text of a table, from the last one" do

@@ -76,10 +76,13 @@ alias Ecto.Integration.{PoolRepo, TestRepo}
 
 for repo <- [TestRepo, PoolRepo] do
   {:ok, _} = Ecto.Adapters.LibSql.ensure_all_started(repo.config(), :temporary)
+
   # A server's database is there already, and empty; the default configuration's is made once for both.
   created = Ecto.Adapters.LibSql.storage_up(repo.config())
   {:ok, _pid} = repo.start_link()
-  if created == :ok or config == :server, do: :ok = Ecto.Migrator.up(repo, 0, Ecto.Integration.Migration, log: false)
+
+  if created == :ok or config == :server,
+    do: :ok = Ecto.Migrator.up(repo, 0, Ecto.Integration.Migration, log: false)
 end
 
 Ecto.Adapters.SQL.Sandbox.mode(TestRepo, :manual)

@@ -12,6 +12,9 @@ defmodule Ecto.Adapters.LibSql.DatabaseFile do
     end
   end
 
+  @doc "Whether a Repo, by the adapter's `meta`, asks a server."
+  def server?(meta), do: locate(meta.settings) == :server
+
   # What Ecto makes of its own `url:`, or what is left of another database's configuration. Its
   # `:database` is then no path.
   defp foreign(opts), do: for(key <- [:scheme, :hostname], opts[key] != nil, do: key)

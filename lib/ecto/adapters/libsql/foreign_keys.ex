@@ -23,13 +23,12 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   def find(error, meta, {{prefix, table}, events, sql, params}, opts) do
     Rerun.ask(meta, opts, fn query ->
       database = Rerun.database(query, prefix, table)
-      watch = query |> Schema.read(database) |> Watch.new(table, events)
+      watch = query |> Schema.read(database) |> Watch.new(table, events, Rerun.notes(meta))
       watch = Watch.identify(watch, &Schema.identity(query, database, &1))
       run = fn -> query.(sql, params) end
 
-      key =
-        if watch.keys != [],
-          do: Enum.find_value(ways(error), &Rerun.undone(query, fn -> &1.(query, watch, run) end))
+      again = &Rerun.undone(query, watch.notes, fn -> &1.(query, watch, run) end)
+      key = if watch.keys != [], do: error |> ways(watch) |> Enum.find_value(again)
 
       key && constraint(key, key_name(key, query, database))
     end)
@@ -38,11 +37,15 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
   defp constraint(key, name),
     do: %{kind: :foreign_key, table: key.table, columns: key.columns, name: name}
 
-  # How it is looked for, one after the other.
-  defp ways(error) do
-    if refused?(error),
-      do: [&refused(&1, &2, &3, :after), &refused(&1, &2, &3, :before)],
-      else: [&broken/3]
+  # How it is looked for, one after the other. Servers say no more than that a constraint failed.
+  defp ways(error, watch) do
+    refused = [&refused(&1, &2, &3, :after), &refused(&1, &2, &3, :before)]
+
+    cond do
+      refused?(error) -> refused
+      watch.notes == "temp" or not Restrict.any?(watch) -> [&broken/3]
+      true -> [hd(refused), (&broken/3) | tl(refused)]
+    end
   end
 
   # RESTRICT is a trigger of the engine's own.
@@ -68,7 +71,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys do
 
   defp orphaned(query, watch) do
     query
-    |> Rerun.rows(Watch.touched())
+    |> Rerun.rows(Watch.touched(watch))
     |> Enum.find_value(fn [number] ->
       if Rerun.rows(query, Watch.orphan(watch, number)) != [], do: Watch.key(watch, number)
     end)

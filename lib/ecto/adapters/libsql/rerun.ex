@@ -1,6 +1,11 @@
 defmodule Ecto.Adapters.LibSql.Rerun do
   @moduledoc false
   # A statement that has failed, run once more to see why, and undone.
+  #
+  # What watches it, tables and triggers, is temporary. Servers refuse all that is: there it stands beside the
+  # user's own tables, and goes when the run is undone, before anybody else can see it.
+
+  alias Ecto.Adapters.LibSql.DatabaseFile
 
   @savepoint "ecto_libsql_again"
 
@@ -26,6 +31,9 @@ defmodule Ecto.Adapters.LibSql.Rerun do
 
   defp silent(opts), do: [log: false, telemetry_event: nil] ++ Keyword.take(opts, [:timeout])
 
+  @doc "The schema in which is created what a second run needs, and what undoes it removes."
+  def notes(meta), do: if(DatabaseFile.server?(meta), do: "main", else: "temp")
+
   # The lock for writing is taken before anything is read.
   defp in_transaction(meta, opts, fun) do
     if Ecto.Adapters.SQL.in_transaction?(meta) do
@@ -37,11 +45,12 @@ defmodule Ecto.Adapters.LibSql.Rerun do
   end
 
   @doc """
-  What `fun` answers, with foreign keys deferred; what it does is undone. `nil` where rows are being read by a
-  stream: temporary triggers change the schema, and undoing that would end the stream.
+  What `fun` answers, with foreign keys deferred; what it does is undone. `notes` is that of `notes/1`. `nil`
+  where rows are being read by a stream: temporary triggers change the schema, and undoing that would end the
+  stream. A server's rows have been read to their end when something else is asked.
   """
-  def undone(query, fun) do
-    if rows(query, "PRAGMA open_cursors") == [[0]], do: undone_now(query, fun)
+  def undone(query, notes, fun) do
+    if notes == "main" or rows(query, "PRAGMA open_cursors") == [[0]], do: undone_now(query, fun)
   end
 
   defp undone_now(query, fun) do

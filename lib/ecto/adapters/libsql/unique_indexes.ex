@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
   # Which unique index a statement violated, where the engine's table and columns leave it open. They may be
   # those of several indexes, of tables in several databases, or of a UNIQUE that only the table's text names.
   #
-  # Which of several it was shows a second run, undone: a temporary trigger compares each new row with those
+  # Which of several it was shows a second run, undone: a trigger compares each new row with those
   # that are there, as each index would, and refuses it in the name of the first that has one.
 
   alias Ecto.Adapters.LibSql.{Constraints, ForeignKeys, Rerun, Sql, Statements}
@@ -20,6 +20,7 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
         named(one, table, constraint)
 
       {table, [first | _] = many} ->
+        table = Map.put(table, :notes, Rerun.notes(meta))
         again = &violated(&1, table, many, fn -> &1.(sql, params) end)
         named(Rerun.ask(meta, opts, again) || first, table, constraint)
 
@@ -32,7 +33,20 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
   defp candidates(query, {prefix, target}, constraint) do
     table = %{database: Rerun.database(query, prefix, target), name: constraint.table}
     table = Map.put(table, :definition, definition(query, table))
-    {table, indexes(query, table, constraint.columns)}
+
+    with [] <- indexes(query, table, constraint.columns),
+         do: {table, primary_key(query, table, constraint.columns)},
+         else: (indexes -> {table, indexes})
+  end
+
+  # To a server, a primary key is a unique constraint like others.
+  defp primary_key(query, table, columns) do
+    sql = "SELECT name FROM pragma_table_info(?1, ?2) WHERE pk > 0 ORDER BY pk"
+    names = query |> Rerun.rows(sql, [table.name, table.database]) |> List.flatten()
+
+    if names != [] and Enum.join(names, ", ") == Enum.join(columns, ", "),
+      do: [%{kind: :primary_key, name: "#{table.name}_pkey", columns: names}],
+      else: []
   end
 
   defp definition(query, table) do
@@ -85,7 +99,8 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
   defp named(index, table, constraint) do
     name = index.name || text_name(table.definition, index.columns)
     name = name || Constraints.default([table.name | index.columns], "index")
-    %{constraint | name: name, columns: index.columns}
+    kind = Map.get(index, :kind, constraint.kind)
+    %{constraint | kind: kind, name: name, columns: index.columns}
   end
 
   # Of an index that the engine made for a UNIQUE.
@@ -127,8 +142,9 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
   defp try_trigger(event, indexes, query, table, run) do
     columns = Definition.columns(table.definition)
 
-    Rerun.undone(query, fn ->
-      Rerun.rows(query, ["CREATE TEMP TABLE ", @new, " (", declared(columns, table), ?)])
+    Rerun.undone(query, table.notes, fn ->
+      Rerun.rows(query, ["CREATE TABLE ", table.notes, ?., @new, " (", declared(columns, table), ?)])
+
       Rerun.rows(query, trigger(event, table, columns, indexes))
 
       with {:error, %Error{message: @refused <> number}} <- run.() do
@@ -163,7 +179,9 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
 
     [
       [
-        "CREATE TEMP TRIGGER ",
+        "CREATE TRIGGER ",
+        table.notes,
+        ?.,
         @new,
         "_",
         event,
@@ -196,7 +214,7 @@ defmodule Ecto.Adapters.LibSql.UniqueIndexes do
   # The line breaks end comments.
   defp partial(condition, table) do
     [
-      [" AND (", condition, "\n) AND EXISTS (SELECT 1 FROM temp.", @new, " AS "],
+      [" AND (", condition, "\n) AND EXISTS (SELECT 1 FROM ", table.notes, ?., @new, " AS "],
       [Sql.quote_name(table.name), " WHERE (", condition, "\n))"]
     ]
   end

@@ -13,13 +13,17 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Restrict do
 
   @refused "ecto_libsql_refused "
 
-  @doc "The triggers, of `Watch.new/3`; `timing` is `:after` or `:before`."
+  @doc "Whether any key that a statement reaches may refuse; of `Watch.new/4`."
+  def any?(watch),
+    do: Enum.any?(watch.reached, fn {table, event} -> refusing(watch, table, event) != [] end)
+
+  @doc "The triggers; `timing` is `:after` or `:before`."
   def statements(watch, timing) do
     for {{table, event}, number} <- Enum.with_index(watch.reached),
         keys = refusing(watch, table, event),
         keys != [],
         do: [
-          ["CREATE TEMP TRIGGER ecto_libsql_refuse_#{number} "],
+          ["CREATE TRIGGER ", watch.notes, ".ecto_libsql_refuse_#{number} "],
           [name(timing), ?\s, name(event), " ON ", Sql.quote_table(watch.database, table)],
           Rows.body(Enum.map(keys, &refuse(watch, &1, timing, event)))
         ]

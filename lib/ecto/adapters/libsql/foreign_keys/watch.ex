@@ -1,6 +1,6 @@
 defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
   @moduledoc false
-  # Temporary triggers that note each row whose foreign key a statement may have broken: a row that it
+  # Triggers that note each row whose foreign key a statement may have broken: a row that it
   # inserts, or whose key it sets; and the children of a row that it deletes, or whose key it changes. A
   # cascade fires them too. Afterwards, a noted row without its parent is what the engine found fault with:
   # it was in order before, or the engine would not have asked.
@@ -12,16 +12,16 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
 
   @doc """
   What is to be watched of a statement that does `events` to rows of `table`. `keys` are the foreign keys
-  that it can violate.
+  that it can violate; in `notes` (`Rerun.notes/1`) is created what watches them.
   """
-  def new(schema, table, events) do
+  def new(schema, table, events, notes) do
     reached = reach(schema.keys, Enum.map(events, &{fold(table), &1}), MapSet.new())
     triggers? = Enum.any?(reached, fn {table, _} -> among?(table, schema.with_triggers) end)
     reached = if triggers?, do: everything(schema), else: reached
     reached = Enum.sort(reached)
 
     keys = Enum.filter(schema.keys, &watched?(&1, reached))
-    %{database: schema.database, reached: reached, keys: keys, identities: %{}}
+    %{database: schema.database, notes: notes, reached: reached, keys: keys, identities: %{}}
   end
 
   defp among?(table, tables), do: Enum.any?(tables, &(fold(&1) == table))
@@ -78,7 +78,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
 
   defp notes(watch) do
     most = watch.keys |> Enum.map(&length(identity(watch, &1))) |> Enum.max()
-    ["CREATE TEMP TABLE ", @touched, " (key, ", Enum.intersperse(marks(most), ", "), ?)]
+    ["CREATE TABLE ", watch.notes, ?., @touched, " (key, ", Enum.intersperse(marks(most), ", "), ?)]
   end
 
   # What tells the row of a note.
@@ -86,7 +86,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
 
   defp create({{timing, table, body}, number}, watch) do
     [
-      ["CREATE TEMP TRIGGER ", @touched, "_#{number} ", timing, " ON "],
+      ["CREATE TRIGGER ", watch.notes, ?., @touched, "_#{number} ", timing, " ON "],
       [Sql.quote_table(watch.database, table), body]
     ]
   end
@@ -175,7 +175,8 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
   ## After it
 
   @doc "A query of the numbers of the keys with notes, in the order of these."
-  def touched, do: ["SELECT key FROM temp.", @touched, " GROUP BY key ORDER BY min(rowid)"]
+  def touched(watch),
+    do: ["SELECT key FROM ", watch.notes, ?., @touched, " GROUP BY key ORDER BY min(rowid)"]
 
   @doc "A query that has a row if a row that was noted for this key lacks its parent."
   def orphan(watch, number) do
@@ -185,7 +186,7 @@ defmodule Ecto.Adapters.LibSql.ForeignKeys.Watch do
     child = fn {column, mark} -> [column("child", column), " = touched.", mark] end
 
     [
-      ["SELECT 1 FROM temp.", @touched, " AS touched CROSS JOIN "],
+      ["SELECT 1 FROM ", watch.notes, ?., @touched, " AS touched CROSS JOIN "],
       [Sql.quote_table(watch.database, key.table), " AS child ON "],
       Sql.intersperse_map(marks, " AND ", child),
       " WHERE touched.key = #{number} AND ",
