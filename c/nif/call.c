@@ -139,6 +139,7 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
         options->stop_arg = call->job;
         options->done = job_done;
         options->done_arg = call->job;
+        options->traceparent = job_trace(call->job);
     }
     return true;
 }
@@ -150,6 +151,7 @@ void call_plain(struct call *call, struct lsq_call *options) {
     options->stop_arg = call->job;
     options->done = job_done;
     options->done_arg = call->job;
+    options->traceparent = job_trace(call->job);
 }
 
 /* ---- Transactions: numbers for what the engine does ---- */

@@ -93,21 +93,26 @@ ERL_NIF_TERM nif_file_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) 
 
 /* ---- Told ---- */
 
-/* A thread of the core. */
-static void on_event(const struct lsq_file_event *event, void *arg) {
-    struct nif_state *state = arg;
-    ErlNifEnv *env;
+void files_tell(struct nif_state *state, ErlNifEnv *env, ERL_NIF_TERM kind, ERL_NIF_TERM map) {
     ErlNifPid pid;
-    ERL_NIF_TERM map;
     bool watched;
 
     enif_mutex_lock(state->watcher_lock);
     watched = state->watched;
     pid = state->watcher;
     enif_mutex_unlock(state->watcher_lock);
-    if (!watched) return;
-    env = enif_alloc_env();
-    map = enif_make_new_map(env);
+    if (watched)
+        (void)enif_send(calling_env, &pid, env,
+                        enif_make_tuple3(env, state->atoms.ecto_libsql, kind, map));
+    enif_free_env(env);
+}
+
+/* A thread of the core. */
+static void on_event(const struct lsq_file_event *event, void *arg) {
+    struct nif_state *state = arg;
+    ErlNifEnv *env = enif_alloc_env();
+    ERL_NIF_TERM map = enif_make_new_map(env);
+
     put(env, &map, "database", make_text(env, event->path));
     put(env, &map, "mode", make_mode(state, event->mode));
     put(env, &map, "took_ns", enif_make_int64(env, event->took_ns));
@@ -116,12 +121,10 @@ static void on_event(const struct lsq_file_event *event, void *arg) {
     put(env, &map, "wal_bytes", enif_make_int64(env, event->wal_bytes));
     put(env, &map, "oldest_reader_ns", make_age(env, state, event->oldest_reader_ns));
     put(env, &map, "oldest_reader_pid", make_caller(state, event->oldest_reader_caller));
-    (void)enif_send(NULL, &pid, env,
-                    enif_make_tuple3(env, state->atoms.ecto_libsql,
-                                     event->kind == LSQ_FILE_CHECKPOINT ? state->atoms.checkpoint
-                                                                        : state->atoms.wal_pinned,
-                                     map));
-    enif_free_env(env);
+    files_tell(state, env,
+               event->kind == LSQ_FILE_CHECKPOINT ? state->atoms.checkpoint
+                                                  : state->atoms.wal_pinned,
+               map);
 }
 
 ERL_NIF_TERM nif_watch_files(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
@@ -142,10 +145,12 @@ bool files_load(struct nif_state *state) {
     state->watcher_lock = enif_mutex_create("ecto_libsql files");
     if (state->watcher_lock == NULL) return false;
     lsq_on_file_event(on_event, state);
+    lsq_on_server_event(remote_on_event, state);
     return true;
 }
 
 void files_unload(struct nif_state *state) {
     lsq_on_file_event(NULL, NULL);
+    lsq_on_server_event(NULL, NULL);
     enif_mutex_destroy(state->watcher_lock);
 }

@@ -33,6 +33,7 @@ struct job {
     bool told;             /* {ref, :interrupting} was sent */
     struct lsq_turn *turn; /* its place in line; NULL: it has none, or another has taken it out */
     struct stmt_res *stmt; /* that it uses; borrowed */
+    char *trace;           /* the caller's trace context; NULL: none */
     struct outcome out;    /* who runs it: a worker, then a server's answer */
 };
 
@@ -72,6 +73,8 @@ bool job_called_off(void *arg) {
     return atomic_load_explicit(&((struct job *)arg)->cancelled, memory_order_relaxed);
 }
 
+const char *job_trace(const struct job *job) { return job->trace; }
+
 ERL_NIF_TERM job_caller(struct job *job) { return enif_make_pid(job->env, &job->pid); }
 
 int job_waited_ms(const struct job *job) { return (int)((lsqi_now_ns() - job->since) / 1000000); }
@@ -81,6 +84,7 @@ bool job_in_line(const struct job *job) { return job->in_line; }
 static void job_free(struct job *job) {
     if (job->monitored) (void)enif_demonitor_process(calling_env, job->res, &job->monitor);
     if (job->env != NULL) enif_free_env(job->env);
+    enif_free(job->trace);
     enif_release_resource(job->res);
     enif_free(job);
 }
@@ -343,8 +347,11 @@ ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     ERL_NIF_TERM answer;
     struct job *job = job_new(env, argv, &answer);
 
-    (void)argc;
     if (job == NULL) return answer == 0 ? enif_make_badarg(env) : answer;
+    if (argc == 5 && argv[4] != state->atoms.nil && !get_text(env, argv[4], &job->trace)) {
+        job_free(job);
+        return enif_make_badarg(env);
+    }
     job_link(env, job);
     if (job_is_quick(job)) {
         calling_env = env;

@@ -63,6 +63,7 @@ static ErlNifFunc functions[] = {
     {"stmt_finalize", 1, nif_stmt_finalize, 0},
     {"stmt_interrupt", 1, nif_stmt_interrupt, 0},
     {"submit", 4, nif_submit, 0},
+    {"submit", 5, nif_submit, 0},
     {"submit_in_turn", 4, nif_submit_in_turn, 0},
     {"cancel", 2, nif_cancel, 0},
     {"cancel_waiting", 2, nif_cancel_waiting, 0},

@@ -168,6 +168,8 @@ extern _Thread_local ErlNifEnv *calling_env;
 const char *remote_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM map,
                           struct lsq_remote *remote);
 void remote_release(struct lsq_remote *remote);
+/* The handler of lsq_on_server_event(); arg is the nif_state. */
+void remote_on_event(const struct lsq_server_event *event, void *arg);
 ERL_NIF_TERM nif_set_token(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
 /* ---- handle.c: resources ---- */
@@ -190,6 +192,8 @@ ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
 bool job_called_off(void *arg);
 /* The process whose call it is. */
 ERL_NIF_TERM job_caller(struct job *job);
+/* lsq_call.traceparent of a job; NULL: none. */
+const char *job_trace(const struct job *job);
 /* lsq_call.done of a job on a server's connection; arg is the job. */
 void job_done(void *arg, enum lsq_status st, const struct lsq_error *err);
 /* ms since it was submitted. */
@@ -220,6 +224,8 @@ ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
 /* ---- files.c: what is known of files ---- */
 
+/* Sends {:ecto_libsql, kind, map} to who watches, if anybody does; takes env. */
+void files_tell(struct nif_state *state, ErlNifEnv *env, ERL_NIF_TERM kind, ERL_NIF_TERM map);
 /* False: no memory. */
 bool files_load(struct nif_state *state);
 /* The library has stopped. */

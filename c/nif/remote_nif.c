@@ -59,6 +59,26 @@ static bool get_numbers(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM ma
     return true;
 }
 
+static bool get_replicas(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM map,
+                         struct lsq_remote *remote) {
+    const char **urls;
+    ERL_NIF_TERM list;
+    ERL_NIF_TERM head;
+    unsigned count;
+    char *url;
+
+    if (!enif_get_map_value(env, map, state->atoms.replicas, &list)) return true;
+    if (!enif_get_list_length(env, list, &count) || count > 100) return false;
+    urls = enif_alloc((count + 1) * sizeof(*urls));
+    if (urls == NULL) return false;
+    remote->replicas = urls;
+    while (enif_get_list_cell(env, list, &head, &list)) {
+        if (!get_text(env, head, &url)) return false;
+        urls[remote->replica_count++] = url;
+    }
+    return true;
+}
+
 const char *remote_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM map,
                           struct lsq_remote *remote) {
     const char *wrong = "remote";
@@ -67,6 +87,9 @@ const char *remote_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM 
     if (!enif_is_map(env, map)) return wrong;
     if (!get_texts(env, state, map, remote, &wrong)) return wrong;
     if (!get_numbers(env, state, map, remote, &wrong)) return wrong;
+    if (!get_replicas(env, state, map, remote)) return "replicas";
+    remote->read_replicas = enif_get_map_value(env, map, state->atoms.read_replicas, &term) &&
+                            term == state->atoms.true_;
     remote->no_verify =
         enif_get_map_value(env, map, state->atoms.verify, &term) && term == state->atoms.false_;
     return NULL;
@@ -74,6 +97,8 @@ const char *remote_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM 
 
 void remote_release(struct lsq_remote *remote) {
     if (remote->token != NULL) memset((void *)remote->token, 0, strlen(remote->token));
+    for (size_t i = 0; i < remote->replica_count; i++) enif_free((void *)remote->replicas[i]);
+    enif_free((void *)remote->replicas);
     enif_free((void *)remote->token);
     enif_free((void *)remote->namespace_);
     enif_free((void *)remote->encryption_key);
@@ -81,6 +106,26 @@ void remote_release(struct lsq_remote *remote) {
     enif_free((void *)remote->client_cert);
     enif_free((void *)remote->client_key);
     enif_free((void *)remote->proxy);
+}
+
+/* Any thread. */
+void remote_on_event(const struct lsq_server_event *event, void *arg) {
+    struct nif_state *state = arg;
+    const ERL_NIF_TERM kinds[] = {
+        [LSQ_SERVER_RETRY] = state->atoms.server_retry,
+        [LSQ_SERVER_DOWN] = state->atoms.server_down,
+        [LSQ_SERVER_UP] = state->atoms.server_up,
+    };
+    ErlNifEnv *env = enif_alloc_env();
+    ERL_NIF_TERM map = enif_make_new_map(env);
+
+    (void)enif_make_map_put(env, map, enif_make_atom(env, "server"), make_text(env, event->server),
+                            &map);
+    (void)enif_make_map_put(env, map, enif_make_atom(env, "ms"), enif_make_int64(env, event->ms),
+                            &map);
+    (void)enif_make_map_put(env, map, enif_make_atom(env, "code"),
+                            enif_make_atom(env, lsq_status_name(event->why)), &map);
+    files_tell(state, env, kinds[event->kind], map);
 }
 
 ERL_NIF_TERM nif_set_token(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {

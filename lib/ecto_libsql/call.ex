@@ -358,7 +358,7 @@ defmodule EctoLibSql.Call do
   defp submit(call) do
     ref = make_ref()
 
-    case NIF.submit(call.conn, ref, call.op, submitted(call)) do
+    case NIF.submit(call.conn, ref, call.op, submitted(call), Remote.traceparent(call.conn)) do
       :ok -> await(call, ref)
       error -> error
     end

@@ -1,6 +1,7 @@
 defmodule EctoLibSql.FileEvents do
   @moduledoc false
-  # Native threads have no telemetry: they send what they did to a file to this process, the one of the VM.
+  # Native threads have no telemetry: they send what they did to a file, and met with a server, to this process,
+  # the one of the VM.
 
   use GenServer
   require Logger
@@ -48,6 +49,20 @@ defmodule EctoLibSql.FileEvents do
       pid: event.oldest_reader_pid
     })
   end
+
+  defp tell(:server_retry, event),
+    do:
+      Telemetry.event(
+        :server_retry,
+        %{count: 1, pause: event.ms},
+        Map.take(event, [:server, :code])
+      )
+
+  defp tell(:server_down, event),
+    do: Telemetry.event(:server_down, %{count: 1}, Map.take(event, [:server, :code]))
+
+  defp tell(:server_up, event),
+    do: Telemetry.event(:server_up, %{count: 1, down: event.ms}, Map.take(event, [:server]))
 
   defp native(nil), do: nil
   defp native(ns), do: System.convert_time_unit(ns, :nanosecond, :native)

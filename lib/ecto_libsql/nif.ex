@@ -52,7 +52,7 @@ defmodule EctoLibSql.NIF do
   # statement_cache, fast_path, key, kept}: flags as LSQ_OPEN_*; vfs, key: binary or nil; kept: any term
   # Of a server, whose address is the path: %{path, busy_timeout, kept, remote: %{token, namespace,
   # encryption_key, ca_file, client_cert, client_key, proxy, verify, connect_timeout, first_byte_timeout, timeout,
-  # retry_time, max_response}}, as struct lsq_remote has them
+  # retry_time, max_response, replicas, read_replicas}}, as struct lsq_remote has them
   # -> :ok; then {ref, {:ok, conn} | {:error, _}} comes as a message: opening is long.
   def open(_ref, _config), do: stub()
 
@@ -154,6 +154,9 @@ defmodule EctoLibSql.NIF do
   # call is cancelled.
   def submit(_conn, _ref, _op, _args), do: stub()
 
+  # The same with the caller's trace context (a traceparent, or nil), which a server is told.
+  def submit(_conn, _ref, _op, _args, _trace), do: stub()
+
   # The same for what is to write, when it is the connection's turn to write to its file. The answer may be
   # :in_use.
   def submit_in_turn(_conn, _ref, _op, _args), do: stub()
@@ -183,8 +186,9 @@ defmodule EctoLibSql.NIF do
   # connection has it open, or it is in memory
   def file_info(_of), do: stub()
 
-  # Has {:ecto_libsql, :checkpoint | :wal_pinned, map} sent to the process, of struct lsq_file_event; nil: to
-  # nobody. The last one counts.
+  # Has {:ecto_libsql, :checkpoint | :wal_pinned, map} sent to the process, of struct lsq_file_event, and
+  # {:ecto_libsql, :server_retry | :server_down | :server_up, %{server, ms, code}}, of struct lsq_server_event;
+  # nil: to nobody. The last one counts.
   def watch_files(_pid), do: stub()
 
   # JSON text of {[{key, value}]} (an object; keys are binaries or atoms), lists, binaries, floats,

@@ -131,6 +131,15 @@ defmodule EctoLibSql.Options do
     {:retry_time, :ms, 3_000,
      "ms in which a call to a server that failed is sent again, where nothing of it can have run, or where it " <>
        "only reads; 0: never"},
+    {:replicas, :strings, [],
+     "addresses of servers that follow the one of `:uri`: while that does not answer, what only reads, outside of " <>
+       "transactions, is sent to them. They may be behind it"},
+    {:read_from, {:in, [:primary, :replicas]}, :primary,
+     "`:replicas`: what only reads, outside of transactions, is always sent to them, by turns"},
+    {:trace_context, :token_source, nil,
+     "a function, or `{module, function, arguments}`, that answers the calling process's trace context as the text " <>
+       "of a `traceparent` header (or nil), which servers are told; by default that of OpenTelemetry's API, where " <>
+       "it is loaded"},
     {:max_response_size, :size, nil,
      "bytes that an answer of a server may have; by default 256 MiB"},
     {:sync, :boolean, nil, "keeps a local replica of the remote database"},
@@ -325,6 +334,9 @@ defmodule EctoLibSql.Options do
   def valid?(value, :string), do: is_binary(value) and value != ""
   def valid?(value, :token), do: valid?(value, :string) or is_function(value, 0) or mfa?(value)
 
+  def valid?(value, :token_source), do: is_function(value, 0) or mfa?(value)
+  def valid?(value, :strings), do: is_list(value) and Enum.all?(value, &valid?(&1, :string))
+
   def valid?(value, :tls) do
     Keyword.keyword?(value) and
       Enum.all?(value, fn
@@ -385,6 +397,11 @@ defmodule EctoLibSql.Options do
   defp describe(:token),
     do: "a text that is not empty, a function without arguments or {module, function, arguments}"
 
+  defp describe(:token_source),
+    do: "a function without arguments or {module, function, arguments}"
+
+  defp describe(:strings), do: "a list of texts that are not empty"
+
   defp describe(:tls),
     do: "a keyword list of :ca_file, :cert_file, :key_file and :verify"
 
@@ -428,6 +445,7 @@ defmodule EctoLibSql.Options do
         |> Map.put(:database, address(checked.uri))
         |> kept()
         |> Map.put(:token, Remote.renewal(checked.auth_token))
+        |> Map.put(:trace, Remote.tracer(checked.trace_context))
 
       {:ok, %{path: checked.uri, busy_timeout: checked.busy_timeout, remote: remote, kept: kept}}
     end

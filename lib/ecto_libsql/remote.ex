@@ -56,7 +56,9 @@ defmodule EctoLibSql.Remote do
          connect_timeout: checked.connect_timeout,
          first_byte_timeout: checked.first_byte_timeout,
          retry_time: if(checked.retry_time == 0, do: -1, else: checked.retry_time),
-         max_response: checked.max_response_size
+         max_response: checked.max_response_size,
+         replicas: checked.replicas,
+         read_replicas: checked.read_from == :replicas
        }}
     end
   end
@@ -75,6 +77,37 @@ defmodule EctoLibSql.Remote do
       _none -> :none
     end
   end
+
+  @propagator :otel_propagator_text_map
+
+  @doc "Where the callers' trace context comes from, to be kept with the connection; nil: there is none."
+  def tracer(nil), do: if(Code.ensure_loaded?(@propagator), do: :open_telemetry)
+  def tracer(source), do: source
+
+  @doc "The calling process's trace context, to be sent with a call by this connection, or nil."
+  def traceparent(conn) do
+    case NIF.kept(conn) do
+      %{trace: source} when source != nil -> header(source)
+      _local_or_none -> nil
+    end
+  end
+
+  # A trace is no reason for a query to fail.
+  defp header(source) do
+    with text when is_binary(text) <- context(source), true <- byte_size(text) < 1000 do
+      text
+    else
+      _none -> nil
+    end
+  catch
+    _kind, _reason -> nil
+  end
+
+  defp context(:open_telemetry) do
+    with {_key, text} <- List.keyfind(apply(@propagator, :inject, [[]]), "traceparent", 0), do: text
+  end
+
+  defp context(source), do: ask(source)
 
   # What a function raises may hold the token: it is not shown.
   defp token(nil), do: {:ok, nil}

@@ -22,6 +22,9 @@ defmodule EctoLibSql.Telemetry do
   | `:violation`: something was used by whom it does not belong to, and refused. With the error `:wrong_connection` a `:statement`, `:cursor` or `:transaction` was used with another connection than its own; with `:not_owner` (kind `:owner`) a transaction by another process than its `owner`, which is known where a pool began it. `EctoLibSql.violations/0` counts them | `count` | `kind`, `pid`, `owner`: a pid or nil, `database` |
   | `:checkpoint`: a thread of ours wrote pages of the WAL to the file | `duration`, `pages`: in the WAL, `checkpointed`: of them in the file now | `database`: the file's path, `mode`: `:passive`, `:restart` or `:truncate` |
   | `:wal_pinned`: the WAL has become eight times as long as `:wal_autocheckpoint` says, since somebody reads a state of the database that is so old. Told once, until the WAL has begun anew, which it does when the reader has come to its end | `pages`, `bytes`, `age`: how long he has, or nil where it is a process of another VM | `database`: the file's path, `pid`: who, or nil |
+  | `:server_retry`: a call to a server failed and is sent again, as `:retry_time` allows | `count`, `pause`: ms until then | `server`: its address, `code`: what it met |
+  | `:server_down`: five calls on end found no server at an address: it is not asked until it answers a probe, which is sent every half second | `count` | `server`, `code` |
+  | `:server_up`: it answers again | `count`, `down`: ms that it was not asked | `server` |
   | `:shared`: a connection beside a Repo's pool was opened or closed | `count` of those that are open now | `database`, `kind`: `:reader` or `:writer`, `action`: `:opened`, `:closed` (nobody used it), `:failed` (it could not be opened, and is tried again after a while) |
   | `:health`: a shared connection failed, and is not used again before another was opened in its place | `count` of such failures of the Repo | `database`, `kind`, `code` of the error |
 
@@ -41,7 +44,7 @@ defmodule EctoLibSql.Telemetry do
   code. No parameters: those may be secrets. A statement that a shared connection left to the pool is told once, by
   the pool.
 
-  The events come in the process that made the call, but for `:checkpoint`, `:wal_pinned`, `:shared` and those of a
+  The events come in the process that made the call, but for `:checkpoint`, `:wal_pinned`, `:server_…`, `:shared` and those of a
   pool's connecting.
 
   `config :ecto_libsql, :events, fun` sends all events to a function of three arguments instead of `:telemetry`.

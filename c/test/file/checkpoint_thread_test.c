@@ -58,7 +58,7 @@ static void the_file_gets_what_was_committed(void **state) {
 
     (void)state;
     for (int i = 0; i < 4 * LIMIT; i++) insert(conn, 0);
-    for (int i = 0; i < 500 && pages_in_file(conn) < LIMIT; i++) sleep_ms(10);
+    for (int i = 0; i < 6000 && pages_in_file(conn) < LIMIT; i++) sleep_ms(10);
     assert_true(pages_in_file(conn) >= LIMIT);
     db_close(conn);
 }
@@ -104,7 +104,7 @@ static void beside_restless_writers_it_begins_again(void **state) {
     atomic_store(&enough, false);
     for (int i = 0; i < WRITERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, write_rows, (void *)path), 0);
-    for (int i = 0; i < 3000 && beginnings(path) < 3; i++) sleep_ms(10);
+    for (int i = 0; i < 20000 && beginnings(path) < 3; i++) sleep_ms(10); /* slow disks */
     atomic_store(&enough, true);
     for (int i = 0; i < WRITERS; i++) {
         assert_int_equal(pthread_join(threads[i], &rows), 0);
@@ -186,7 +186,7 @@ static void a_reader_pins_it_only_as_long_as_it_reads(void **state) {
     assert_int_equal(ask(reader, "SELECT count(*) FROM t"), 1);
     assert_true(size_of(path, "-wal") / 4096 >= 10 * LIMIT);
     run(reader, "COMMIT");
-    for (int i = 0; i < 1000 && pages_in_file(conn) < 10 * LIMIT; i++) {
+    for (int i = 0; i < 12000 && pages_in_file(conn) < 10 * LIMIT; i++) {
         insert(conn, 0);
         sleep_ms(5);
     }
