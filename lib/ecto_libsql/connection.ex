@@ -36,7 +36,8 @@ defmodule EctoLibSql.Connection do
 
     answer =
       with {:ok, checked} <- check(opts, strict?),
-           {:ok, conn} <- checked |> Map.put(:pooled, not strict?) |> open(opts) do
+           checked = Map.put(checked, :pooled, not strict?),
+           {:ok, conn} <- open(checked, opts) do
         unless strict?, do: Owner.closes(conn)
         events = if checked.events == :all, do: {NIF.kept(conn)[:database], nil}
         state = %State{conn_id: conn, mode: checked.mode, sync: State.detect_sync(opts)}

@@ -216,11 +216,15 @@ defmodule EctoLibSql.Driver.OptionsTest do
       assert open(sync: false).sync == :disable_sync
     end
 
-    test "mode: :local, and the others are not there yet" do
+    test "mode: :local, and a server that is not there; replicas are not there yet" do
       assert one(open(mode: :local), "SELECT 1") == 1
-      assert {:unsupported, _} = connect_refused(mode: :remote, uri: "http://localhost")
-      assert {:unsupported, _} = connect_refused(uri: "http://localhost", auth_token: "t")
-      assert {:unsupported, _} = connect_refused(uri: "http://localhost")
+      nowhere = [uri: "http://127.0.0.1:1", retry_time: 0]
+      assert {:unreachable, _} = connect_refused([mode: :remote] ++ nowhere)
+      assert {:unreachable, _} = connect_refused([auth_token: "t"] ++ nowhere)
+      assert {:unreachable, _} = connect_refused(nowhere)
+      assert {:bad_argument, _} = connect_refused(mode: :remote)
+      assert {:bad_argument, message} = connect_refused([read_only: true] ++ nowhere)
+      assert message =~ ":read_only"
 
       assert {:unsupported, _} =
                connect_refused(uri: "http://localhost", auth_token: "t", database: "x", sync: true)
@@ -271,7 +275,17 @@ defmodule EctoLibSql.Driver.OptionsTest do
       datetime_type: [:iso8601, :unix],
       long_transaction: [-1, 1.5, "1000", :never],
       uri: ["", :uri, 1],
-      auth_token: ["", 1],
+      auth_token: ["", 1, &String.length/1, {:m, :f}],
+      namespace: ["", :default, 1],
+      tls: [true, %{}, [ca: "x"], [ca_file: 1], [verify: "no"]],
+      proxy: ["", :none],
+      connect_timeout: [-1, 1.5, :infinity],
+      first_byte_timeout: [-1, "1"],
+      retry_time: [-1, :never],
+      max_response_size: [-1, 1.0],
+      replicas: ["http://x", [""], [:x], nil: 1],
+      read_from: [:anywhere, "primary"],
+      trace_context: ["x", &String.length/1, {:m, :f}],
       sync: ["true", 1],
       remote_encryption_key: ["", 1]
     ]

@@ -113,13 +113,13 @@ defmodule EctoLibSql.Driver.OtherProgramsTest do
     Process.exit(first, :kill)
     eventually(fn -> match?({pid, _, _} when pid == second.pid, look.()) end)
     :ok = EctoLibSql.interrupt_connection(db)
-    assert {:error, %Error{code: :interrupted, outcome: :none}, _} = Task.await(second, 10_000)
+    assert {:error, %Error{code: :interrupted, outcome: :none}, _} = Task.await(second, 60_000)
     eventually(fn -> look.() == nil end)
 
     third = Task.async(fn -> EctoLibSql.query(db, "INSERT INTO t (n) VALUES (3)") end)
     eventually(fn -> match?({pid, _, _} when pid == third.pid, look.()) end)
     :ok = EctoLibSql.close(db)
-    assert {:error, %Error{code: closed}, _} = Task.await(third, 10_000)
+    assert {:error, %Error{code: closed}, _} = Task.await(third, 60_000)
     assert closed in [:closed, :interrupted]
     eventually(fn -> look.() == nil end)
 
