@@ -17,8 +17,6 @@ enum {
     CONNECT_MS = 10000,
     /* libcurl's own deadline does not know that an exchange may wait for its turn on a host: ours does. */
     FAR_MS = 24 * 3600 * 1000,
-    /* An idle connection is not used again after this long: what lies between forgets it in about a minute. */
-    IDLE_S = 30,
     /* Reading the authorities takes tens of ms, in which the loop stands still; but they may change. */
     AUTHORITIES_S = 600,
     PROBE_IDLE_S = 30,
@@ -259,7 +257,7 @@ static void set_transport(struct lsqi_http *http) {
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_TCP_KEEPALIVE, 1L);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_TCP_KEEPIDLE, (long)PROBE_IDLE_S);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_TCP_KEEPINTVL, (long)PROBE_INTERVAL_S);
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_MAXAGE_CONN, (long)IDLE_S);
+    (void)curl->easy_setopt(easy, LSQI_CURLOPT_MAXAGE_CONN, (long)LSQI_HTTP_IDLE_S);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_CA_CACHE_TIMEOUT, (long)AUTHORITIES_S);
 }
 

@@ -5,7 +5,11 @@
 
 #include "net/http.h"
 
-enum { LSQI_HTTP_ERROR_BYTES = 256 };
+enum {
+    LSQI_HTTP_ERROR_BYTES = 256,
+    /* An idle connection is not used again after this long: what lies between forgets it in about a minute. */
+    LSQI_HTTP_IDLE_S = 30
+};
 
 /* What other threads ask for. */
 enum { LSQI_HTTP_WANT_START = 1, LSQI_HTTP_WANT_CANCEL = 2, LSQI_HTTP_WANT_RESUME = 4 };

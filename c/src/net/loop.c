@@ -5,6 +5,9 @@
 #include "net/curl.h"
 
 enum {
+    /* sqld answers 429 above 128 requests at once, and more connections make it slower, not faster. */
+    HOST_CONNECTIONS = 32,
+    IDLE_CONNECTIONS = 256,
     /* With nothing to do the thread looks around this often. */
     LONGEST_WAIT_MS = 60000
 };
@@ -12,7 +15,8 @@ enum {
 /* Process-wide: there is one I/O thread. */
 struct lsqi_loop lsqi_loop = {.lock = PTHREAD_MUTEX_INITIALIZER,
                               .changed = PTHREAD_COND_INITIALIZER,
-                              .last_post = &lsqi_loop.first_post};
+                              .last_post = &lsqi_loop.first_post,
+                              .close_idle_ns = LSQI_HTTP_IDLE_S * INT64_C(1000000000)};
 
 void lsqi_http_look_at(int64_t due) {
     if (due < lsqi_loop.look_at) lsqi_loop.look_at = due;
@@ -107,6 +111,7 @@ static void finish(struct lsqi_http *http, const struct lsqi_http_end *end) {
         count_connects(http);
     }
     unlink_exchange(http);
+    if (lsqi_loop.first == NULL) lsqi_loop.idle_since = lsqi_now_ns();
     atomic_fetch_sub(&lsqi_loop.exchanges, 1);
     http->events->done(http->arg, end);
     /* Others may have asked for something until done() told the caller. */
@@ -249,15 +254,51 @@ static void drive(void) {
     }
 }
 
+/* ---- Idle connections ---- */
+
+void *lsqi_loop_make_multi(void) {
+    const struct lsqi_curl *curl = lsqi_curl();
+    void *multi = curl->multi_init();
+
+    if (multi == NULL) return NULL;
+    (void)curl->multi_setopt(multi, LSQI_CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_CONNECTIONS);
+    (void)curl->multi_setopt(multi, LSQI_CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
+    return multi;
+}
+
+static int64_t close_idle_at(void) {
+    if (lsqi_loop.first != NULL || lsqi_loop.idle_since == 0) return INT64_MAX;
+    return lsqi_loop.idle_since + lsqi_loop.close_idle_ns;
+}
+
+/* Nobody uses them again after that time (CURLOPT_MAXAGE_CONN), but libcurl looks at them only when it makes
+ * another: so they would stay open for as long as nothing is asked, also those that the server has ended. */
+static void close_idle(void) {
+    int64_t now = lsqi_now_ns();
+    void *old = lsqi_loop.multi;
+    void *multi;
+
+    if (close_idle_at() > now) return;
+    multi = lsqi_loop_make_multi();
+    lsqi_loop.idle_since = multi != NULL ? 0 : now;
+    if (multi == NULL) return;
+    pthread_mutex_lock(&lsqi_loop.lock);
+    lsqi_loop.multi = multi;
+    pthread_mutex_unlock(&lsqi_loop.lock);
+    (void)lsqi_curl()->multi_cleanup(old);
+}
+
 /* ---- A turn ---- */
 
 int lsqi_loop_wait_ms_locked(void) {
+    int64_t at = close_idle_at();
     int64_t ns;
 
     if (lsqi_loop.commands > 0 || lsqi_loop.first_post != NULL || lsqi_loop.leaving) return 0;
     if (lsqi_loop.stopping) return 0;
-    if (lsqi_loop.look_at == INT64_MAX) return LONGEST_WAIT_MS;
-    ns = lsqi_loop.look_at - lsqi_now_ns();
+    if (lsqi_loop.look_at < at) at = lsqi_loop.look_at;
+    if (at == INT64_MAX) return LONGEST_WAIT_MS;
+    ns = at - lsqi_now_ns();
     if (ns <= 0) return 0;
     return ns > (int64_t)LONGEST_WAIT_MS * 1000000 ? LONGEST_WAIT_MS
                                                    : (int)((ns + 999999) / 1000000);
@@ -277,6 +318,7 @@ void lsqi_loop_turn(bool stopping) {
     if (stopping) cancel_all();
     look_at_deadlines();
     drive();
+    close_idle();
     note_turn(began);
 }
 

@@ -30,11 +30,14 @@ struct lsqi_loop {
     unsigned commands;
     struct lsqi_post *first_post;
     struct lsqi_post **last_post;
-    void *multi; /* constant while there is a thread */
+    void *multi; /* libcurl's; changed by the I/O thread alone */
     /* the I/O thread's */
     struct lsqi_http *first; /* in the order of their beginning: who came first is served first */
     struct lsqi_http *last;
-    int64_t look_at; /* no exchange is due before */
+    int64_t look_at;    /* no exchange is due before */
+    int64_t idle_since; /* when the last exchange ended; 0: no connection is open */
+    int64_t
+        close_idle_ns; /* constant, but for tests: how long connections stay open with nothing to do */
     /* figures */
     atomic_int_fast64_t longest_turn;
     atomic_int_fast64_t exchanges;
@@ -43,6 +46,9 @@ struct lsqi_loop {
 
 /* Process-wide: there is one I/O thread. */
 extern struct lsqi_loop lsqi_loop;
+
+/* NULL: no memory. */
+void *lsqi_loop_make_multi(void);
 
 /* Ends the thread's waiting. */
 void lsqi_loop_wake_locked(void);

@@ -10,9 +10,6 @@
 #include "net/loop.h"
 
 enum {
-    /* sqld answers 429 above 128 requests at once, and more connections make it slower, not faster. */
-    HOST_CONNECTIONS = 32,
-    IDLE_CONNECTIONS = 256,
     /* Answers are decoded on this thread. */
     STACK_BYTES = 2 * 1024 * 1024,
     /* How long the end of the program waits for the thread to be out of libcurl. */
@@ -26,16 +23,15 @@ bool lsqi_http_on_thread(void) { return on_thread; }
 
 /* ---- The thread ---- */
 
-static void wait_in_libcurl(void *multi, int wait_ms) {
+static void wait_in_libcurl(int wait_ms) {
     enum { NO_MEMORY_MS = 10 };
 
-    if (lsqi_curl()->multi_poll(multi, NULL, 0, wait_ms, NULL) != 0)
+    if (lsqi_curl()->multi_poll(lsqi_loop.multi, NULL, 0, wait_ms, NULL) != 0)
         (void)poll(NULL, 0, NO_MEMORY_MS); /* it could not wait, and would not the next time */
 }
 
 static void *thread_main(void *arg) {
-    void *multi = lsqi_loop.multi;
-    bool clean;
+    void *multi = NULL;
 
     (void)arg;
     on_thread = true;
@@ -51,16 +47,16 @@ static void *thread_main(void *arg) {
         if (wait_ms == 0) continue;
         lsqi_loop.asleep = true;
         pthread_mutex_unlock(&lsqi_loop.lock);
-        wait_in_libcurl(multi, wait_ms);
+        wait_in_libcurl(wait_ms);
         pthread_mutex_lock(&lsqi_loop.lock);
         lsqi_loop.asleep = false;
     }
     /* At the program's end all stays as it is: somebody else may be cleaning up after libcurl. */
-    clean = !lsqi_loop.leaving;
+    if (!lsqi_loop.leaving) multi = lsqi_loop.multi;
     lsqi_loop.ended = true;
     pthread_cond_broadcast(&lsqi_loop.changed);
     pthread_mutex_unlock(&lsqi_loop.lock);
-    if (clean) (void)lsqi_curl()->multi_cleanup(multi);
+    if (multi != NULL) (void)lsqi_curl()->multi_cleanup(multi);
     return NULL;
 }
 
@@ -89,20 +85,16 @@ static enum lsq_status no_thread(struct lsq_error *err) {
 }
 
 static enum lsq_status begin_thread_locked(struct lsq_error *err) {
-    const struct lsqi_curl *curl = lsqi_curl();
-
-    lsqi_loop.multi = curl->multi_init();
+    lsqi_loop.multi = lsqi_loop_make_multi();
     if (lsqi_loop.multi == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for libcurl");
-    (void)curl->multi_setopt(lsqi_loop.multi, LSQI_CURLMOPT_MAX_HOST_CONNECTIONS,
-                             (long)HOST_CONNECTIONS);
-    (void)curl->multi_setopt(lsqi_loop.multi, LSQI_CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
     lsqi_loop.ended = false;
     lsqi_loop.look_at = INT64_MAX;
+    lsqi_loop.idle_since = 0;
     atomic_store(&lsqi_loop.longest_turn, 0);
     atomic_store(&lsqi_loop.connects, 0);
     lsqi_loop.has_thread = start_thread();
     if (lsqi_loop.has_thread) return LSQ_OK;
-    (void)curl->multi_cleanup(lsqi_loop.multi);
+    (void)lsqi_curl()->multi_cleanup(lsqi_loop.multi);
     return no_thread(err);
 }
 

@@ -3,12 +3,14 @@
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <semaphore.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "../support/http_call.h"
 #include "../support/server.h"
+#include "net/loop.h"
 
 static int shut_down(void **state) {
     (void)state;
@@ -158,6 +160,30 @@ static void socket_notices_a_dead_server_and_is_not_inherited(void **state) {
     server_stop(server);
 }
 
+static void serve_and_tell_end(struct peer *peer, void *arg) {
+    serve_echo(peer, NULL);
+    sem_post(arg);
+}
+
+static void idle_connections_are_closed(void **state) {
+    int64_t usual = lsqi_loop.close_idle_ns;
+    sem_t ended;
+    struct server *server;
+
+    (void)state;
+    sem_init(&ended, 0, 0);
+    server = server_start(serve_and_tell_end, &ended);
+    lsqi_loop.close_idle_ns = 100000000; /* no thread is there yet */
+    for (int i = 1; i < 4; i++) {
+        http_expect(server_url(server, "/"), "hello");
+        while (sem_wait(&ended) != 0) continue;
+        assert_int_equal(server_connections(server), i);
+    }
+    lsq_shutdown();
+    lsqi_loop.close_idle_ns = usual;
+    server_stop(server);
+}
+
 static void serve_text(struct peer *peer, void *arg) {
     while (peer_read(peer))
         if (!peer_send_text(peer, arg)) return;
@@ -292,6 +318,7 @@ int main(void) {
         cmocka_unit_test_teardown(large_bodies_go_both_ways, shut_down),
         cmocka_unit_test_teardown(connection_is_kept, shut_down),
         cmocka_unit_test_teardown(socket_notices_a_dead_server_and_is_not_inherited, shut_down),
+        cmocka_unit_test_teardown(idle_connections_are_closed, shut_down),
         cmocka_unit_test_teardown(every_status_is_an_answer, shut_down),
         cmocka_unit_test_teardown(redirect_is_not_followed, shut_down),
         cmocka_unit_test_teardown(interim_answers_are_not_told, shut_down),
