@@ -320,6 +320,47 @@ static void pieces_over_http_2_make_the_whole(void **state) {
     script_stop(&script);
 }
 
+/* A stream that ends before its answer does not end the connection that it shares. */
+static void deadline_and_cancel_end_their_stream_alone(void **state) {
+    struct script script;
+    struct http_call never;
+    struct http_call large;
+    struct http_call slow;
+    int connections;
+
+    SKIP_UNLESS_USABLE();
+    script = script_start("server", "-", "h2,http/1.1");
+    expect_text(url(&script, "/"), trusting(), "HTTP/2.0 5");
+    call_init(&never, url(&script, "/never"), trusting());
+    never.request.first_byte_ms = 300;
+    http_begin(&never);
+    call_init(&large, url(&script, "/large"), trusting());
+    large.hold = true;
+    http_begin(&large);
+    http_wait_pauses(&large, 1);
+    for (int i = 0; i < 5; i++) {
+        call_init(&slow, url(&script, "/slow"), trusting());
+        http_begin(&slow);
+        if (i == 2) http_cancel(&large);
+        if (i == 4) http_wait(&never);
+        http_wait(&slow);
+        expect_end(&slow, LSQI_HTTP_DONE, true);
+        http_call_free(&slow);
+    }
+    http_wait(&large);
+    expect_end(&large, LSQI_HTTP_CANCELLED, true);
+    expect_end(&never, LSQI_HTTP_TIMEOUT, true);
+    assert_string_equal(never.end.phase, "first byte");
+    http_call_free(&large);
+    http_call_free(&never);
+    call_init(&slow, url(&script, "/figures"), trusting());
+    http_run(&slow);
+    assert_int_equal(sscanf(slow.data, "%d", &connections), 1);
+    assert_int_equal(connections, 1);
+    http_call_free(&slow);
+    script_stop(&script);
+}
+
 static void broken_stream_or_session_is_told_as_sent(void **state) {
     static const char *const paths[] = {"/cut", "/end"};
     struct script script;
@@ -415,6 +456,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test(client_without_certificate_is_refused),
         cmocka_unit_test(many_share_a_connection_of_http_2),
         cmocka_unit_test(pieces_over_http_2_make_the_whole),
+        cmocka_unit_test(deadline_and_cancel_end_their_stream_alone),
         cmocka_unit_test(broken_stream_or_session_is_told_as_sent),
         cmocka_unit_test(session_that_goes_away_is_not_used),
         cmocka_unit_test(program_ends_while_tls_is_under_way),

@@ -28,6 +28,7 @@ function answer(request, response) {
       response.end(body);
     };
     if (path === "/slow") setTimeout(() => finish("slow"), 50);
+    else if (path === "/never") return;
     else if (path === "/large") finish(Buffer.alloc(3000000, "0123456789"));
     else if (path === "/cut") (request.stream && request.httpVersion === "2.0" ? request.stream : request.socket).destroy();
     else if (path === "/end") request.stream.session.destroy();
