@@ -3,8 +3,15 @@
  *
  * Values go straight from the piece in which they lie whole to the sink; what a piece's end cuts is put together
  * in a buffer. Whatever a server sends ends in a result or in an error: unknown keys, kinds of responses and of
- * cursor entries are passed over; numbers are taken as JSON numbers or as text; keys may come in any order.
- * Nesting is bounded, memory too: what is kept is no longer than one value, a message, a description.
+ * cursor entries are passed over; numbers are taken as JSON numbers or as text; keys may come in any order; null
+ * is as if the key were not there. What contradicts itself (a key twice, a step that succeeded and failed, a row
+ * of another width than its columns) is an error. Not told of: whether there are as many results as requests.
+ *
+ * Bounds: nesting (64), one value (1 GiB as it is written), descriptions and a batch's errors (64 MiB), rows that
+ * come before their columns (1 GiB: they are kept as text until these come). Nothing else is kept.
+ *
+ * A float that is null becomes NULL: JSON has no infinite numbers, and that is how sqld sends them, without their
+ * sign. A surrogate without its other half, in an escape, becomes U+FFFD; bytes that are no UTF-8 are an error.
  * Threads: the decoder's owner. */
 #ifndef LSQI_HRANA_DECODE_H
 #define LSQI_HRANA_DECODE_H
@@ -22,7 +29,7 @@ enum lsqi_hrana_form {
 
 enum lsqi_hrana_kind {
     LSQI_HRANA_EXECUTE, /* one statement's result; a batch's steps and a cursor's, too */
-    LSQI_HRANA_BATCH,   /* the batch as a whole, after its steps */
+    LSQI_HRANA_BATCH, /* the batch as a whole, after its steps: first those that succeeded, then the others */
     LSQI_HRANA_DESCRIBE,
     LSQI_HRANA_AUTOCOMMIT,
     LSQI_HRANA_OTHER,  /* sequence, store_sql, close_sql, close, ... */

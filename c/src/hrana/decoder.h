@@ -101,6 +101,7 @@ struct lsqi_hrana_step {
     bool failed; /* with the next message and code of step_errors */
 };
 
+/* More than places lead into one another: from the text to a value in a step of a batch there are eleven. */
 enum { LSQI_HRANA_FRAMES = 16 };
 
 struct lsqi_hrana_decoder {

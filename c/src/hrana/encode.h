@@ -1,6 +1,7 @@
 /* encode.h - requests of the Hrana protocol, as JSON text. Opens no socket.
  * Source of the rules: the HRANA_3_SPEC and HTTP_V2_SPEC of libSQL's documentation.
  *
+ *     lsqi_hrana_check(sql, len, params, err) for each statement; then
  *     lsqi_hrana_begin(&buf, baton);
  *     lsqi_hrana_execute(&buf, &stmt);
  *     lsqi_hrana_request(&buf, "close");

@@ -87,6 +87,37 @@ static void invalid_is_invalid(void **state) {
     for (size_t i = 0; i < sizeof(invalid) / sizeof(invalid[0]); i++) check(&invalid[i], false);
 }
 
+/* Up to the first byte that belongs to no character. */
+static void prefix_ends_where_it_is_no_more_utf8(void **state) {
+    static const struct {
+        struct text text;
+        size_t want;
+    } cases[] = {
+        {TEXT(""), 0},
+        {TEXT("plain"), 5},
+        {TEXT("\xff"), 0},
+        {TEXT("a\xff"), 1},
+        {TEXT("a\0\xff"), 2},
+        {TEXT("\xc3\xa9\xc3"), 2},
+        {TEXT("\xc3\xa9\xc3("), 2},
+        {TEXT("\xe2\x82\xac\xe2\x82"), 3},
+        {TEXT("\xf0\x9f\x98\x80\xf0\x9f\x98"), 4},
+        {TEXT("eight by\xed\xa0\x80"), 8},
+        {TEXT("eight byt\x80"
+              "eight bytes"),
+         9},
+        {TEXT("\xe2\x82\xac\xc0\x80 and more of it"), 3},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t got = lsqi_utf8_prefix(cases[i].text.bytes, cases[i].text.len);
+
+        if (got != cases[i].want) fail_msg("case %zu: %zu, not %zu", i, got, cases[i].want);
+        assert_true(lsqi_utf8_valid(cases[i].text.bytes, got));
+    }
+}
+
 /* Writes code point c as UTF-8 without asking whether it is one. */
 static size_t encode(unsigned c, char *to) {
     if (c < 0x80) {
@@ -175,6 +206,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(valid_is_valid),
         cmocka_unit_test(invalid_is_invalid),
+        cmocka_unit_test(prefix_ends_where_it_is_no_more_utf8),
         cmocka_unit_test(every_code_point),
         cmocka_unit_test(cut_keeps_characters_whole),
         cmocka_unit_test(cut_stays_in_bounds_for_garbage),
