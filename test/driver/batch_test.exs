@@ -1,5 +1,6 @@
 defmodule EctoLibSql.Driver.BatchTest do
   use EctoLibSql.Case, async: true
+  use EctoLibSql.Test.Target
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Error, Native, Result}
@@ -10,6 +11,7 @@ defmodule EctoLibSql.Driver.BatchTest do
     {:ok, db: db}
   end
 
+  @tag local: "a server has no temporary tables"
   test "a batch that meets another's turn is not begun again from its start" do
     path = tmp_path()
     [holder, db] = for _ <- 1..2, do: open(path)
@@ -87,6 +89,7 @@ defmodule EctoLibSql.Driver.BatchTest do
       assert all(db, "SELECT * FROM t") == [[1, "a"]]
     end
 
+    @tag local: "a server refuses a batch with a text that it cannot parse as one"
     test "names the statement whose SQL or parameters are wrong", %{db: db} do
       ok = {"SELECT 1", []}
 
@@ -142,6 +145,7 @@ defmodule EctoLibSql.Driver.BatchTest do
       assert all(db, "SELECT a FROM t") == [[1]]
     end
 
+    @tag local: "a server refuses a batch with a text that it cannot parse as one"
     test "or nothing", %{db: db} do
       for wrong <- [
             {"INSERT INTO t VALUES (1, 1)", []},
@@ -167,6 +171,7 @@ defmodule EctoLibSql.Driver.BatchTest do
       assert Native.get_is_autocommit(db)
     end
 
+    @tag local: "what controls transactions is the server's to say"
     test "refuses transaction control", %{db: db} do
       for sql <- ["BEGIN", "COMMIT", "ROLLBACK", "END"] do
         assert {:error, %Error{code: :in_transaction, statement_number: 2}} =
@@ -235,6 +240,7 @@ defmodule EctoLibSql.Driver.BatchTest do
                Native.execute_batch_sql(db, "SELECT ?")
     end
 
+    @tag local: "what controls transactions is the server's to say"
     test "that only reads changes nothing, and transaction control is its own", %{db: db} do
       assert {:ok, [nil, nil, nil]} =
                Native.execute_batch_sql(db, "BEGIN; INSERT INTO t VALUES (1, 1); ROLLBACK")

@@ -1,6 +1,7 @@
 defmodule EctoLibSql.Driver.CursorTest do
   # Native memory is that of the whole VM: not async.
   use EctoLibSql.Case
+  use EctoLibSql.Test.Target
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Error, Native, Query, Result}
@@ -76,6 +77,7 @@ defmodule EctoLibSql.Driver.CursorTest do
     end
   end
 
+  @tag local: "an error of a server's cursor may come before the rows ahead of it"
   test "errors carry the statement and leave the connection alone", %{db: db} do
     assert {:error, %Error{code: :sql, statement: "SELEC"}, ^db} =
              EctoLibSql.handle_declare("SELEC", [], [], db)

@@ -1,5 +1,6 @@
 defmodule EctoLibSql.Driver.ErrorTest do
   use EctoLibSql.Case, async: true
+  use EctoLibSql.Test.Target
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Error, Native}
@@ -27,6 +28,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
   end
 
   describe ":sql" do
+    @describetag local: "the server's words have no code and no place in the text"
     for {sql, offset, words} <- [
           {"SELEC 1", 0, "syntax error"},
           {"SELECT 1 FROM", nil, "incomplete input"},
@@ -81,6 +83,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
       error
     end
 
+    @tag local: "the index of a key is not looked for at the server"
     test ":unique by an index has its name", %{db: db} do
       q(db, "CREATE TABLE users(id INTEGER PRIMARY KEY, email, org, slug)")
       q(db, "CREATE UNIQUE INDEX users_email_index ON users(email)")
@@ -108,6 +111,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
       assert Error.constraint_name(error) == "org"
     end
 
+    @tag local: "the index of a key is not looked for at the server"
     test ":unique is the same on every path", %{db: db} do
       q(db, "CREATE TABLE t(a)")
       q(db, "CREATE UNIQUE INDEX t_a_index ON t(a)")
@@ -143,6 +147,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
       assert all(db, "SELECT * FROM t") == [[1]]
     end
 
+    @tag local: "the index of a key is not looked for at the server"
     test ":unique of an expression, of a part, of a column without a named index", %{db: db} do
       q(db, "CREATE TABLE t(a, b, c UNIQUE)")
       q(db, "CREATE UNIQUE INDEX expr ON t(lower(a))")
@@ -159,6 +164,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
       assert error.constraint == %{kind: :unique, table: "t", columns: ["c"], name: nil}
     end
 
+    @tag local: "the index of a key is not looked for at the server"
     test ":unique of names that need quotes", %{db: db} do
       q(db, ~s|CREATE TABLE "my table"("a b", "c.d", "ä")|)
       q(db, ~s|CREATE UNIQUE INDEX "my ""index""" ON "my table"("a b", "ä")|)
@@ -168,6 +174,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
                %{kind: :unique, table: "my table", columns: ["a b", "ä"], name: ~s(my "index")}
     end
 
+    @tag local: "a server has no ATTACH and no temporary tables"
     test ":unique in a temporary and in an attached database", %{db: db} do
       q(db, "ATTACH ':memory:' AS other")
 
@@ -182,6 +189,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
       end
     end
 
+    @tag local: "a server tells it from :unique by nothing"
     test ":primary_key", %{db: db} do
       q(db, "CREATE TABLE i(id INTEGER PRIMARY KEY)")
       q(db, "CREATE TABLE x(id TEXT PRIMARY KEY)")
@@ -222,6 +230,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
       assert %{kind: :check, columns: [], name: "b > 0.5"} = error.constraint
     end
 
+    @tag local: "a transaction whose COMMIT fails is over"
     test ":foreign_key, at once and at commit", %{db: db} do
       q(db, "CREATE TABLE p(id INTEGER PRIMARY KEY)")
       q(db, "CREATE TABLE c(p REFERENCES p)")
@@ -263,6 +272,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
   end
 
   describe ":busy" do
+    @describetag local: "a server lets a second writer wait"
     setup %{path: path} do
       db = open(path, busy_timeout: 20)
       q(db, "CREATE TABLE t(a)")
@@ -310,6 +320,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     end
 
     @tag skip: not @python?
+    @tag local: "of the locks of a file"
     test "beside another process of the system", %{path: path, conn: db} do
       port = hold_python(path, "BEGIN IMMEDIATE")
       assert %Error{code: :busy, transient?: true} = err(db, "INSERT INTO t VALUES (1)")
@@ -323,6 +334,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     end
 
     @tag skip: not @python?
+    @tag local: "of the locks of a file"
     test "our lock holds against another process, also after File.read/1", %{path: path, conn: db} do
       {:ok, trx} = Native.begin(db, behavior: :immediate)
       q(trx, "INSERT INTO t VALUES (1)")
@@ -363,6 +375,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
   end
 
   @tag skip: not @python?
+  @tag local: "of the locks of a file"
   test ":busy while the schema is read again waits for the lock", %{path: path} do
     db = open(path, journal_mode: :delete)
     q(db, "CREATE TABLE t(a)")
@@ -384,6 +397,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     assert Task.await(task) == []
   end
 
+  @tag local: "a server says that it is busy"
   test ":busy_snapshot", %{path: path} do
     [db, other] = [open(path), open(path)]
     q(db, "CREATE TABLE t(a)")
@@ -398,6 +412,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     q(db, "INSERT INTO t VALUES (2)")
   end
 
+  @tag local: "a server has no such PRAGMA"
   test ":readonly, in a snapshot and by a PRAGMA", %{path: path} do
     db = open(path)
     q(db, "CREATE TABLE t(a)")
@@ -409,6 +424,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     assert %Error{code: :readonly, engine_code: 8} = err(db, "INSERT INTO t VALUES (1)")
   end
 
+  @tag local: "a server has no such PRAGMA"
   test ":full, and the connection goes on", %{path: path} do
     db = open(path)
     q(db, "CREATE TABLE t(a)")
@@ -431,6 +447,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     assert all(db, "SELECT * FROM t") == [[1]]
   end
 
+  @tag local: "of a damaged file"
   test ":corrupt", %{path: path} do
     db = open(path, page_size: 512)
     q(db, "CREATE TABLE t(a, b)")
@@ -451,6 +468,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     assert_usable(db)
   end
 
+  @tag local: "of a file that is none"
   test ":not_a_database", %{path: path} do
     File.write!(path, String.duplicate("x", 4096))
     assert {:error, %Error{code: :not_a_database}} = EctoLibSql.connect(database: path)
@@ -460,6 +478,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     assert_usable(db)
   end
 
+  @tag local: "the server has limits of its own"
   test ":too_big", %{db: db} do
     assert %Error{code: :too_big} = err(db, "SELECT zeroblob(100000001)")
     db = open(max_length: 1000)
@@ -542,6 +561,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     assert {:ok, _} = Native.commit(trx)
   end
 
+  @tag local: "of the native interface"
   test ":closed, of everything", %{db: db} do
     {:ok, stmt} = Native.prepare(db, "SELECT 1")
     :ok = EctoLibSql.close(db)
@@ -599,6 +619,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     assert EctoLibSql.notices(db) == []
   end
 
+  @tag local: "of the native interface"
   test ":bad_argument", %{db: db} do
     assert {:error, %Error{code: :bad_argument}} = Native.begin(db, behavior: :sometimes)
     assert {:error, %Error{code: :bad_argument}} = EctoLibSql.checkpoint(db, :sometimes)
@@ -615,6 +636,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     assert {:ok, _} = Native.commit(trx)
   end
 
+  @tag local: "of extensions and locks"
   test ":mismatch, :locked, :aborted, :misuse, :auth, :error", %{db: db} do
     q(db, "CREATE TABLE t(a INTEGER PRIMARY KEY)")
     assert %Error{code: :mismatch} = err(db, "INSERT INTO t VALUES ('text')")

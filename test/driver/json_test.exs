@@ -1,5 +1,6 @@
 defmodule EctoLibSql.Driver.JSONTest do
   use EctoLibSql.Case, async: true
+  use EctoLibSql.Test.Target
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Encoder, Error, JSON}

@@ -1,6 +1,7 @@
 defmodule EctoLibSql.Driver.JsonbTest do
   # Our JSONB beside the engine's. Random terms follow ExUnit's seed.
   use EctoLibSql.Case, async: true
+  use EctoLibSql.Test.Target
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Encoder, JSONB}

@@ -1,5 +1,6 @@
 defmodule EctoLibSql.Driver.QueryTest do
   use EctoLibSql.Case, async: true
+  use EctoLibSql.Test.Target
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Error, Query, Result}
@@ -43,6 +44,8 @@ defmodule EctoLibSql.Driver.QueryTest do
           {"a map", %{"a" => [1, nil, true, %{b: 1.5}]}, ~s({"a":[1,null,true,{"b":1.5}]}), "text"},
           {"an empty map", %{}, "{}", "text"}
         ] do
+      if given in [:infinity, :neg_infinity], do: @tag(local: "JSON has no infinite numbers")
+
       test name <> ", in and out", %{db: db} do
         given = unquote(Macro.escape(given))
         got = unquote(Macro.escape(got))
@@ -64,6 +67,7 @@ defmodule EctoLibSql.Driver.QueryTest do
       end
     end
 
+    @tag local: "a server sends infinity as null"
     test "NaN is NULL, as the engine has it", %{db: db} do
       assert one(db, "SELECT 9e999 - 9e999") == nil
       assert one(db, "SELECT 9e999") == :infinity
@@ -213,6 +217,7 @@ defmodule EctoLibSql.Driver.QueryTest do
       assert all(db, "SELECT ?3", [1, 2, 3]) == [[3]]
     end
 
+    @tag local: "the server's engine has limits of its own"
     test "up to the engine's limit", %{db: db} do
       list = Enum.to_list(1..5000)
 
@@ -310,6 +315,7 @@ defmodule EctoLibSql.Driver.QueryTest do
       {"ANALYZE", :other}
     ]
 
+    @tag local: "a server has no ANALYZE"
     test "is told on every path", %{db: db} do
       q(db, "CREATE TABLE t(a)")
 
@@ -398,6 +404,7 @@ defmodule EctoLibSql.Driver.QueryTest do
       assert {:ok, [3]} = EctoLibSql.query_one(db, stmt, [3])
     end
 
+    @tag local: "a server cannot undo what has written more rows than one"
     test "no row, many rows", %{db: db} do
       {:ok, stmt} = EctoLibSql.Native.prepare(db, "SELECT a FROM t WHERE a > ?")
 
@@ -411,11 +418,13 @@ defmodule EctoLibSql.Driver.QueryTest do
       assert {:error, %Error{code: :no_row}} = EctoLibSql.query_one(db, "UPDATE t SET a = a")
     end
 
+    @tag local: "a server sends all rows of a statement, or none"
     test "stops at the second row of what would never end", %{db: db} do
       sql = "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) SELECT n FROM c"
       assert {:error, %Error{code: :many_rows}} = EctoLibSql.query_one(db, sql, [], timeout: 5000)
     end
 
+    @tag local: "a server cannot undo what has written more rows than one"
     test "that fails has changed nothing", %{db: db} do
       before = all(db, "SELECT * FROM t")
       two = "INSERT INTO t VALUES (8), (9) RETURNING a"
@@ -438,6 +447,7 @@ defmodule EctoLibSql.Driver.QueryTest do
       assert all(db, "SELECT * FROM t") == before ++ [[4]]
     end
 
+    @tag local: "a server cannot undo what has written more rows than one"
     test "of one row changes it", %{db: db} do
       assert {:ok, [7]} = EctoLibSql.query_one(db, "INSERT INTO t VALUES (7) RETURNING a")
       assert one(db, "SELECT count(*) FROM t") == 4
@@ -486,6 +496,7 @@ defmodule EctoLibSql.Driver.QueryTest do
       assert rows == [["2024-01-01"], [nil], [~s({"x":1})]]
     end
 
+    @tag local: "the columns of what is not run are not asked for"
     test "of no rows does nothing", %{db: db} do
       assert {:ok, %Result{num_rows: 0}} = EctoLibSql.execute_many(db, @insert, [])
 

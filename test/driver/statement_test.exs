@@ -1,5 +1,6 @@
 defmodule EctoLibSql.Driver.StatementTest do
   use EctoLibSql.Case, async: true
+  use EctoLibSql.Test.Target
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Error, Native, Result}
@@ -63,6 +64,7 @@ defmodule EctoLibSql.Driver.StatementTest do
     assert :ok = Native.reset_stmt(db, stmt)
   end
 
+  @tag local: "a server does not tell where a column is from"
   test "get_statement_columns tells where a column is from", %{db: db} do
     stmt = prepare(db, "SELECT id, u.name AS label, score + 1, n FROM user u, names WHERE id = :id")
 
@@ -95,6 +97,7 @@ defmodule EctoLibSql.Driver.StatementTest do
     assert {:ok, [%{name: "gone"}]} = EctoLibSql.get_statement_columns(db, stmt)
   end
 
+  @tag local: "a server has no ATTACH"
   test "get_statement_columns of another database", %{db: db} do
     q(db, "ATTACH ':memory:' AS other")
     q(db, "CREATE TABLE other.thing(x BLOB)")
@@ -233,6 +236,7 @@ defmodule EctoLibSql.Driver.StatementTest do
     assert_usable(db)
   end
 
+  @tag local: "each costs a round trip"
   test "freed by the VM: nothing of 2,000 forgotten statements is left", %{db: db} do
     before = EctoLibSql.stats(db).statement_bytes
 

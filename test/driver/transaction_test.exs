@@ -1,5 +1,6 @@
 defmodule EctoLibSql.Driver.TransactionTest do
   use EctoLibSql.Case, async: true
+  use EctoLibSql.Test.Target
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Error, Native, Result, State}
@@ -27,6 +28,7 @@ defmodule EctoLibSql.Driver.TransactionTest do
       assert stored(db) == [1]
     end
 
+    @tag local: "its mode is another"
     test "keeps mode and sync of the state", %{db: db} do
       db = %{db | sync: :enable_sync}
       assert {:ok, %State{mode: :local, sync: :enable_sync} = trx} = Native.begin(db)
@@ -41,6 +43,9 @@ defmodule EctoLibSql.Driver.TransactionTest do
           read: true,
           read_only: true
         ] do
+      if not other_writes?,
+        do: @tag(local: "a server lets a second writer wait, and ends the first one's transaction")
+
       test "behavior: #{behavior}", %{db: db, other: other} do
         assert {:ok, trx} = Native.begin(db, behavior: unquote(behavior))
         assert stored(trx) == []
@@ -157,6 +162,7 @@ defmodule EctoLibSql.Driver.TransactionTest do
       assert stored(db) == []
     end
 
+    @tag local: "another code: the server does not tell this from other errors of SQL"
     test "that are not there are an error, and the transaction stays", %{db: db} do
       {:ok, trx} = Native.begin(db)
       insert(trx, 1)
@@ -185,6 +191,7 @@ defmodule EctoLibSql.Driver.TransactionTest do
   end
 
   describe "as DBConnection calls it" do
+    @tag local: "a server lets a second writer wait, and ends the first one's transaction after 5 s"
     test "begin is immediate, unless opts[:mode] says otherwise", %{db: db, other: other} do
       for {opts, other_writes?} <- [
             {[], false},
@@ -238,6 +245,7 @@ defmodule EctoLibSql.Driver.TransactionTest do
       assert stored(db) == [1, 3]
     end
 
+    @tag local: "the connection is given up"
     test "a commit that a constraint stops rolls back", %{db: db} do
       q(db, "CREATE TABLE p(id INTEGER PRIMARY KEY)")
       q(db, "CREATE TABLE c(p REFERENCES p DEFERRABLE INITIALLY DEFERRED)")
@@ -273,6 +281,7 @@ defmodule EctoLibSql.Driver.TransactionTest do
     end
   end
 
+  @tag local: "what a PRAGMA does is the server's to say"
   test "a snapshot refuses PRAGMAs that write", %{db: db, path: path} do
     {:ok, trx} = Native.begin(db, behavior: :read)
 

@@ -1,5 +1,6 @@
 defmodule EctoLibSql.Driver.TypesTest do
   use EctoLibSql.Case, async: true
+  use EctoLibSql.Test.Target
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.{Query, Result, Settled}
@@ -48,6 +49,7 @@ defmodule EctoLibSql.Driver.TypesTest do
     assert {:ok, _, %Result{types: nil}, _} = EctoLibSql.query(db, stmt, [])
   end
 
+  @tag local: "a server's cursor sees its end with its last row"
   test "come with each fetch of a cursor", %{db: db} do
     for {opts, types} <- [{[], nil}, {[declared_types: true], @types}] do
       opts = [max_rows: 1] ++ opts
@@ -77,6 +79,7 @@ defmodule EctoLibSql.Driver.TypesTest do
     assert %Result{types: ["TEXT", "BLOB_UUID", nil, nil]} = execute(db, @sql, declared_types: true)
   end
 
+  @tag local: "there is no fast path to a server"
   test "are of the fast path too, and make no difference to it", %{db: db} do
     sql = "SELECT d FROM t WHERE id = 1"
     before = EctoLibSql.stats(db).fast_runs
@@ -90,6 +93,7 @@ defmodule EctoLibSql.Driver.TypesTest do
     assert execute(db, sql, []).types == nil
   end
 
+  @tag local: "of the native interface"
   test "the native flag adds an element, and does nothing to batches", %{db: db} do
     conn = db.conn_id
     assert {:ok, {:select, ["d"], [_, _], 2, _, true}} = execute_native(conn, 0)

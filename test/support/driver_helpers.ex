@@ -7,13 +7,18 @@ defmodule EctoLibSql.DriverHelpers do
   import ExUnit.Assertions
 
   alias EctoLibSql.{Error, Result}
+  alias EctoLibSql.Test.Target
 
-  @doc "Opens a connection that is closed after the test; in memory where nothing is said."
+  @doc """
+  Opens a connection that is closed after the test; in memory where nothing is said. Of a server, in what
+  `EctoLibSql.Test.Target` made.
+  """
   def open(opts \\ [])
   def open(path) when is_binary(path), do: open(database: path)
 
   def open(opts) do
     opts = Keyword.put_new(opts, :database, ":memory:")
+    opts = if Target.remote?(), do: Target.remote(opts), else: opts
     assert {:ok, state} = EctoLibSql.connect(opts)
     ExUnit.Callbacks.on_exit(fn -> EctoLibSql.close(state) end)
     state

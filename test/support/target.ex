@@ -1,0 +1,113 @@
+defmodule EctoLibSql.Test.Target do
+  @moduledoc """
+  The tests of a module on a local file and on a server, by one line:
+
+      defmodule EctoLibSql.Driver.QueryTest do
+        use EctoLibSql.Case, async: true
+        use EctoLibSql.Test.Target
+        import EctoLibSql.DriverHelpers
+
+  makes of the same text a second module, `EctoLibSql.Driver.QueryTest.Remote`, in which `open/1,2` of DriverHelpers
+  connects to a server: one sqld for the whole run, with a namespace for each database, `:memory:` or a path. A test
+  that is of files says so, and why: it is skipped there.
+
+      @tag local: "ATTACH is not a server's"
+
+  `remote?/0` where an expectation differs. Modules of files only do without the line: attach, config, connect,
+  durability, idle_writer, locks, mvcc, native, options, other_programs (locks, files and options of the engine's own),
+  hook (in-process callbacks), waiting (who waits for whom inside one VM).
+  """
+
+  alias EctoLibSql.Test.Sqld
+
+  defmacro __using__(:remote) do
+    quote do
+      @moduletag :sqld
+      setup do: EctoLibSql.Test.Target.enter(:remote)
+    end
+  end
+
+  defmacro __using__([]) do
+    quote do
+      @after_compile EctoLibSql.Test.Target
+    end
+  end
+
+  @doc false
+  def __after_compile__(env, _bytecode) do
+    env.file
+    |> File.read!()
+    |> Code.string_to_quoted!(file: env.file)
+    |> Macro.prewalk(&elsewhere(&1, env.module))
+    |> Code.compile_quoted(env.file)
+  end
+
+  # The module's name, the line that brought us here, and what is skipped.
+  defp elsewhere({:defmodule, meta, [{:__aliases__, at, parts}, body]} = ast, module) do
+    if Module.concat(parts) == module,
+      do: {:defmodule, meta, [{:__aliases__, at, parts ++ [:Remote]}, body]},
+      else: ast
+  end
+
+  defp elsewhere(
+         {:use, meta, [{:__aliases__, _, [:EctoLibSql, :Test, :Target]} = target]},
+         _module
+       ),
+       do: {:use, meta, [target, :remote]}
+
+  defp elsewhere({:@, at, [{tag, meta, [[local: reason]]}]}, _module)
+       when tag in [:tag, :describetag],
+       do: {:@, at, [{tag, meta, [[skip: reason]]}]}
+
+  defp elsewhere(ast, _module), do: ast
+
+  @doc false
+  def enter(target) do
+    Process.put(__MODULE__, target)
+    :ok
+  end
+
+  @doc "Whether this test runs against a server. To be asked in the test's own process."
+  def remote?, do: Process.get(__MODULE__) == :remote
+
+  @doc "The options of `EctoLibSql.connect/1` for a server, of those for a file."
+  def remote(opts) do
+    {database, rest} = Keyword.pop!(opts, :database)
+    %{url: url} = server()
+    [uri: url, namespace: namespace(database)] ++ rest
+  end
+
+  @doc "The one server of the run, with namespaces."
+  def server, do: :global.trans({__MODULE__, self()}, &start_server/0, [node()])
+
+  # Of no test's own: it ends after the suite.
+  defp start_server do
+    with nil <- :persistent_term.get(__MODULE__, nil) do
+      {:ok, pid} =
+        GenServer.start(Sqld, namespaces: true, args: ["--max-active-namespaces", "100000"])
+
+      :persistent_term.put(__MODULE__, Sqld.info(pid))
+      ExUnit.after_suite(fn _ -> GenServer.stop(pid) end)
+      Sqld.info(pid)
+    end
+  end
+
+  # One for each path, and a new one for each ":memory:".
+  defp namespace(":memory:"), do: create("memory#{System.unique_integer([:positive])}")
+
+  defp namespace(path) do
+    name = "file" <> Integer.to_string(:erlang.phash2(path, 1_000_000_000))
+
+    :global.trans({{__MODULE__, name}, self()}, fn ->
+      unless :persistent_term.get({__MODULE__, name}, false), do: create(name)
+      :persistent_term.put({__MODULE__, name}, true)
+    end)
+
+    name
+  end
+
+  defp create(name) do
+    Sqld.create_namespace!(server(), name)
+    name
+  end
+end
