@@ -73,21 +73,28 @@ defmodule EctoLibSql.Differential.Tables do
     "c" => {"TEXT_DECIMAL COLLATE decimal", "TEXT_DECIMAL"}
   }
 
-  def create(repo) do
+  @doc "The tables; a server's (`collation: false`) have no collation for decimals."
+  def create(repo, opts \\ []) do
+    query! = fn sql ->
+      repo.query!(
+        if opts[:collation] == false, do: String.replace(sql, "COLLATE decimal", ""), else: sql
+      )
+    end
+
     for name <- @names, {d, e} = @decimals[name] do
-      repo.query!("""
+      query!.("""
       CREATE TABLE #{name} (id INTEGER PRIMARY KEY, i INTEGER, j INTEGER, f REAL, d #{d}, e #{e},
         s TEXT, b INTEGER, day TEXT_DATE, n ANYTHING, nu ANYTHING, u ANYTHING, uu ANYTHING, list BLOB, uuid BLOB, bid BLOB)
       #{if name == "c", do: "WITHOUT ROWID", else: ""}
       """)
 
-      repo.query!("CREATE INDEX #{name}_i ON #{name} (i)")
+      query!.("CREATE INDEX #{name}_i ON #{name} (i)")
 
-      repo.query!(
+      query!.(
         "CREATE INDEX #{name}_d ON #{name} (d #{if d == "TEXT_DECIMAL", do: "COLLATE decimal"})"
       )
 
-      repo.query!("CREATE INDEX #{name}_u ON #{name} (u)")
+      query!.("CREATE INDEX #{name}_u ON #{name} (u)")
     end
   end
 

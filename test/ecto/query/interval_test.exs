@@ -188,7 +188,10 @@ defmodule Ecto.Adapters.LibSql.Query.IntervalTest do
     assert run(
              db,
              query,
-             ~s{SELECT strftime('%Y-%m-%d', p0."posted", '+1 month', 'floor') } <>
+             ~s{SELECT (SELECT strftime('%Y-%m-%d', d, '+1 month', CASE WHEN } <>
+               ~s{strftime('%d', d, '+1 month') < strftime('%d', d) THEN '-' || } <>
+               ~s{strftime('%d', d, '+1 month') ELSE '0' END || ' days') } <>
+               ~s{FROM (SELECT p0."posted" AS d)) } <>
                ~s{FROM "posts" AS p0 WHERE (p0."id" = 1)}
            ) == [["2024-02-29"]]
 

@@ -61,10 +61,11 @@ defmodule Ecto.Adapters.LibSql.Sql do
 
   defp double(text, quote), do: :binary.replace(text, quote, quote <> quote, [:global])
 
+  # Older engines, as those of servers, look for the end of a key at its first quote, whatever stands before.
   defp escape_json(key) do
     key
     |> :binary.replace("\\", "\\\\", [:global])
-    |> :binary.replace("\"", "\\\"", [:global])
+    |> :binary.replace("\"", "\\u0022", [:global])
   end
 
   # The engine reads its text up to the first NUL.

@@ -28,7 +28,7 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
     value = Expr.expr(step, env)
 
     ["CASE typeof(", value, ") WHEN 'integer' THEN '[' || ", value, " || ']' ELSE '.\"' || "] ++
-      ["replace(replace(", value, ", '\\', '\\\\'), '\"', '\\\"') || '\"' END"]
+      ["replace(replace(", value, ", '\\', '\\\\'), '\"', '\\u0022') || '\"' END"]
   end
 
   # Functions of JSON write 15 digits of a float, and 17 tell it from others.
@@ -39,8 +39,9 @@ defmodule Ecto.Adapters.LibSql.Query.Json do
   whatever the order of their keys.
   """
   def canonical(json) do
-    ["(SELECT json_group_array(json_array(fullkey, type, ", @atom, ") ORDER BY fullkey) FROM "] ++
-      ["json_tree(", json, ") HAVING count(*) > 0)"]
+    # Not ordered within the aggregate: the parser of servers does not know that.
+    ["(SELECT group_concat(node) FROM (SELECT json_array(fullkey, type, ", @atom, ") AS node FROM "] ++
+      ["json_tree(", json, ") ORDER BY fullkey))"]
   end
 
   @doc "An array of expressions."

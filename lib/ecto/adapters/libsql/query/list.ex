@@ -84,7 +84,11 @@ defmodule Ecto.Adapters.LibSql.Query.List do
   defp union(selects), do: Enum.intersperse(selects, " UNION ALL ")
 
   @bytes "unhex(value ->> 'x')"
-  @float "(value ->> 'm') * pow(2.0, value ->> 'e')"
+  # Multiplied by whole powers of two, each step exact; engines without pow() are in use, too.
+  @float "(WITH RECURSIVE p(x, n) AS (SELECT (value ->> 'm') * 1.0, value ->> 'e' UNION ALL " <>
+           "SELECT CASE WHEN n > 0 THEN x * (1 << min(n, 62)) ELSE x / (1 << min(-n, 62)) END, " <>
+           "CASE WHEN n > 0 THEN max(n - 62, 0) ELSE min(n + 62, 0) END FROM p WHERE n <> 0) " <>
+           "SELECT x FROM p WHERE n = 0)"
   @id "unhex(value, '-')"
 
   defp selects(:float), do: [["CASE type WHEN 'object' THEN ", @float, " ELSE value END"]]
