@@ -114,12 +114,26 @@ defmodule EctoLibSql.Error do
       outcome: outcome,
       sqlite: if(engine != 0, do: %{code: code, message: message})
     }
+    |> without_decimals()
   end
 
   def from_native({_, _, _, _, _, _, _, _, {pid, ms, statement}} = native, sql) do
     error = native |> Tuple.delete_at(8) |> from_native(sql)
     %{error | holder: %{pid: pid, ms: ms, statement: statement}}
   end
+
+  # What decimals compare by and are calculated by, which the driver adds to its own engine, and no server has.
+  @decimals ["no such collation sequence: decimal", "no such function: decimal"] ++
+              for(name <- ~w(cmp add sub mul div sum avg), do: "no such function: decimal_#{name}")
+
+  @without_decimals "servers do not know decimals, which are text to them. Compare and calculate floats, by " <>
+                      "type(x, :float) in queries, or store integers of the smallest unit (cents), or read the " <>
+                      "rows and do it in Elixir"
+
+  defp without_decimals(%{message: message} = error) when message in @decimals,
+    do: %{error | code: :unsupported, message: "#{message}: #{@without_decimals}"}
+
+  defp without_decimals(error), do: error
 
   # Of a COMMIT, after which the driver rolls back.
   @doc false

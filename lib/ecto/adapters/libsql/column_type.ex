@@ -91,10 +91,33 @@ defmodule Ecto.Adapters.LibSql.ColumnType do
   The SQL for a value of a column that was declared `old` and is to be `new`: what the new affinity would
   make of a number is 15 of its digits, a decimal has all of them.
   """
-  def converted(sql, old, new) do
-    if new |> IO.iodata_to_binary() |> decimal?() and affinity(old) in [:numeric, :real, :integer],
-      do: ["coalesce(decimal(", sql, "), ", sql, ")"],
-      else: sql
+  def converted(sql, old, new, settings) do
+    cond do
+      not (new |> IO.iodata_to_binary() |> decimal?()) -> sql
+      affinity(old) not in [:numeric, :real, :integer] -> sql
+      settings[:uri] == nil -> ["coalesce(decimal(", sql, "), ", sql, ")"]
+      true -> digits(sql)
+    end
+  end
+
+  # For servers, which have no decimal(): as few digits of a float as tell it from all others. The affinity writes
+  # all of an integer.
+  defp digits(sql) do
+    few =
+      for digits <- ["%!.15g", "%!.16g"],
+          text = ["printf('", digits, "', ", sql, ?)],
+          do: [" WHEN CAST(", text, " AS REAL) = ", sql, " THEN ", text]
+
+    [
+      "CASE WHEN typeof(",
+      sql,
+      ") <> 'real' THEN ",
+      sql,
+      few,
+      " ELSE printf('%!.17g', ",
+      sql,
+      ") END"
+    ]
   end
 
   defp storage(name) do

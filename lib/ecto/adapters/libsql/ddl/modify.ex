@@ -19,7 +19,12 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
   @doc "The statements, without a look at how the column was declared."
   def offline(table, {:modify, name, _type, opts} = modify, settings) do
     refuse_generated(name, opts)
-    [alter(table, name, define(table, modify, settings)), reindex(table), rewrite(table, name)]
+
+    [
+      alter(table, name, define(table, modify, settings)),
+      reindex(table),
+      rewrite(table, name, settings)
+    ]
   end
 
   defp refuse_generated(name, opts) do
@@ -61,7 +66,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
     statements =
       [alter(catalog.table, name, definition)] ++
         if(reordered?, do: [reindex(catalog.table)], else: []) ++
-        if(rewritten?, do: [rewrite(catalog.table, name, types)], else: [])
+        if(rewritten?, do: [rewrite(catalog.table, name, types, settings)], else: [])
 
     {definition, statements, if(rebuild?, do: :rebuild, else: :plain)}
   end
@@ -160,11 +165,9 @@ defmodule Ecto.Adapters.LibSql.DDL.Modify do
   defp reindex(table), do: ["REINDEX ", Sql.quote_table(table.prefix, table.name)]
 
   # A value that is written again takes the column's affinity.
-  defp rewrite(table, name, types \\ {"", ""})
-
-  defp rewrite(table, name, {old, new}) do
+  defp rewrite(table, name, {old, new} \\ {"", ""}, settings) do
     column = Sql.quote_name(name)
-    value = ColumnType.converted(column, old, new)
+    value = ColumnType.converted(column, old, new, settings)
     ["UPDATE ", Sql.quote_table(table.prefix, table.name), " SET ", column, " = ", value]
   end
 

@@ -117,7 +117,9 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
 
   defp value(old, column) do
     declared = old |> Definition.column(column.source) |> Definition.declared_type()
-    ColumnType.converted(Sql.quote_name(column.source), declared, Definition.declared_type(column))
+    type = Definition.declared_type(column)
+    # Of local files alone: see without_foreign_keys/3.
+    ColumnType.converted(Sql.quote_name(column.source), declared, type, [])
   end
 
   defp put_aside(query, catalog, values) do
