@@ -27,9 +27,38 @@ defmodule Ecto.Adapters.LibSql.Query.Key do
   @doc "Expressions with commas, as `group/2` has them."
   def groups(exprs, env), do: Sql.intersperse_map(exprs, ", ", &group(&1, env))
 
-  @doc "A field of rows that are told apart as they are selected."
-  def field(expr, env),
-    do: if(Number.decimal?(expr, env), do: Number.collated(expr, env), else: Expr.expr(expr, env))
+  @doc """
+  A field of rows that are told apart as they are selected. Where the primary key is selected, too, all fields of
+  its row are: no decimal need be compared, which servers could not.
+  """
+  def field(expr, env) do
+    if Number.decimal?(expr, env) and not with_its_key?(expr, env),
+      do: Number.collated(expr, env),
+      else: Expr.expr(expr, env)
+  end
+
+  defp with_its_key?({{:., _, [{:&, _, [index]}, column]}, _, []}, env) do
+    case Env.source(env, index) do
+      {table, schema, _prefix} when is_binary(table) and schema != nil ->
+        key =
+          for field <- schema.__schema__(:primary_key), do: schema.__schema__(:field_source, field)
+
+        key != [] and column not in key and Env.cte(env, table) == nil and
+          Enum.all?(key, &selected?(&1, index, env))
+
+      _other ->
+        false
+    end
+  end
+
+  defp with_its_key?(_expr, _env), do: false
+
+  defp selected?(column, index, %{query: %{select: %{fields: fields}}}) do
+    Enum.any?(fields, &match?({{:., _, [{:&, _, [^index]}, ^column]}, _, []}, unnamed(&1)))
+  end
+
+  defp unnamed({name, expr}) when is_atom(name), do: expr
+  defp unnamed(expr), do: expr
 
   @doc "Whether what is stored of a type sorts as its values do."
   def ordered?(type), do: type not in [:duration, :bitstring] and not is_json(type)
