@@ -59,7 +59,7 @@ defmodule Ecto.Adapters.LibSql do
 
   `:migration_lock` says how migrators keep out of each other's way. The default is a lock of the operating
   system on a file beside the database; `:lease` is a row in the database, for machines that share one,
-  and needs a `:pool_size` of 2; `false` is no lock.
+  and needs a `:pool_size` of 2; it is what servers have. `false` is no lock.
 
   With `strict_tables: true` migrations create STRICT tables, which refuse values of other storage classes;
   with a list, those of the databases named there, `"main"` or attached ones.
@@ -208,6 +208,7 @@ defmodule Ecto.Adapters.LibSql do
 
   alias Ecto.Adapters.LibSql.{
     Connection,
+    DatabaseFile,
     DDL,
     Declared,
     InsertAll,
@@ -442,10 +443,9 @@ defmodule Ecto.Adapters.LibSql do
 
   @impl true
   def lock_for_migrations(meta, opts, fun) do
-    case meta.settings[:migration_lock] do
-      :lease -> MigrationLease.with_lease(meta, opts, fun)
-      _file -> MigrationLock.with_lock(meta, opts, fun)
-    end
+    if meta.settings[:migration_lock] == :lease or DatabaseFile.server?(meta),
+      do: MigrationLease.with_lease(meta, opts, fun),
+      else: MigrationLock.with_lock(meta, opts, fun)
   end
 
   ## Storage

@@ -2,6 +2,11 @@ defmodule Ecto.Adapters.LibSql.MigrationLease do
   @moduledoc false
   # One migrator at a time where there is no file to lock: a row that says who may migrate, and until when.
   # Who dies leaves it, and it runs out. It is renewed on a second connection, since the first migrates.
+  #
+  # A server ends a transaction that is older than five seconds when another wants to write. So who waits reads, and
+  # writes only when the lease is free; and nobody renews: it holds for ten minutes in all.
+
+  alias Ecto.Adapters.LibSql.DatabaseFile
 
   # A migration holds the lock for writing, so that nobody can renew meanwhile, nor take the lease.
   @lease 600
@@ -21,6 +26,10 @@ defmodule Ecto.Adapters.LibSql.MigrationLease do
   WHERE until < unixepoch() RETURNING id
   """
 
+  @free """
+  SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM ecto_libsql_migration_lease WHERE id = 1 AND until >= unixepoch())
+  """
+
   @renew """
   UPDATE ecto_libsql_migration_lease SET until = unixepoch() + #{@lease} WHERE holder = ?1 RETURNING id
   """
@@ -35,7 +44,8 @@ defmodule Ecto.Adapters.LibSql.MigrationLease do
 
     query.(@create, [])
     take(query, holder)
-    keeper = start_keeper(query, holder)
+    renew_every = if DatabaseFile.server?(meta), do: :infinity, else: @renew_every
+    keeper = start_keeper(query, holder, renew_every)
 
     try do
       fun.()
@@ -45,30 +55,34 @@ defmodule Ecto.Adapters.LibSql.MigrationLease do
   end
 
   defp take(query, holder) do
-    with [] <- query.(@take, [holder]) do
-      Process.sleep(@retry_every)
-      take(query, holder)
+    with [[1]] <- query.(@free, []),
+         [_taken] <- query.(@take, [holder]) do
+      :ok
+    else
+      [] ->
+        Process.sleep(@retry_every)
+        take(query, holder)
     end
   end
 
   ## The keeper renews the lease, and gives it back when the migrator has ended, or died
 
-  defp start_keeper(query, holder) do
+  defp start_keeper(query, holder, renew_every) do
     migrator = self()
 
     spawn(fn ->
       Process.monitor(migrator)
-      keep(query, holder, migrator)
+      keep(query, holder, migrator, renew_every)
     end)
   end
 
-  defp keep(query, holder, migrator) do
+  defp keep(query, holder, migrator, renew_every) do
     receive do
       _stop_or_down -> query.(@release, [holder])
     after
-      @renew_every ->
+      renew_every ->
         renew(query, holder, migrator)
-        keep(query, holder, migrator)
+        keep(query, holder, migrator, renew_every)
     end
   end
 
