@@ -1,5 +1,5 @@
-# Follows docs/ecto.md word for word, in an empty folder outside the repository, and then docs/concurrency.md in the
-# project that it has made.
+# Follows docs/ecto.md word for word, in an empty folder outside the repository, and then docs/concurrency.md and
+# docs/remote.md in the project that it has made. The last needs sqld (tools/sqld), and is given a free port.
 #
 #     elixir tools/guide.exs
 #     GUIDE_KEEP=1 elixir tools/guide.exs     the folder stays
@@ -15,6 +15,7 @@
 defmodule Guide do
   @here Path.expand("..", __DIR__)
   @texts ["docs/ecto.md", "docs/concurrency.md"]
+  @remote "docs/remote.md"
 
   def main do
     {packages, 0} = System.cmd(Path.join(@here, "tools/packages"), [], cd: @here)
@@ -26,19 +27,48 @@ defmodule Guide do
       File.mkdir_p!(folder)
 
       try do
-        Enum.reduce(@texts, folder, &follow/2)
+        project = Enum.reduce(@texts, folder, &follow/2)
+        if server?(folder), do: follow(@remote, project)
       after
         unless System.get_env("GUIDE_KEEP"), do: File.rm_rf!(folder)
       end
     end
   end
 
+  # sqld by its name, as the text calls it.
+  defp server?(folder) do
+    case System.cmd(Path.join(@here, "tools/sqld"), [], cd: @here, stderr_to_stdout: true) do
+      {path, 0} ->
+        bin = Path.join(folder, "bin")
+        File.mkdir_p!(bin)
+        File.ln_s!(Path.expand(String.trim(path), @here), Path.join(bin, "sqld"))
+        System.put_env("PATH", bin <> ":" <> System.get_env("PATH"))
+        true
+
+      {why, _} ->
+        IO.puts("guide: #{@remote} skipped: #{String.trim(why)}")
+        false
+    end
+  end
+
+  # The port that the text says may be another program's here.
+  defp on_a_free_port(@remote, text) do
+    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
+    {:ok, port} = :inet.port(socket)
+    :gen_tcp.close(socket)
+    String.replace(text, "127.0.0.1:8080", "127.0.0.1:#{port}")
+  end
+
+  defp on_a_free_port(_path, text), do: text
+
   ## The text
 
   # {line, language, lines}
   defp blocks(path) do
     path
+    |> Path.expand(@here)
     |> File.read!()
+    |> then(&on_a_free_port(path, &1))
     |> String.split("\n")
     |> Enum.with_index(1)
     |> blocks([], nil)
@@ -63,7 +93,7 @@ defmodule Guide do
   defp follow(text, folder) do
     IO.puts(text)
     Process.put(:text, text)
-    blocks = @here |> Path.join(text) |> blocks()
+    blocks = blocks(text)
     {project, session} = Enum.reduce(blocks, {folder, []}, &step/2)
     run_session(project, session)
     File.rm(Path.join(project, ".session-kept"))

@@ -16,12 +16,10 @@ enum {
 
 static ERL_NIF_TERM in_connection(struct call *call, const struct op *op) {
     enum lsq_status st = lsq_conn_enter(call->res->conn, false);
-    struct outcome out;
     ERL_NIF_TERM answer;
 
-    out.stmt = NULL;
     call->op = op;
-    call->out = &out;
+    call->out->stmt = NULL;
     call->again = false;
     if (st == LSQ_IN_USE) return call->state->atoms.in_use;
     if (st != LSQ_OK) return make_failure(call->env, call->state, st, NULL);
@@ -31,8 +29,9 @@ static ERL_NIF_TERM in_connection(struct call *call, const struct op *op) {
 }
 
 static bool call_init(struct call *call, ErlNifEnv *env, enum stage stage,
-                      const ERL_NIF_TERM argv[]) {
-    *call = (struct call){.env = env, .state = enif_priv_data(env), .stage = stage, .argv = argv};
+                      const ERL_NIF_TERM argv[], struct outcome *out) {
+    *call = (struct call){
+        .env = env, .state = enif_priv_data(env), .stage = stage, .argv = argv, .out = out};
     return conn_get(env, call->state, argv[0], &call->res);
 }
 
@@ -59,11 +58,12 @@ ERL_NIF_TERM call_long(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
 }
 
 ERL_NIF_TERM call_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op) {
+    struct outcome out;
     struct call call;
     ERL_NIF_TERM answer;
 
     (void)argc;
-    if (!call_init(&call, env, STAGE_DIRTY, argv)) return enif_make_badarg(env);
+    if (!call_init(&call, env, STAGE_DIRTY, argv, &out)) return enif_make_badarg(env);
     calling_env = env;
     answer = in_connection(&call, op);
     calling_env = NULL;
@@ -79,12 +79,13 @@ static void report_time(ErlNifEnv *env, int64_t since) {
 
 ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op,
                          ERL_NIF_TERM (*dirty)(ErlNifEnv *, int, const ERL_NIF_TERM[])) {
+    struct outcome out;
     struct call call;
     ERL_NIF_TERM answer;
     unsigned flags;
     int64_t start;
 
-    if (!call_init(&call, env, STAGE_NORMAL, argv) ||
+    if (!call_init(&call, env, STAGE_NORMAL, argv, &out) ||
         !enif_get_uint(env, argv[op->arity - 1], &flags))
         return enif_make_badarg(env);
     if (lsq_conn_is_remote(call.res->conn)) return call.state->atoms.async;
