@@ -164,6 +164,7 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg) {
     size_t len;
     size_t took;
 
+    if (http->over) return given;
     if (http->paused) return LSQI_CURL_WRITEFUNC_PAUSE;
     if (given <= http->skip) {
         http->skip -= given;
@@ -249,8 +250,11 @@ static void set_transport(struct lsqi_http *http) {
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_PROTOCOLS,
                             (long)(LSQI_CURLPROTO_HTTP | LSQI_CURLPROTO_HTTPS));
     /* HTTP/2 where TLS agrees on it: then a connection serves many. But nobody waits for one that is not there yet
-     * (CURLOPT_PIPEWAIT): a handshake that hangs would hold them all. */
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_HTTP_VERSION, (long)LSQI_CURL_HTTP_VERSION_2TLS);
+     * (CURLOPT_PIPEWAIT): a handshake that hangs would hold them all. Not for a stream: of one that is paused,
+     * libcurl takes up to 32 MB in HTTP/2. */
+    (void)curl->easy_setopt(
+        easy, LSQI_CURLOPT_HTTP_VERSION,
+        (long)(http->max_response != 0 ? LSQI_CURL_HTTP_VERSION_2TLS : LSQI_CURL_HTTP_VERSION_1_1));
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_CONNECTTIMEOUT_MS, (long)FAR_MS);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_TCP_NODELAY, 1L);
@@ -374,4 +378,10 @@ int lsqi_exchange_resume(struct lsqi_http *http, int total_ms) {
     http->total_due = total_ms > 0 ? lsqi_now_ns() + ms_to_ns(total_ms) : INT64_MAX;
     lsqi_http_look_at(http->total_due);
     return lsqi_curl()->easy_pause(http->easy, LSQI_CURLPAUSE_CONT);
+}
+
+void lsqi_exchange_let_go(struct lsqi_http *http) {
+    if (!http->paused) return;
+    http->over = true;
+    (void)lsqi_curl()->easy_pause(http->easy, LSQI_CURLPAUSE_CONT);
 }

@@ -43,6 +43,7 @@ struct lsqi_http {
     bool answered;  /* a line of the answer came */
     bool headed;    /* its head was told */
     bool stopped;   /* by body() */
+    bool over;      /* what comes now interests nobody */
     bool too_big;
     bool refused_twice; /* libcurl wanted to send the request again, and was kept from it */
     long sent_before;   /* what CURLINFO_REQUEST_SIZE was before the request: a proxy's CONNECT */
@@ -71,6 +72,9 @@ const char *lsqi_exchange_overdue(struct lsqi_http *http, int64_t now);
 
 /* Goes on after a pause. Not 0: libcurl's result, with which the exchange ends now. */
 int lsqi_exchange_resume(struct lsqi_http *http, int total_ms);
+
+/* Before it is taken from libcurl, which forgets to free what it holds of a paused one. */
+void lsqi_exchange_let_go(struct lsqi_http *http);
 
 /* What its end means, given libcurl's result. */
 void lsqi_exchange_result(struct lsqi_http *http, int code, struct lsqi_http_end *end);

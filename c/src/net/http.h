@@ -85,9 +85,11 @@ struct lsqi_http_request {
     /* ms from lsqi_http_start() on, for the whole; 0: none. While the exchange is paused by body() it does not
      * run, and lsqi_http_resume() sets it anew. */
     int total_ms;
-    int connect_ms;      /* for name, connection and TLS, once it begins; 0: 10,000 */
-    int first_byte_ms;   /* from the request's last byte to the answer's first; 0: only total_ms */
-    size_t max_response; /* bytes, decompressed; 0: no bound (the body is a stream) */
+    int connect_ms;    /* for name, connection and TLS, once it begins; 0: 10,000 */
+    int first_byte_ms; /* from the request's last byte to the answer's first; 0: only total_ms */
+    /* Bytes, decompressed; 0: no bound, the body is a stream. That takes a connection of HTTP/1.1 for itself, whose
+     * flow stops with a pause; what has a bound may be read ahead when it is paused. */
+    size_t max_response;
     const struct lsqi_http_events *events;
     void *arg;
 };

@@ -107,6 +107,7 @@ static void count_connects(struct lsqi_http *http) {
 
 static void finish(struct lsqi_http *http, const struct lsqi_http_end *end) {
     if (http->running) {
+        lsqi_exchange_let_go(http);
         (void)lsqi_curl()->multi_remove_handle(lsqi_loop.multi, http->easy);
         count_connects(http);
     }
