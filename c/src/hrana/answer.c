@@ -162,7 +162,7 @@ static enum lsq_status keep_error(struct lsqi_hrana_decoder *d) {
 enum lsq_status lsqi_hrana_note_step(struct lsqi_hrana_decoder *d, bool told, bool failed) {
     struct lsqi_hrana_step *step;
 
-    if (d->step >= LSQI_NAMES_MOST) return lsqi_hrana_bad(d, "a batch has too many steps");
+    if (d->step >= LSQI_NAMES_MOST / 8) return lsqi_hrana_bad(d, "a batch has too many steps");
     step = step_at(d, d->step);
     if (step == NULL) return lsqi_hrana_nomem(d);
     step->told |= told;

@@ -7,8 +7,9 @@
  * is as if the key were not there. What contradicts itself (a key twice, a step that succeeded and failed, a row
  * of another width than its columns) is an error. Not told of: whether there are as many results as requests.
  *
- * Bounds: nesting (64), one value (1 GiB as it is written), descriptions and a batch's errors (64 MiB), rows that
- * come before their columns (1 GiB: they are kept as text until these come). Nothing else is kept.
+ * Bounds: nesting (64), one value (1 GiB as it is written), descriptions and a batch's errors (64 MiB, 8 million
+ * entries), rows that come before their columns (1 GiB: they are kept as text until these come). Nothing else is
+ * kept.
  *
  * A float that is null becomes NULL: JSON has no infinite numbers, and that is how sqld sends them, without their
  * sign. A surrogate without its other half, in an escape, becomes U+FFFD; bytes that are no UTF-8 are an error.

@@ -6,7 +6,7 @@
 #include "../support/answer.h"
 #include "../support/db.h"
 
-enum { CHANGED_EACH = 600, MOST_CHANGES = 4, ROOM = 8192 };
+enum { CHANGED_EACH = 400, MOST_CHANGES = 4, ROOM = 8192 };
 
 static uint64_t seed;
 static size_t understood;
