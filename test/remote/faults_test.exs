@@ -37,7 +37,10 @@ defmodule EctoLibSql.Remote.FaultsTest do
     Proxy.next(proxy, faults, mark)
     {answer, ms} = insert(db, mark, timeout: 2_000)
     assert ms <= 2_000 + @slack, "#{inspect(faults)} took #{ms} ms"
-    {answer, assert_true(look, mark, answer, context || faults)}
+    assert Proxy.waiting(proxy) == 0
+    count = assert_true(look, mark, answer, context || faults)
+    assert_soon_usable(db)
+    {answer, count}
   end
 
   for how <- [:close, :reset] do
@@ -82,6 +85,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
       mark = marker()
       Proxy.next(proxy, [{:close, direction, n}], mark)
       assert {direction, n, one(db, "SELECT ?", [mark])} == {direction, n, mark}
+      assert Proxy.waiting(proxy) == 0
     end
 
     assert_no_messages()
@@ -107,7 +111,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
       assert {faults, answer.code} in [{faults, :timeout}, {faults, :connection_lost}]
       assert ms <= 600 + @slack, "#{inspect(faults)} took #{ms} ms"
       assert_true(context.look, mark, answer, faults)
-      assert_usable(db)
+      assert_soon_usable(db)
       assert_no_messages()
     end
   end
@@ -188,7 +192,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
       count = assert_true(look, mark, got, unquote(name))
       assert count == if(unquote(way) == :reply, do: 0, else: 1)
       Proxy.heal(proxy)
-      assert_usable(db)
+      assert_soon_usable(db)
       assert_no_messages()
     end
   end
@@ -238,7 +242,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
 
     assert_no_messages()
     Proxy.heal(proxy)
-    assert_usable(db)
+    assert_soon_usable(db)
   end
 
   describe "in a transaction" do
@@ -278,7 +282,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
           %Error{outcome: :unknown} -> assert unquote(text) == "COMMIT" and count in [0, 2]
         end
 
-        assert_usable(db)
+        assert_soon_usable(db)
         # Nothing holds the server's lock for long.
         assert {:ok, ms} = insert(look, marker(), timeout: 10_000)
         assert ms < 7_000
@@ -295,6 +299,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
       answer = run.(db, statements)
       count = one(look, "SELECT count(*) FROM t WHERE m = ?", [mark])
       assert count == 3
+      assert_soon_usable(db)
       assert match?({:ok, _}, answer) or match?({:error, %Error{outcome: :unknown}}, answer)
     end
 
@@ -316,7 +321,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
         {:ok, _, result, _} -> assert List.flatten(result.rows) == whole
       end
 
-      assert_usable(db)
+      assert_soon_usable(db)
     end
 
     assert Sqld.os_pid(sqld)

@@ -42,6 +42,9 @@ defmodule EctoLibSql.Test.Proxy do
   @doc "Faults for every exchange that the queue has nothing for: a list, or a function of the request's text."
   def always(proxy, faults), do: call(proxy, {:always, faults})
 
+  @doc "How many faults of `next/3` nothing has met yet."
+  def waiting(proxy), do: call(proxy, :waiting)
+
   @doc "No faults any more."
   def heal(proxy), do: call(proxy, :heal)
 
@@ -110,6 +113,7 @@ defmodule EctoLibSql.Test.Proxy do
     do: {:reply, :ok, %{state | queue: state.queue ++ [{faults, text}]}}
 
   def handle_call({:always, faults}, _from, state), do: {:reply, :ok, %{state | always: faults}}
+  def handle_call(:waiting, _from, state), do: {:reply, length(state.queue), state}
   def handle_call(:heal, _from, state), do: {:reply, :ok, %{state | queue: [], always: []}}
 
   def handle_call({:drop, how}, _from, state) do

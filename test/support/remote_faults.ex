@@ -17,6 +17,30 @@ defmodule EctoLibSql.Test.RemoteFaults do
     db
   end
 
+  @doc "The error with which an address is refused: at once, or at the first statement."
+  def refusal(url, opts) do
+    with {:ok, db} <- EctoLibSql.connect([uri: url] ++ opts) do
+      error = err(db, "SELECT 1")
+      EctoLibSql.close(db)
+      error
+    else
+      {:error, %Error{} = error} -> error
+    end
+  end
+
+  @doc "The connection is used again within a second or two: its server may just have been given up, or be on its way."
+  def assert_soon_usable(db, tries \\ 100) do
+    case EctoLibSql.query(%{db | trx_id: nil}, "SELECT 1") do
+      {:ok, _, _, _} ->
+        :ok
+
+      {:error, error, _} ->
+        assert tries > 0, "still not usable: #{inspect(error)}"
+        Process.sleep(20)
+        assert_soon_usable(db, tries - 1)
+    end
+  end
+
   @doc "A text that no other write of the run has; all are of one length."
   def marker do
     "mark" <> String.pad_leading("#{System.unique_integer([:positive])}", 15, "0")
