@@ -1,6 +1,7 @@
 defmodule EctoLibSql.SuiteFormatter do
   # An ExUnit formatter for Ecto's suites: one line a suite with how many of its tests passed, a total,
-  # and each failure in a file. Of the default configuration only the total is printed.
+  # and each failure in a file. Of other configurations than the full one only the total is printed, and what
+  # should not have failed.
 
   use GenServer
 
@@ -26,8 +27,10 @@ defmodule EctoLibSql.SuiteFormatter do
 
   def handle_cast({:suite_finished, _times}, state) do
     File.close(state.log)
-    unexpected = state.failed -- SuiteConfig.beyond()
-    if state.settings.config == :full, do: print(state, unexpected)
+    config = state.settings.config
+    unexpected = state.failed -- SuiteConfig.beyond(config)
+    if config == :full, do: print_suites(state)
+    if config in [:full, :server], do: print_unexpected(state, unexpected)
     File.write!(state.settings.output <> ".txt", figures(state))
     :persistent_term.put({__MODULE__, :unexpected}, unexpected)
     IO.puts(closing(state))
@@ -57,10 +60,12 @@ defmodule EctoLibSql.SuiteFormatter do
 
   defp text(%{state: other}, _number), do: inspect(other)
 
-  defp print(state, unexpected) do
+  defp print_suites(state) do
     for {suite, {passed, total}} <- Enum.sort(state.suites),
         do: IO.puts(String.pad_trailing(suite, 20) <> "#{passed} of #{total}")
+  end
 
+  defp print_unexpected(state, unexpected) do
     for {suite, name} <- unexpected, do: IO.puts("failed: #{suite} #{name}")
     if unexpected != [], do: IO.puts("how: #{state.settings.output}.log")
   end
