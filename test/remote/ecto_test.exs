@@ -39,8 +39,7 @@ defmodule Ecto.Adapters.LibSql.RemoteTest do
   end
 
   setup %{sqld: sqld} do
-    repo = start_supervised!({Repo, uri: sqld.url, name: nil, pool_size: 3, log: false})
-    Repo.put_dynamic_repo(repo)
+    start_supervised!({Repo, uri: sqld.url, pool_size: 3, log: false})
     Repo.query!("DROP TABLE IF EXISTS items")
     Repo.query!(@items)
     :ok
@@ -179,5 +178,219 @@ defmodule Ecto.Adapters.LibSql.RemoteTest do
     assert_raise Error, @hint, fn ->
       Repo.transaction(fn -> query |> Repo.stream() |> Enum.to_list() end)
     end
+  end
+
+  ## Many rows, transactions
+
+  # Of 150 bytes and more each.
+  @many 100_000
+
+  defp fill(count) do
+    Repo.query!(
+      """
+      WITH RECURSIVE n (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < ?1)
+      INSERT INTO items (id, name) SELECT n, printf('%0150d', n) FROM n
+      """,
+      [count],
+      timeout: 60_000
+    )
+  end
+
+  test "a stream takes as much memory as it reads at once" do
+    fill(@many)
+    ours = fn -> :erlang.garbage_collect() && elem(Process.info(self(), :memory), 1) end
+    before = ours.() + EctoLibSql.memory().bytes
+
+    {:ok, {count, sum, most}} =
+      Repo.transaction(
+        fn ->
+          Item
+          |> Repo.stream(max_rows: 500)
+          |> Enum.reduce({0, 0, 0}, fn item, {count, sum, most} ->
+            now = if rem(count, 5_000) == 0, do: ours.() + EctoLibSql.memory().bytes, else: 0
+            {count + 1, sum + item.id, max(most, now)}
+          end)
+        end,
+        mode: :read,
+        timeout: :infinity
+      )
+
+    assert {count, sum} == {@many, div(@many * (@many + 1), 2)}
+    # All rows would be 40 MB.
+    assert most - before < 8_000_000
+  end
+
+  test "insert_all of more rows than one statement takes" do
+    rows = for n <- 1..10_000, do: %{id: n, name: "n#{n}", count: n, weight: n / 2}
+    assert Repo.insert_all(Item, rows) == {10_000, nil}
+    assert Repo.aggregate(Item, :sum, :count) == div(10_000 * 10_001, 2)
+
+    # All or none of it.
+    rows = for n <- 20_000..10_000//-1, do: %{id: n, name: "m#{n}", count: n, weight: 1.0}
+    error = assert_raise Error, fn -> Repo.insert_all(Item, rows) end
+    assert error.constraint.name == "items_pkey"
+    assert Repo.aggregate(Item, :count) == 10_000
+  end
+
+  test "upserts and what they return" do
+    conflict = [on_conflict: [inc: [count: 1]], conflict_target: :name, returning: true]
+    assert %{count: 1} = Repo.insert!(%Item{name: "a", count: 1}, conflict)
+    assert %{count: 2, id: id} = Repo.insert!(%Item{name: "a", count: 1}, conflict)
+
+    assert {1, [%{id: ^id, count: 7}]} =
+             Repo.insert_all(Item, [%{name: "a", count: 7}],
+               on_conflict: {:replace, [:count]},
+               conflict_target: [:name],
+               returning: [:id, :count]
+             )
+
+    assert {0, []} = Repo.insert_all(Item, [%{name: "a"}], on_conflict: :nothing, returning: [:id])
+  end
+
+  test "a Multi is done in whole or not at all" do
+    multi =
+      Ecto.Multi.new()
+      |> Ecto.Multi.insert(:one, %Item{name: "one"})
+      |> Ecto.Multi.run(:two, fn repo, %{one: one} -> {:ok, repo.get!(Item, one.id).name} end)
+
+    failing =
+      Ecto.Multi.insert(multi, :again, fn _done ->
+        %Item{name: "one"} |> Ecto.Changeset.change() |> Ecto.Changeset.unique_constraint(:name)
+      end)
+
+    assert {:error, :again, %{errors: [name: _]}, %{two: "one"}} = Repo.transaction(failing)
+    assert Repo.all(Item) == []
+    assert {:ok, %{two: "one"}} = Repo.transaction(multi)
+  end
+
+  test "several statements, plans" do
+    assert {:ok, [one, two]} =
+             Repo.query_many(
+               "INSERT INTO items (name) VALUES (?1); SELECT name FROM items WHERE name = ?1",
+               ["x"]
+             )
+
+    assert {one.num_rows, two.rows} == {1, [["x"]]}
+    query = from(i in Item, where: i.name == ^"x")
+
+    assert Repo.explain(:all, query) =~
+             "SEARCH i0 USING INDEX"
+
+    maps = Repo.explain(:all, query, format: :map)
+    assert [%{"detail" => "SEARCH" <> _}] = maps
+    assert Repo.explain(:all, query, opcodes: true) =~ "Init"
+  end
+
+  test "a prefix is a database that a server does not have" do
+    for fun <- [
+          fn -> Repo.all(Item, prefix: "other") end,
+          fn -> Repo.insert!(%Item{name: "a"}, prefix: "other") end,
+          fn -> Repo.update_all(Item, [set: [name: "b"]], prefix: "other") end
+        ] do
+      assert_raise Error, ~r/no such table: other.items|unknown database/, fun
+    end
+
+    Process.flag(:trap_exit, true)
+    opts = [uri: "http://localhost:1", attach: [other: "x.db"], name: :other]
+    assert {:error, {%ArgumentError{message: message}, _stack}} = Repo.start_link(opts)
+    assert message =~ "option :attach is for local files"
+  end
+
+  ## What comes of the server's five seconds
+
+  @tag :capture_log
+  test "a transaction that another ended: its COMMIT fails, and nothing of it is stored" do
+    parent = self()
+
+    holder =
+      Task.async(fn ->
+        Repo.transaction(fn ->
+          Repo.insert!(%Item{name: "mine"})
+          send(parent, :written)
+          Process.sleep(6_000)
+          Repo.insert!(%Item{name: "late"})
+        end)
+      end)
+
+    Process.unlink(holder.pid)
+    assert_receive :written, 5_000
+    assert %{name: "other"} = Repo.insert!(%Item{name: "other"}, timeout: 15_000)
+    assert {:exit, {%Error{} = error, _stacktrace}} = Task.yield(holder, 20_000)
+    assert error.message =~ "timed out"
+    assert [%{name: "other"}] = Repo.all(Item)
+    assert {:ok, _} = Repo.transaction(fn -> Repo.insert!(%Item{name: "again"}) end)
+  end
+
+  ## The sandbox
+
+  defmodule Sandboxed do
+    use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
+  end
+
+  alias Ecto.Adapters.SQL.Sandbox
+
+  # A test of its own: checks out, runs, checks in; told to begin, and when to end.
+  defp in_test(fun) do
+    Task.async(fn ->
+      :ok = Sandbox.checkout(Sandboxed)
+      result = fun.()
+      Sandbox.checkin(Sandboxed)
+      result
+    end)
+  end
+
+  defp sandboxed_names, do: Sandboxed.all(from(i in Item, select: i.name, order_by: i.id))
+
+  test "in the sandbox tests see what they wrote, and those that write take turns", %{sqld: sqld} do
+    start_supervised!({Sandboxed, uri: sqld.url, pool: Sandbox, pool_size: 5, log: false})
+    Sandbox.mode(Sandboxed, :manual)
+    Repo.insert!(%Item{name: "there"})
+
+    writers =
+      for name <- ~w(a b c) do
+        in_test(fn ->
+          Sandboxed.insert!(%Item{name: name})
+          Process.sleep(200)
+
+          {:error, :undone} =
+            Sandboxed.transaction(fn ->
+              Sandboxed.insert!(%Item{name: name <> "2"})
+              Sandboxed.rollback(:undone)
+            end)
+
+          # A statement that fails leaves the rest of the test's rows alone.
+          assert_raise Ecto.ConstraintError, fn -> Sandboxed.insert!(%Item{name: name}) end
+          sandboxed_names()
+        end)
+      end
+
+    readers = for _ <- 1..2, do: in_test(&sandboxed_names/0)
+    assert Task.await_many(writers, 30_000) == for(name <- ~w(a b c), do: ["there", name])
+    assert Task.await_many(readers, 30_000) == [["there"], ["there"]]
+    assert [%{name: "there"}] = Repo.all(Item)
+  end
+
+  test "a test that holds the turn for more than five seconds loses its rows, and is told so", %{
+    sqld: sqld
+  } do
+    start_supervised!({Sandboxed, uri: sqld.url, pool: Sandbox, pool_size: 5, log: false})
+    Sandbox.mode(Sandboxed, :manual)
+    parent = self()
+
+    slow =
+      in_test(fn ->
+        Sandboxed.insert!(%Item{name: "slow"})
+        send(parent, :written)
+        Process.sleep(6_000)
+        {Sandboxed.query("SELECT name FROM items"), Sandboxed.query("SELECT 1")}
+      end)
+
+    assert_receive :written, 5_000
+    quick = in_test(fn -> Sandboxed.insert!(%Item{name: "quick"}) && sandboxed_names() end)
+    assert Task.await(quick, 15_000) == ["quick"]
+    assert {{:error, %Error{message: message}}, _second} = Task.await(slow, 15_000)
+    assert message =~ "timed out"
+    # Nothing of either is stored.
+    assert Repo.all(Item) == []
   end
 end

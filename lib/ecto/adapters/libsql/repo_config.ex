@@ -12,12 +12,20 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
     check_size(config, Keyword.get(config, :pool_size, 10))
     with {:error, message} <- DatabaseFile.locate(config), do: refuse(config, message)
     with {:error, message} <- EctoLibSql.Options.validate(config), do: refuse(config, message)
+    check_server(config, DatabaseFile.locate(config))
     check_budget(config)
     check_folder(config, DatabaseFile.locate(config))
     check_mvcc(config, DatabaseFile.locate(config))
     config = Keyword.put_new(config, :queue_target, queue_target(config[:timeout]))
     if DatabaseFile.private?(config), do: one_connection(config), else: one_pool(config)
   end
+
+  defp check_server(config, :server) do
+    {:ok, checked} = EctoLibSql.Options.validate(config)
+    with {:error, message} <- EctoLibSql.Remote.check(checked), do: refuse(config, message)
+  end
+
+  defp check_server(_config, _local), do: :ok
 
   defp check_budget(config) do
     {:ok, checked} = EctoLibSql.Options.validate(config)
