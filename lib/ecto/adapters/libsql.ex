@@ -106,7 +106,8 @@ defmodule Ecto.Adapters.LibSql do
       column, values must have one form: UUIDs all BLOB or all text, moments all with `T` or all with a space
     * decimals compare by the collation `decimal` and are calculated by the functions `decimal_*`, which the
       driver adds to SQLite. Migrations declare columns with this collation, so that indexes serve, and SQL
-      of your own compares numbers too. A server that lacks them refuses such a statement
+      of your own compares numbers too. A server lacks them: there such a statement is an error
+      (`:unsupported`), with what to do instead; docs/remote.md lists all that differs on servers
     * `in ^list` is one parameter, a list of any length, and one text of SQL
     * fields of tables without a schema have no type, and compare as they are stored: say what they are,
       `type(p.price, :decimal) > 9`, `type(p.at, :utc_datetime) > ago(1, "day")`
@@ -172,8 +173,8 @@ defmodule Ecto.Adapters.LibSql do
   at every row of the tables (`PRAGMA foreign_key_check`).
 
   `insert_all`, `update_all` and `delete_all` raise an `EctoLibSql.Error` with the name in its `constraint`.
-  While rows of a `Repo.stream` are being read in the same transaction, the statement cannot be run once more: a
-  foreign key has no name then, and the error is raised. NOT NULL has no changeset function, and raises.
+  While rows of a `Repo.stream` are being read in the same transaction, the statement cannot be run once more (on a
+  server it can): a foreign key has no name then, and the error is raised. NOT NULL has no changeset function, and raises.
 
   ## explain, query_many
 
