@@ -46,7 +46,8 @@ defmodule Ecto.Adapters.LibSql do
   that writes after it has read fails with `:busy_snapshot` if another has written since, or is writing.
 
   `Repo.transaction(fun, retry: 3)` runs a transaction again, up to three times, if other writers made it fail:
-  if it ended with the error `:busy_snapshot` or `:busy`, raised or given to `Repo.rollback/1`. So do
+  if it ended with the error `:busy_snapshot`, `:busy` or, on a server, `:transaction_timeout`, raised or given to
+  `Repo.rollback/1`. So do
   `Repo.transact/2` and an `Ecto.Multi`. The whole function runs once more, with all that it does beside the
   database; after the last time the caller gets the last error. A run after the first begins IMMEDIATE, so that
   it does not meet the same conflict. Each has the whole `:timeout`. `:retry` is passed over in a nested

@@ -3,7 +3,7 @@ defmodule Ecto.Adapters.LibSql.Retry do
   # Repo.transaction(fun, retry: n): a transaction that failed because of other writers is run again, from its
   # beginning, up to n times.
   #
-  # Again begin those that ended with :busy_snapshot or :busy, whether it was raised or is what the transaction
+  # Again begin those that ended with :busy_snapshot, :busy or a server's :transaction_timeout, whether it was raised or is what the transaction
   # was rolled back with, and of which nothing is left in the database: never where that is not known, nor a
   # nested one, of which the outermost would go on with what the first run left in its variables. In the SQL
   # sandbox a test is one transaction, and its snapshot stays what it is.
@@ -12,7 +12,7 @@ defmodule Ecto.Adapters.LibSql.Retry do
 
   alias EctoLibSql.{Error, Telemetry}
 
-  @again [:busy_snapshot, :busy]
+  @again [:busy_snapshot, :busy, :transaction_timeout]
   # In ms. Those that were refused together do not come back together.
   @first_pause 4
   @longest_pause 128
