@@ -121,7 +121,6 @@ defmodule EctoLibSql.Remote.RecoveryTest do
       assert_no_messages()
     end
 
-    @tag skip: "a call is refused as soon as its own tries have failed several times on end"
     test "and that comes back while a call waits, answers it" do
       {sqld, _look} = server()
       db = dial(sqld.url, retry_time: 5_000)

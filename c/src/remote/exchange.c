@@ -130,6 +130,12 @@ static enum lsq_status nobody_answers(const struct lsqi_exchange *x, struct lsq_
     return LSQ_UNREACHABLE;
 }
 
+/* A server that is away for no longer than a call may take is waited for; one that is away for long is not asked. */
+static bool is_patient(const struct lsqi_exchange *x) {
+    return lsqi_now_ns() < x->retry_until &&
+           lsqi_place_down_ms(x->server->targets[0].place) < x->server->retry_ms;
+}
+
 static enum lsq_status send(struct lsqi_exchange *x, int delay_ms, struct lsq_error *err) {
     int version = lsqi_server_version(x->server);
     struct lsqi_server_address address;
@@ -144,6 +150,7 @@ static enum lsq_status send(struct lsqi_exchange *x, int delay_ms, struct lsq_er
     x->tries++;
     x->target =
         x->held ? 0 : lsqi_server_pick(x->server, x->reads, x->tries > 1 ? x->target : SIZE_MAX);
+    if (x->target == SIZE_MAX && is_patient(x)) x->target = 0;
     if (x->target == SIZE_MAX) return nobody_answers(x, err);
     add_tail(x, version);
     if (x->body.failed) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
@@ -192,6 +199,9 @@ static void note_health(struct lsqi_exchange *x, const struct lsqi_http_end *end
 
     if (end->kind == LSQI_HTTP_DONE && !is_gateways(x->status))
         lsqi_place_answered(place);
+    else if (end->kind == LSQI_HTTP_BROKEN && x->status != 0)
+        lsqi_place_answered(
+            place); /* it was there; an answer that always breaks is the call's own matter */
     else if (fails_for_a_while(x, end) || end->kind == LSQI_HTTP_TLS ||
              (end->kind == LSQI_HTTP_TIMEOUT && !end->sent))
         lsqi_place_failed(place);
