@@ -267,7 +267,7 @@ defmodule EctoLibSql.Options do
         is_nil(value) ->
           {:cont, {:ok, Map.put(checked, name, default)}}
 
-        valid?(value, type) ->
+        fits?(value, type) ->
           {:cont, {:ok, Map.put(checked, name, value)}}
 
         true ->
@@ -320,45 +320,46 @@ defmodule EctoLibSql.Options do
   @doc "Checks one value."
   def valid?(name, value) when is_atom(name) and is_map_key(@by_name, name) do
     {type, _default} = Map.fetch!(@by_name, name)
-    valid?(value, type)
+    fits?(value, type)
   end
 
-  def valid?(value, {:pragma, type}), do: valid?(value, type)
-  def valid?(value, {:in, values}), do: value in values
-  def valid?(value, :boolean), do: is_boolean(value)
-  def valid?(value, :integer), do: is_integer(value) and abs(value) < 0x7FFFFFFFFFFFFFFF
-  def valid?(value, :ms), do: is_integer(value) and value in 0..0x7FFFFFFF
-  def valid?(value, :ms_or_infinity), do: value == :infinity or valid?(value, :ms)
-  def valid?(value, :budget), do: is_integer(value) and value in 65_536..0xFFFFFFFFFFFF
-  def valid?(value, :size), do: is_integer(value) and value in 0..100_000_000
-  def valid?(value, :string), do: is_binary(value) and value != ""
-  def valid?(value, :token), do: valid?(value, :string) or is_function(value, 0) or mfa?(value)
+  # A value may have the name of an option: this is not valid?/2.
+  defp fits?(value, {:pragma, type}), do: fits?(value, type)
+  defp fits?(value, {:in, values}), do: value in values
+  defp fits?(value, :boolean), do: is_boolean(value)
+  defp fits?(value, :integer), do: is_integer(value) and abs(value) < 0x7FFFFFFFFFFFFFFF
+  defp fits?(value, :ms), do: is_integer(value) and value in 0..0x7FFFFFFF
+  defp fits?(value, :ms_or_infinity), do: value == :infinity or fits?(value, :ms)
+  defp fits?(value, :budget), do: is_integer(value) and value in 65_536..0xFFFFFFFFFFFF
+  defp fits?(value, :size), do: is_integer(value) and value in 0..100_000_000
+  defp fits?(value, :string), do: is_binary(value) and value != ""
+  defp fits?(value, :token), do: fits?(value, :string) or is_function(value, 0) or mfa?(value)
 
-  def valid?(value, :token_source), do: is_function(value, 0) or mfa?(value)
-  def valid?(value, :strings), do: is_list(value) and Enum.all?(value, &valid?(&1, :string))
+  defp fits?(value, :token_source), do: is_function(value, 0) or mfa?(value)
+  defp fits?(value, :strings), do: is_list(value) and Enum.all?(value, &fits?(&1, :string))
 
-  def valid?(value, :tls) do
+  defp fits?(value, :tls) do
     Keyword.keyword?(value) and
       Enum.all?(value, fn
         {:verify, verify?} -> is_boolean(verify?)
-        {key, path} -> key in [:ca_file, :cert_file, :key_file] and valid?(path, :string)
+        {key, path} -> key in [:ca_file, :cert_file, :key_file] and fits?(path, :string)
       end)
   end
 
-  def valid?(value, :path), do: is_binary(value) and not String.contains?(value, <<0>>)
+  defp fits?(value, :path), do: is_binary(value) and not String.contains?(value, <<0>>)
 
-  def valid?(value, :pragmas) do
+  defp fits?(value, :pragmas) do
     Keyword.keyword?(value) and
       Enum.all?(value, fn {_, v} -> is_atom(v) or is_integer(v) or is_binary(v) end)
   end
 
-  def valid?(value, :attach) do
+  defp fits?(value, :attach) do
     is_list(value) and Enum.all?(value, &attached?/1) and
       value |> Enum.uniq_by(&(&1 |> elem(0) |> to_string() |> String.downcase(:ascii))) |> length() ==
         length(value)
   end
 
-  def valid?(value, :extensions) do
+  defp fits?(value, :extensions) do
     is_list(value) and
       Enum.all?(value, fn
         {path, entry} -> is_binary(path) and is_binary(entry)
@@ -366,9 +367,9 @@ defmodule EctoLibSql.Options do
       end)
   end
 
-  def valid?(value, :hook) when is_function(value), do: is_function(value, 1)
+  defp fits?(value, :hook) when is_function(value), do: is_function(value, 1)
 
-  def valid?(value, :hook), do: mfa?(value)
+  defp fits?(value, :hook), do: mfa?(value)
 
   defp mfa?({module, function, args}),
     do: is_atom(module) and is_atom(function) and is_list(args)
@@ -379,7 +380,7 @@ defmodule EctoLibSql.Options do
     name = to_string(name)
 
     byte_size(name) in 1..40 and String.valid?(name) and not String.contains?(name, <<0>>) and
-      String.downcase(name, :ascii) not in ["main", "temp"] and valid?(path, :path)
+      String.downcase(name, :ascii) not in ["main", "temp"] and fits?(path, :path)
   end
 
   defp attached?(_other), do: false
