@@ -18,7 +18,7 @@ defmodule EctoLibSql.Test.Sqld do
 
   use GenServer, restart: :temporary
 
-  defstruct [:pid, :url, :port, :admin_url, :dir, :log]
+  defstruct [:pid, :url, :port, :admin_url, :grpc_url, :dir, :log]
 
   # How long a server may take until it listens: a slow machine, many at once.
   @start_ms 20_000
@@ -81,6 +81,8 @@ defmodule EctoLibSql.Test.Sqld do
     * `:http_auth` - `"basic:" <> Base.encode64("user:password")`
     * `:namespaces` - `true`: with namespaces and an admin address, `sqld.admin_url`
     * `:max_response_size` - `"10MB"`, ...
+    * `:replicated` - `true`: others may follow it
+    * `:primary` - a replicated server that this one follows
     * `:args` - more of the command line
     * `:env` - `[{"NAME", "value"}]`
     * `:port`, `:dir` - those instead of a free one and a new one; a folder given is not removed
@@ -197,6 +199,7 @@ defmodule EctoLibSql.Test.Sqld do
   defp describe(program, opts) do
     port = opts[:port] || free_port()
     admin = if opts[:namespaces], do: free_port()
+    grpc = if opts[:replicated], do: free_port()
     dir = opts[:dir] || new_folder()
     File.mkdir_p!(dir)
 
@@ -205,6 +208,7 @@ defmodule EctoLibSql.Test.Sqld do
       port: port,
       url: "http://127.0.0.1:#{port}",
       admin_url: admin && "http://127.0.0.1:#{admin}",
+      grpc_url: grpc && "http://127.0.0.1:#{grpc}",
       dir: dir,
       log: Path.join(dir, "sqld.log")
     }
@@ -227,6 +231,11 @@ defmodule EctoLibSql.Test.Sqld do
       if(key = opts[:auth_jwt_key], do: ["--auth-jwt-key-file", key_file(info, key)], else: []),
       if(auth = opts[:http_auth], do: ["--http-auth", auth], else: []),
       if(size = opts[:max_response_size], do: ["--max-response-size", size], else: []),
+      if(grpc = info.grpc_url,
+        do: ["--grpc-listen-addr", String.trim_leading(grpc, "http://")],
+        else: []
+      ),
+      if(primary = opts[:primary], do: ["--primary-grpc-url", primary.grpc_url], else: []),
       opts[:args] || []
     ])
   end
