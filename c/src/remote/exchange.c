@@ -207,14 +207,15 @@ static void note_health(struct lsqi_exchange *x, const struct lsqi_http_end *end
         lsqi_place_failed(place);
 }
 
-/* A stream's place is known to the server alone: what may have moved it is not sent again. */
-static bool again(struct lsqi_exchange *x, const struct lsqi_http_end *end) {
-    int64_t next;
+/* How long to wait before it is sent again, in ms; -1: it is not. A stream's place is known to the server alone: what
+ * may have moved it is not sent again. */
+static int again(struct lsqi_exchange *x, const struct lsqi_http_end *end) {
+    int delay = delay_of(x);
+    int64_t next = lsqi_now_ns() + (int64_t)delay * 1000000;
 
-    if (!fails_for_a_while(x, end) || lsqi_hrana_decoder_told(x->decoder)) return false;
-    if (!untouched(x, end) && (x->stores || x->held)) return false;
-    next = lsqi_now_ns() + (int64_t)(x->retry_after > 0 ? x->retry_after : 0) * 1000000000;
-    return next < x->retry_until && (x->deadline == 0 || next < x->deadline);
+    if (!fails_for_a_while(x, end) || lsqi_hrana_decoder_told(x->decoder)) return -1;
+    if (!untouched(x, end) && (x->stores || x->held)) return -1;
+    return next < x->retry_until && (x->deadline == 0 || next < x->deadline) ? delay : -1;
 }
 
 /* A server without version 3 answers 404 to its path. Nothing has run. */
@@ -301,8 +302,7 @@ static void on_done(void *arg, const struct lsqi_http_end *end) {
     note_health(x, end);
     if (x->broken == LSQ_OK && with_version_2(x, end)) {
         delay = 0;
-    } else if (x->broken == LSQ_OK && again(x, end)) {
-        delay = delay_of(x);
+    } else if (x->broken == LSQ_OK && (delay = again(x, end)) >= 0) {
         lsqi_server_event(LSQ_SERVER_RETRY, lsqi_place_base(x->server->targets[x->target].place),
                           delay, status_of(end));
     }
