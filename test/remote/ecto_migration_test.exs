@@ -57,9 +57,30 @@ defmodule Ecto.Adapters.LibSql.RemoteMigrationTest do
     end
   end
 
+  # Built anew, with all that belongs to the table.
   defmodule Rebuild do
     use Ecto.Migration
-    def change, do: create(constraint(:books, :titled, check: "name <> ''"))
+
+    def change do
+      execute("CREATE VIEW names AS SELECT name FROM books", "DROP VIEW names")
+
+      execute(
+        "CREATE TRIGGER no_z BEFORE INSERT ON books WHEN NEW.name = 'z' BEGIN SELECT RAISE(ABORT, 'no z'); END",
+        "DROP TRIGGER no_z"
+      )
+
+      create(constraint(:books, :titled, check: "name <> ''"))
+    end
+  end
+
+  defmodule Referred do
+    use Ecto.Migration
+    def change, do: create(constraint(:authors, :named, check: "name <> ''"))
+  end
+
+  defmodule Unchecked do
+    use Ecto.Migration
+    def change, do: create(constraint(:books, :long, check: "length(name) > 99", validate: false))
   end
 
   defmodule Prefixed do
@@ -93,15 +114,30 @@ defmodule Ecto.Adapters.LibSql.RemoteMigrationTest do
              ["v", "1.0e+20", "text"]
            ]
 
-    # Done in whole or not at all.
-    assert_raise ArgumentError,
-                 ~r/builds table "books" anew.*foreign keys cannot be switched off/s,
-                 fn ->
-                   migrate([{3, Rebuild}])
-                 end
+    before = Repo.query!("SELECT rowid, * FROM books").rows
+    assert migrate([{3, Rebuild}]) == [3]
+    assert Repo.query!("SELECT rowid, * FROM books").rows == before
+    assert Repo.query!("SELECT name FROM names").rows == [["t"], ["u"], ["v"]]
 
-    assert_raise Error, ~r/other/, fn -> migrate([{4, Prefixed}]) end
-    assert Repo.query!("SELECT version FROM schema_migrations ORDER BY 1").rows == [[1], [2]]
+    for {sql, message} <- [
+          {"INSERT INTO books (name) VALUES ('')", ~r/CHECK constraint failed: titled/},
+          {"INSERT INTO books (name) VALUES ('z')", ~r/no z/},
+          {"INSERT INTO books (author_id) VALUES (99)", ~r/FOREIGN KEY/},
+          {"INSERT INTO books (name, author_id) VALUES ('a', 1), ('a', 1)", ~r/UNIQUE/}
+        ] do
+      assert_raise Error, message, fn -> Repo.query!(sql) end
+    end
+
+    # Done in whole or not at all.
+    for {migration, reason} <- [{Referred, ~r/refer to it/}, {Unchecked, ~r/validate: false/}],
+        do: assert_raise(ArgumentError, reason, fn -> migrate([{4, migration}]) end)
+
+    assert_raise Error, ~r/other/, fn -> migrate([{5, Prefixed}]) end
+
+    assert Repo.query!("SELECT version FROM schema_migrations ORDER BY 1").rows == [[1], [2], [3]]
+    assert migrate([{3, Rebuild}], :down) == [3]
+    Repo.query!("INSERT INTO books (id, name) VALUES (50, '')")
+    Repo.query!("DELETE FROM books WHERE id = 50")
 
     folder = tmp_path("structure")
     File.mkdir_p!(folder)

@@ -73,9 +73,6 @@ defmodule EctoLibSql.SuiteConfig do
       # Compares and sums decimals: their collation and functions are the driver's, in its own engine.
       {"cases/type", :"test decimal type"},
       {"cases/type", :"test decimal typed aggregations"},
-      # Builds a table anew, for which foreign keys are switched off: within a migration's transaction a server
-      # cannot.
-      {"sql/migration", :"test alter primary key"},
       # A prefix is an attached database.
       {"sql/migration", :"test prefix"},
       # Wants a prefix, and a STRICT table in it.

@@ -13,6 +13,9 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
   #     views, other tables' triggers and foreign keys go on to speak of the table by its name.
   #   * A CHECK may qualify columns by the table's name (`t.a > 0`), and then the table cannot have
   #     another: its rows are put aside in a copy.
+  #
+  # Of this a server can switch nothing (`plan.server?`): foreign keys are enforced, and RENAME would change views.
+  # So the rows are put aside in a copy, and no table may refer to this one.
 
   alias Ecto.Adapters.LibSql.{ColumnType, Sql}
   alias Ecto.Adapters.LibSql.DDL.{Catalog, Definition, Orphans, Rowid, Tokens}
@@ -57,9 +60,10 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
 
   defp run(query, catalog, definition, plan) do
     savepoint(query, fn ->
-      without_foreign_keys(query, catalog, fn ->
+      without_foreign_keys(query, catalog, plan, fn server? ->
+        plan = Map.put(plan, :server?, server?)
         orphans = Orphans.list(query, catalog)
-        analyzed? = analyzed?(query, catalog)
+        analyzed? = not server? and analyzed?(query, catalog)
         plan = Map.put(plan, :rowids_kept?, Rowid.kept?(query, catalog, definition))
 
         build(query, catalog, definition, plan)
@@ -70,11 +74,11 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
   end
 
   defp build(query, catalog, definition, plan) do
-    {columns, values} = query |> copied(catalog, definition) |> Enum.unzip()
+    {columns, values} = query |> copied(catalog, definition, plan) |> Enum.unzip()
     sequence = sequence(query, catalog)
 
-    setting(query, "legacy_alter_table", "ON", fn ->
-      aside = put_aside(query, catalog, values)
+    setting(query, "legacy_alter_table", "ON", plan, fn ->
+      aside = put_aside(query, catalog, values, plan)
       query.(definition |> Definition.to_sql() |> Catalog.with_schema(catalog.schema))
       copy(query, catalog, columns, aside, plan)
       query.(["DROP TABLE ", aside.name])
@@ -103,11 +107,11 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
   ## Rows
 
   # What goes into the new table's columns, as expressions of the old one's.
-  defp copied(query, catalog, definition) do
+  defp copied(query, catalog, definition, plan) do
     pairs =
       for column <- Definition.columns(definition),
           column.source != nil and not Definition.has?(column, :generated),
-          do: {Sql.quote_name(column.name), value(catalog.definition, column)}
+          do: {Sql.quote_name(column.name), value(catalog.definition, column, plan)}
 
     case Rowid.copied(query, catalog, definition) ++ pairs do
       [] -> raise ArgumentError, "no column of table #{inspect(catalog.table.name)} would be left"
@@ -115,17 +119,17 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
     end
   end
 
-  defp value(old, column) do
+  defp value(old, column, plan) do
     declared = old |> Definition.column(column.source) |> Definition.declared_type()
     type = Definition.declared_type(column)
-    # Of local files alone: see without_foreign_keys/3.
-    ColumnType.converted(Sql.quote_name(column.source), declared, type, [])
+    settings = if plan.server?, do: [uri: :server], else: []
+    ColumnType.converted(Sql.quote_name(column.source), declared, type, settings)
   end
 
-  defp put_aside(query, catalog, values) do
+  defp put_aside(query, catalog, values, plan) do
     aside = [Sql.quote_name(catalog.schema), ?., Sql.quote_name(@aside)]
 
-    if qualified?(catalog) do
+    if plan.server? or qualified?(catalog) do
       names = for place <- 1..length(values)//1, do: Sql.quote_name("c#{place}")
 
       selected =
@@ -147,7 +151,7 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
   defp copy(query, catalog, columns, aside, plan) do
     checks = if plan[:unchecked?], do: "ON", else: "OFF"
 
-    setting(query, "ignore_check_constraints", checks, fn ->
+    setting(query, "ignore_check_constraints", checks, plan, fn ->
       query.([
         ["INSERT OR ABORT INTO ", name(catalog), " (", list(columns), ") SELECT "],
         [list(aside.values), " FROM ", aside.name]
@@ -240,32 +244,62 @@ defmodule Ecto.Adapters.LibSql.DDL.Rebuild do
     end)
   end
 
-  defp without_foreign_keys(query, catalog, fun) do
-    case switch(query, catalog) do
-      [[1]] -> restoring(fun, fn _how -> query.({:enforce_foreign_keys, true}) end)
-      [[0]] -> fun.()
+  # `fun` is given whether this is a server, where they stay.
+  defp without_foreign_keys(query, catalog, plan, fun) do
+    case switch(query) do
+      [[1]] ->
+        restoring(fn -> fun.(false) end, fn _how -> query.({:enforce_foreign_keys, true}) end)
+
+      [[0]] ->
+        fun.(false)
+
+      :unsupported ->
+        enforced(query, catalog, plan, fun)
     end
   end
 
-  defp switch(query, %{table: table}) do
+  defp switch(query) do
     query.({:enforce_foreign_keys, false})
   rescue
     error in EctoLibSql.Error ->
-      if error.code == :unsupported,
-        do: raise(ArgumentError, unsupported(table)),
-        else: reraise(error, __STACKTRACE__)
+      if error.code == :unsupported, do: :unsupported, else: reraise(error, __STACKTRACE__)
   end
 
-  defp unsupported(table) do
+  defp enforced(query, catalog, plan, fun) do
+    cond do
+      referred?(query, catalog) ->
+        refuse(catalog, "rows of tables that refer to it would go with the old one")
+
+      plan[:unchecked?] == true or Map.get(plan, :unchecked_keys, []) != [] ->
+        refuse(catalog, "`validate: false` could not be kept to")
+
+      true ->
+        fun.(true)
+    end
+  end
+
+  defp referred?(query, catalog) do
+    sql = """
+    SELECT 1 FROM pragma_table_list AS list, pragma_foreign_key_list(list.name) AS key
+    WHERE list.type = 'table' AND key."table" = #{catalog.table.name |> to_string() |> Sql.quote_string()}
+      COLLATE NOCASE LIMIT 1
     """
-    this change builds table #{inspect(table.name)} anew, and here foreign keys cannot be switched off for \
-    that: rows of other tables would go with the old one. Use what ALTER TABLE ... ALTER COLUMN can do \
-    (modify without a change of keys), or write the migration by hand: a new table, INSERT INTO ... SELECT, \
-    DROP TABLE, ALTER TABLE ... RENAME.\
+
+    query.(sql) != []
+  end
+
+  defp refuse(%{table: table}, reason) do
+    raise ArgumentError, """
+    this change builds table #{inspect(table.name)} anew, and on a server foreign keys cannot be switched off for \
+    that: #{reason}. Use what ALTER TABLE ... ALTER COLUMN can do (modify without a change of keys), or write the \
+    migration by hand.\
     """
   end
 
-  defp setting(query, pragma, value, fun) do
+  # Those of a server are what they are by default, and can be no other.
+  defp setting(_query, _pragma, _value, %{server?: true}, fun), do: fun.()
+
+  defp setting(query, pragma, value, _plan, fun) do
     [[before]] = query.("PRAGMA " <> pragma)
     query.(["PRAGMA ", pragma, " = ", value])
     restoring(fun, fn _how -> query.(["PRAGMA ", pragma, " = #{before}"]) end)
