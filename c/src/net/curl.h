@@ -27,6 +27,13 @@ struct lsqi_curl_msg {
     } data;
 };
 
+/* A descriptor that multi_poll() waits for, too. */
+struct lsqi_curl_waitfd {
+    int fd;
+    short events;
+    short revents;
+};
+
 /* Named as libcurl's functions, without "curl_". */
 struct lsqi_curl {
     int (*global_init)(long flags);
@@ -35,6 +42,8 @@ struct lsqi_curl {
     int (*easy_setopt)(void *easy, int option, ...);
     int (*easy_getinfo)(void *easy, int info, ...);
     int (*easy_pause)(void *easy, int mask);
+    int (*easy_send)(void *easy, const void *data, size_t len, size_t *sent);
+    int (*easy_recv)(void *easy, void *data, size_t len, size_t *received);
     const char *(*easy_strerror)(int code);
     struct lsqi_curl_list *(*slist_append)(struct lsqi_curl_list *list, const char *text);
     void (*slist_free_all)(struct lsqi_curl_list *list);
@@ -44,7 +53,9 @@ struct lsqi_curl {
     int (*multi_add_handle)(void *multi, void *easy);
     int (*multi_remove_handle)(void *multi, void *easy);
     int (*multi_perform)(void *multi, int *running);
-    int (*multi_poll)(void *multi, void *extra, unsigned extras, int timeout_ms, int *ready);
+    int (*multi_socket_action)(void *multi, int fd, int events, int *running);
+    int (*multi_poll)(void *multi, struct lsqi_curl_waitfd *extra, unsigned extras, int timeout_ms,
+                      int *ready);
     int (*multi_wakeup)(void *multi);
     struct lsqi_curl_msg *(*multi_info_read)(void *multi, int *left);
 };

@@ -64,7 +64,7 @@ static bool wrote_request(const struct lsqi_http *http) {
     return info_long(http, LSQI_CURLINFO_REQUEST_SIZE) > http->sent_before;
 }
 
-static void set_socket(int fd, int64_t connect_ms) {
+void lsqi_exchange_set_socket(int fd, int64_t connect_ms) {
     /* It counts while connecting, too. */
     unsigned unconfirmed = (unsigned)(connect_ms > UNCONFIRMED_MS ? connect_ms : UNCONFIRMED_MS);
 
@@ -78,7 +78,7 @@ static int on_socket(void *arg, int fd, int purpose) {
 
     (void)purpose;
     http->fd = fd;
-    set_socket(fd, http->connect_ns / 1000000);
+    lsqi_exchange_set_socket(fd, http->connect_ns / 1000000);
     begin_connecting(http);
     if (!http->requested || !wrote_request(http)) return 0;
     http->refused_twice = true;
@@ -240,21 +240,14 @@ static void set_callbacks(struct lsqi_http *http) {
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_NOPROGRESS, 0L);
 }
 
-static void set_transport(struct lsqi_http *http) {
+void lsqi_exchange_set_transport(void *easy) {
     const struct lsqi_curl *curl = lsqi_curl();
-    void *easy = http->easy;
 
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_NOSIGNAL, 1L);
     /* Else the loop waits at an exchange's end for a name server that is silent. From 7.87. */
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_QUICK_EXIT, 1L);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_PROTOCOLS,
                             (long)(LSQI_CURLPROTO_HTTP | LSQI_CURLPROTO_HTTPS));
-    /* HTTP/2 where TLS agrees on it: then a connection serves many. But nobody waits for one that is not there yet
-     * (CURLOPT_PIPEWAIT): a handshake that hangs would hold them all. Not for a stream: of one that is paused,
-     * libcurl takes up to 32 MB in HTTP/2. */
-    (void)curl->easy_setopt(
-        easy, LSQI_CURLOPT_HTTP_VERSION,
-        (long)(http->max_response != 0 ? LSQI_CURL_HTTP_VERSION_2TLS : LSQI_CURL_HTTP_VERSION_1_1));
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_CONNECTTIMEOUT_MS, (long)FAR_MS);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_TCP_NODELAY, 1L);
@@ -269,7 +262,13 @@ static bool set_up(struct lsqi_http *http, const struct lsqi_http_request *reque
     const struct lsqi_curl *curl = lsqi_curl();
 
     set_callbacks(http);
-    set_transport(http);
+    lsqi_exchange_set_transport(http->easy);
+    /* HTTP/2 where TLS agrees on it: then a connection serves many. But nobody waits for one that is not there yet
+     * (CURLOPT_PIPEWAIT): a handshake that hangs would hold them all. Not for a stream: of one that is paused,
+     * libcurl takes up to 32 MB in HTTP/2. */
+    (void)curl->easy_setopt(http->easy, LSQI_CURLOPT_HTTP_VERSION,
+                            (long)(request->max_response != 0 ? LSQI_CURL_HTTP_VERSION_2TLS
+                                                              : LSQI_CURL_HTTP_VERSION_1_1));
     return curl->easy_setopt(http->easy, LSQI_CURLOPT_URL, request->url) == 0 &&
            curl->easy_setopt(http->easy, LSQI_CURLOPT_ACCEPT_ENCODING, "") == 0 &&
            lsqi_http_peer_apply(request->peer, http->easy) && set_headers(http, request->headers) &&

@@ -81,6 +81,15 @@ void lsqi_exchange_result(struct lsqi_http *http, int code, struct lsqi_http_end
 void lsqi_exchange_timed_out(struct lsqi_http *http, const char *phase, struct lsqi_http_end *end);
 void lsqi_exchange_cancelled(struct lsqi_http *http, struct lsqi_http_end *end);
 
+/* The same for a connection that could not be made, given libcurl's own words. */
+enum lsqi_http_end_kind lsqi_exchange_connect_kind(const char *error, int code);
+/* What may be said of it; borrowed. */
+const char *lsqi_exchange_words(const char *error, int code);
+/* Before a socket connects. */
+void lsqi_exchange_set_socket(int fd, int64_t connect_ms);
+/* What is told libcurl of every connection, but the version of HTTP. */
+void lsqi_exchange_set_transport(void *easy);
+
 /* The loop's: it looks at the exchanges by due at the latest. On the I/O thread. */
 void lsqi_http_look_at(int64_t due);
 

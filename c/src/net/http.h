@@ -29,6 +29,9 @@ enum lsq_status lsqi_http_peer_new(struct lsqi_http_peer **out,
 void lsqi_http_peer_ref(struct lsqi_http_peer *peer);
 void lsqi_http_peer_unref(struct lsqi_http_peer *peer); /* NULL is fine */
 
+/* Whether they say the same. */
+bool lsqi_http_peer_equal(const struct lsqi_http_peer *a, const struct lsqi_http_peer *b);
+
 /* How an exchange ended. */
 enum lsqi_http_end_kind {
     LSQI_HTTP_DONE,        /* a whole answer came, whatever its status */

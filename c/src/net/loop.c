@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "net/curl.h"
+#include "net/watch.h"
 
 enum {
     /* sqld answers 429 above 128 requests at once, and more connections make it slower, not faster. */
@@ -293,11 +294,13 @@ static void close_idle(void) {
 
 int lsqi_loop_wait_ms_locked(void) {
     int64_t at = close_idle_at();
+    int64_t due = lsqi_watches_due();
     int64_t ns;
 
     if (lsqi_loop.commands > 0 || lsqi_loop.first_post != NULL || lsqi_loop.leaving) return 0;
     if (lsqi_loop.stopping) return 0;
     if (lsqi_loop.look_at < at) at = lsqi_loop.look_at;
+    if (due < at) at = due;
     if (at == INT64_MAX) return LONGEST_WAIT_MS;
     ns = at - lsqi_now_ns();
     if (ns <= 0) return 0;
@@ -318,11 +321,13 @@ void lsqi_loop_turn(bool stopping) {
     run_posts();
     if (stopping) cancel_all();
     look_at_deadlines();
+    lsqi_watches_turn(stopping);
     drive();
     close_idle();
     note_turn(began);
 }
 
 bool lsqi_loop_is_still_locked(void) {
-    return lsqi_loop.first == NULL && lsqi_loop.commands == 0 && lsqi_loop.first_post == NULL;
+    return lsqi_loop.first == NULL && lsqi_loop.commands == 0 && lsqi_loop.first_post == NULL &&
+           !lsqi_watches_any();
 }

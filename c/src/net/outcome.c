@@ -27,7 +27,7 @@ static void fill(const struct lsqi_http *http, int code, struct lsqi_http_end *e
 }
 
 /* libcurl's own words, of those results whose words hold names of hosts at most. */
-static const char *words(const struct lsqi_http *http, int code) {
+const char *lsqi_exchange_words(const char *error, int code) {
     switch (code) {
     case LSQI_CURLE_COULDNT_RESOLVE_PROXY:
     case LSQI_CURLE_COULDNT_RESOLVE_HOST:
@@ -43,9 +43,8 @@ static const char *words(const struct lsqi_http *http, int code) {
     case LSQI_CURLE_SSL_CACERT_BADFILE:
     case LSQI_CURLE_HTTP2_STREAM:
         /* A proxy's URL may have a password. */
-        if (strstr(http->error, "://") == NULL && strchr(http->error, '@') == NULL &&
-            http->error[0] != '\0')
-            return http->error;
+        if (strstr(error, "://") == NULL && strchr(error, '@') == NULL && error[0] != '\0')
+            return error;
         break;
     default: break;
     }
@@ -53,18 +52,18 @@ static const char *words(const struct lsqi_http *http, int code) {
 }
 
 /* A connection that breaks within the handshake says nothing about who the server is. */
-static bool broke_in_handshake(const struct lsqi_http *http) {
+static bool broke_in_handshake(const char *error) {
     /* OpenSSL's words, then GnuTLS's. */
     static const char *const words_of_it[] = {"SSL_ERROR_SYSCALL", "reset by peer",
                                               "unexpected eof",    "non-properly terminated",
                                               "pull function",     "push function"};
 
     for (size_t i = 0; i < sizeof(words_of_it) / sizeof(words_of_it[0]); i++)
-        if (strstr(http->error, words_of_it[i]) != NULL) return true;
+        if (strstr(error, words_of_it[i]) != NULL) return true;
     return false;
 }
 
-static enum lsqi_http_end_kind kind_before_request(const struct lsqi_http *http, int code) {
+enum lsqi_http_end_kind lsqi_exchange_connect_kind(const char *error, int code) {
     switch (code) {
     case LSQI_CURLE_COULDNT_RESOLVE_PROXY:
     case LSQI_CURLE_COULDNT_RESOLVE_HOST:
@@ -75,7 +74,7 @@ static enum lsqi_http_end_kind kind_before_request(const struct lsqi_http *http,
     case LSQI_CURLE_SEND_ERROR:
     case LSQI_CURLE_RECV_ERROR: return LSQI_HTTP_UNREACHABLE;
     case LSQI_CURLE_SSL_CONNECT_ERROR:
-        return broke_in_handshake(http) ? LSQI_HTTP_UNREACHABLE : LSQI_HTTP_TLS;
+        return broke_in_handshake(error) ? LSQI_HTTP_UNREACHABLE : LSQI_HTTP_TLS;
     case LSQI_CURLE_SSL_ENGINE_NOTFOUND:
     case LSQI_CURLE_SSL_CERTPROBLEM:
     case LSQI_CURLE_SSL_CIPHER:
@@ -116,9 +115,9 @@ void lsqi_exchange_result(struct lsqi_http *http, int code, struct lsqi_http_end
         end->kind = LSQI_HTTP_BROKEN;
         end->message = "what the server answered is no HTTP";
     } else {
-        end->kind =
-            http->requested ? kind_after_request(http, code) : kind_before_request(http, code);
-        end->message = words(http, code);
+        end->kind = http->requested ? kind_after_request(http, code)
+                                    : lsqi_exchange_connect_kind(http->error, code);
+        end->message = lsqi_exchange_words(http->error, code);
         if (end->kind == LSQI_HTTP_TIMEOUT) end->phase = "connect";
     }
 }

@@ -44,6 +44,16 @@ void lsqi_http_peer_unref(struct lsqi_http_peer *peer) {
     if (peer != NULL && atomic_fetch_sub(&peer->refs, 1) == 1) free_peer(peer);
 }
 
+static bool same(const char *a, const char *b) {
+    return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+bool lsqi_http_peer_equal(const struct lsqi_http_peer *a, const struct lsqi_http_peer *b) {
+    return a->cfg.no_verify == b->cfg.no_verify && same(a->cfg.ca_file, b->cfg.ca_file) &&
+           same(a->cfg.client_cert, b->cfg.client_cert) &&
+           same(a->cfg.client_key, b->cfg.client_key) && same(a->cfg.proxy, b->cfg.proxy);
+}
+
 static bool set_text(void *easy, int option, const char *text) {
     return text == NULL || lsqi_curl()->easy_setopt(easy, option, text) == 0;
 }

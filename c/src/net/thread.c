@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "net/curl.h"
 #include "net/loop.h"
+#include "net/watch.h"
 
 enum {
     /* Answers are decoded on this thread. */
@@ -25,9 +26,15 @@ bool lsqi_http_on_thread(void) { return on_thread; }
 
 static void wait_in_libcurl(int wait_ms) {
     enum { NO_MEMORY_MS = 10 };
+    unsigned count;
+    struct lsqi_curl_waitfd *fds = lsqi_watches_fds(&count);
 
-    if (lsqi_curl()->multi_poll(lsqi_loop.multi, NULL, 0, wait_ms, NULL) != 0)
+    if (fds == NULL && count > 0)
+        (void)poll(NULL, 0, NO_MEMORY_MS);
+    else if (lsqi_curl()->multi_poll(lsqi_loop.multi, fds, count, wait_ms, NULL) != 0)
         (void)poll(NULL, 0, NO_MEMORY_MS); /* it could not wait, and would not the next time */
+    else
+        lsqi_watches_wake(fds);
 }
 
 static void *thread_main(void *arg) {
@@ -56,7 +63,10 @@ static void *thread_main(void *arg) {
     lsqi_loop.ended = true;
     pthread_cond_broadcast(&lsqi_loop.changed);
     pthread_mutex_unlock(&lsqi_loop.lock);
-    if (multi != NULL) (void)lsqi_curl()->multi_cleanup(multi);
+    if (multi != NULL) {
+        (void)lsqi_curl()->multi_cleanup(multi);
+        lsqi_watches_release();
+    }
     return NULL;
 }
 
