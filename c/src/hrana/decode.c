@@ -27,7 +27,7 @@ enum lsq_status lsqi_hrana_decoder_new(struct lsqi_hrana_decoder **out, enum lsq
     d->rows_allowed = SIZE_MAX;
     d->replication_index = -1;
     d->step = form == LSQI_HRANA_CURSOR ? 0 : SIZE_MAX;
-    lsqi_json_init(&d->json, form == LSQI_HRANA_CURSOR);
+    lsqi_json_init(&d->json, form == LSQI_HRANA_CURSOR || form == LSQI_HRANA_MESSAGE);
     d->in = &d->json;
     lsqi_hrana_statement_begin(d);
     *out = d;
@@ -54,6 +54,11 @@ void lsqi_hrana_decoder_free(struct lsqi_hrana_decoder *d) {
     lsqi_free(d->base_url);
     freelocale(d->c_locale);
     lsqi_free(d);
+}
+
+/* Where an entry begins, it is counted. */
+void lsqi_hrana_decoder_request(struct lsqi_hrana_decoder *d, size_t request) {
+    d->request = request - 1;
 }
 
 void lsqi_hrana_decoder_allow(struct lsqi_hrana_decoder *d, size_t rows) {

@@ -25,7 +25,9 @@ enum lsqi_hrana_form {
     LSQI_HRANA_PIPELINE, /* {"baton":, "base_url":, "results": [...]} */
     LSQI_HRANA_CURSOR,   /* a line of {"baton":, "base_url":}, then an object a line */
     /* {"message":, "code":} or {"error":}, beside an HTTP status that is no success: ERROR is told */
-    LSQI_HRANA_FAILURE
+    LSQI_HRANA_FAILURE,
+    /* Messages of a WebSocket that answer requests, one after the other; lsqi_hrana_decoder_request() before each */
+    LSQI_HRANA_MESSAGE
 };
 
 enum lsqi_hrana_kind {
@@ -94,6 +96,9 @@ enum lsq_status lsqi_hrana_decode(struct lsqi_hrana_decoder *decoder, const char
 
 /* The input is at its end. Errors: LSQ_PROTOCOL_UNSUPPORTED where the answer is not whole. */
 enum lsq_status lsqi_hrana_decode_end(struct lsqi_hrana_decoder *decoder, struct lsq_error *err);
+
+/* Of LSQI_HRANA_MESSAGE: the place of the request that the next message answers. */
+void lsqi_hrana_decoder_request(struct lsqi_hrana_decoder *decoder, size_t request);
 
 /* At first there is no limit of rows. Sets one, or where there is one already raises it, by that many rows that
  * may still come; SIZE_MAX: no limit again. */

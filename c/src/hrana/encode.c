@@ -135,10 +135,10 @@ static void add_baton(struct lsqi_buf *buf, const char *baton) {
         lsqi_json_string(buf, baton, strlen(baton));
 }
 
-/* {"type":"..." */
+/* {"type":"..." , on a line of its own: see lsqi_hrana_next_request(). */
 static void request_begin(struct lsqi_buf *buf, const char *type) {
     separate(buf);
-    lsqi_buf_add_text(buf, "{\"type\":");
+    lsqi_buf_add_text(buf, "\n{\"type\":");
     lsqi_json_string(buf, type, strlen(type));
 }
 

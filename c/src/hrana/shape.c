@@ -365,6 +365,7 @@ static enum lsq_status start_event(struct lsqi_hrana_decoder *d, enum lsqi_json_
     switch (d->form) {
     case LSQI_HRANA_PIPELINE: return lsqi_hrana_push(d, AT_TOP);
     case LSQI_HRANA_CURSOR: return lsqi_hrana_push(d, first ? AT_HEAD : AT_LINE);
+    case LSQI_HRANA_MESSAGE: return lsqi_hrana_push(d, AT_ENTRY);
     default: return lsqi_hrana_push(d, AT_FAILURE);
     }
 }
