@@ -1,12 +1,20 @@
 /* Calls of one request: statements, batches, transactions. */
+#include <stdatomic.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "hrana/encode.h"
 #include "remote/stmt.h"
 
-enum { STORED_SQL = 1 }; /* the number that a stored text has in its stream */
+/* The number of a stored text, which is one of its stream, or of its WebSocket. */
+static int32_t next_stored_sql(void) {
+    /* Process-wide: the last one given. */
+    static atomic_uint last;
+
+    return (int32_t)(atomic_fetch_add(&last, 1) & 0x3fffffff) + 1;
+}
 
 /* What the request is, at its place in the pipeline. */
 enum shape {
@@ -29,6 +37,7 @@ struct call {
     bool in_txn;                /* the first step of a batch is run in a transaction only */
     bool gives_up;              /* a failure is none: the server undoes the transaction anyway */
     bool read_only;             /* LSQ_TXN_READ is what begins */
+    int32_t stored_sql;         /* of SHAPE_MANY */
     size_t count;               /* of statements */
     enum lsq_command *commands; /* of each, or of SHAPE_MANY's one */
     /* of the caller */
@@ -472,6 +481,45 @@ static enum lsq_status add_statement(struct call *call, const char *sql, size_t 
     return LSQ_OK;
 }
 
+/* Whether the text names the columns by a star: a multiplication's stands behind a value. */
+static bool has_star(const char *sql, size_t len) {
+    static const char *const words[] = {"SELECT", "DISTINCT", "ALL", "RETURNING"};
+    struct lsqi_sql_token before = {.kind = LSQI_SQL_END};
+    struct lsqi_sql_token token;
+    size_t at = 0;
+
+    while ((token = lsqi_sql_next(sql, len, &at)).kind != LSQI_SQL_END) {
+        bool star = token.kind == LSQI_SQL_OTHER && sql[token.at] == '*';
+
+        if (star && before.kind == LSQI_SQL_OTHER && strchr(",.", sql[before.at]) != NULL)
+            return true;
+        for (size_t i = 0; star && i < sizeof(words) / sizeof(words[0]); i++)
+            if (before.kind == LSQI_SQL_WORD && before.len == strlen(words[i]) &&
+                strncasecmp(sql + before.at, words[i], before.len) == 0)
+                return true;
+        before = token;
+    }
+    return false;
+}
+
+/* What the statement needs of a stream that others used, and leaves in it. */
+static void note_stream(struct call *call, const char *sql, size_t len,
+                        const struct lsqi_sql_facts *facts) {
+    static const char *const functions[] = {"last_insert_rowid", "changes"};
+    struct lsqi_sql_token token;
+    size_t at = 0;
+
+    if (facts->sets_session) call->x.spoils = true;
+    if (!call->x.looks && memchr(sql, '*', len) != NULL) call->x.looks = has_star(sql, len);
+    if (memchr(sql, '(', len) == NULL) return;
+    while ((token = lsqi_sql_next(sql, len, &at)).kind != LSQI_SQL_END)
+        for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++)
+            if (token.kind == LSQI_SQL_WORD && token.len >= strlen(functions[i]) &&
+                strncasecmp(sql + token.at + token.len - strlen(functions[i]), functions[i],
+                            strlen(functions[i])) == 0)
+                call->x.fresh = true;
+}
+
 static enum lsq_status nothing_to_do(const struct lsqi_remote *remote, struct lsq_reply *reply) {
     if (reply != NULL)
         *reply = (struct lsq_reply){.command = LSQ_COMMAND_EMPTY,
@@ -512,6 +560,7 @@ enum lsq_status lsqi_call_exec(struct lsqi_remote *remote, const char *sql, size
     call->effect = effect_of(facts);
     call->x.stores = may_store(facts, call->x.held);
     call->x.reads = facts->reads;
+    note_stream(call, sql, len, facts);
     call->x.tail = call->x.held || facts->begins ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
     st = add_statement(call, sql, len, facts, params, err);
     return st == LSQ_OK ? call_run(call, err) : call_drop(call, st);
@@ -547,6 +596,7 @@ enum lsq_status lsqi_call_describe(struct lsqi_remote_stmt *stmt, struct lsqi_re
     }
     call->described = stmt;
     call->x.reads = true;
+    call->x.looks = has_star(stmt->sql, stmt->len);
     call->stmt = out;
     call->x.tail = call->x.held ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
     lsqi_hrana_describe(&call->x.body, stmt->sql, stmt->len);
@@ -603,7 +653,7 @@ static enum lsq_status add_rows(struct call *call, const char *sql, size_t len,
         struct lsqi_bound bound;
         enum lsq_status st = lsqi_call_bind(sql, len, facts, &row, &bound, err);
         const struct lsqi_hrana_stmt stmt = {
-            .sql_id = STORED_SQL, .params = &bound.params, .want_rows = true};
+            .sql_id = call->stored_sql, .params = &bound.params, .want_rows = true};
 
         if (st == LSQ_OK) lsqi_hrana_batch_step(&call->x.body, &stmt, next_cond(call, call->count));
         lsqi_free(bound.values);
@@ -626,7 +676,7 @@ static enum lsq_status store_sql(struct call *call, const char *sql, size_t len,
     if (text.failed)
         st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for a statement");
     else
-        lsqi_hrana_store_sql(&call->x.body, STORED_SQL, text.data, text.len);
+        lsqi_hrana_store_sql(&call->x.body, call->stored_sql, text.data, text.len);
     lsqi_buf_release(&text);
     return st;
 }
@@ -653,15 +703,17 @@ static enum lsq_status exec_many(struct lsqi_remote *remote, const char *sql, si
     call->own = (struct lsq_reply){.command = facts->command};
     call->wrapped = !call->x.held;
     call->at = 1;
+    call->stored_sql = next_stored_sql();
     call->x.stores = !call->x.held;
     call->x.tail = call->x.held ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
+    note_stream(call, sql, len, facts);
     st = store_sql(call, sql, len, facts, err);
     if (st != LSQ_OK) return call_drop(call, st);
     begin_steps(call, "BEGIN IMMEDIATE");
     st = add_rows(call, sql, len, facts, next, next_ctx, err);
     if (st != LSQ_OK) return call_drop(call, st);
     end_steps(call);
-    if (call->x.held) lsqi_hrana_close_sql(&call->x.body, STORED_SQL);
+    lsqi_hrana_close_sql(&call->x.body, call->stored_sql);
     return call_run(call, err);
 }
 
@@ -702,6 +754,7 @@ static enum lsq_status add_item(struct call *call, size_t i, const struct lsq_ba
     lsqi_hrana_batch_step(&call->x.body, &stmt, next_cond(call, i));
     lsqi_bound_release(&bound);
     call->commands[i] = facts->command;
+    note_stream(call, item->sql, item->len, facts);
     if (facts->begins && call->x.tail == LSQI_TAIL_CLOSE) call->x.tail = LSQI_TAIL_ASK;
     if (effect_of(facts) != EFFECT_NONE) call->effect = effect_of(facts);
     if (call->wrapped || may_store(facts, call->x.held)) call->x.stores = true;

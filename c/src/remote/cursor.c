@@ -406,7 +406,9 @@ static enum lsq_status prepare(struct lsqi_cursor *cursor, const struct lsq_call
     const struct lsqi_remote_stmt *stmt = cursor->stmt;
     struct lsqi_remote *remote = cursor->remote;
     bool held = remote->baton != NULL;
-    bool streams = lsqi_server_version(&remote->server) >= 3;
+    /* A stream of a WebSocket has no answer that can wait: it is shared. */
+    bool streams =
+        lsqi_server_version(&remote->server) >= 3 && !lsqi_exchange_is_on_socket(remote->base_url);
     const struct lsqi_hrana_stmt run = {
         .sql = cursor->sql, .len = cursor->len, .params = &cursor->params, .want_rows = true};
     struct lsqi_buf *body = &cursor->x.body;
@@ -428,6 +430,7 @@ static enum lsq_status prepare(struct lsqi_cursor *cursor, const struct lsq_call
     cursor->x.stores = !held && !stmt->facts.reads;
     cursor->x.reads = stmt->facts.reads;
     cursor->x.types = true;
+    cursor->x.looks = true;
     if (streams && stmt->facts.reads) return LSQ_OK;
     return cursor->kept == NULL ? lsq_result_new(&cursor->kept, err) : LSQ_OK;
 }

@@ -1,5 +1,6 @@
 #include "remote/exchange.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -32,6 +33,7 @@ static const struct lsq_sink *on_sink(void *arg, size_t request, size_t step, vo
 static bool on_result(void *arg, const struct lsqi_hrana_result *result) {
     struct lsqi_exchange *x = arg;
 
+    if (result->kind == LSQI_HRANA_ERROR) x->failed = true;
     return x->hooks->result(x, result);
 }
 
@@ -69,9 +71,9 @@ static size_t on_body(void *arg, const char *data, size_t len) {
 /* The rest of the body; what follows depends on what the server speaks. */
 static void add_tail(struct lsqi_exchange *x, int version) {
     x->body.len = x->requests_len;
-    if (x->tail == LSQI_TAIL_CLOSE) lsqi_hrana_request(&x->body, "close");
+    if (x->tail == LSQI_TAIL_CLOSE && !x->on_socket) lsqi_hrana_request(&x->body, "close");
     if (x->tail == LSQI_TAIL_ASK && version >= 3) lsqi_hrana_request(&x->body, "get_autocommit");
-    if (x->tail != LSQI_TAIL_NONE) (void)lsqi_hrana_end(&x->body);
+    if (x->tail != LSQI_TAIL_NONE && !x->on_socket) (void)lsqi_hrana_end(&x->body);
 }
 
 static void on_done(void *arg, const struct lsqi_http_end *end);
@@ -115,6 +117,45 @@ static enum lsq_status start_http(struct lsqi_exchange *x,
     return st;
 }
 
+static bool on_message(void *arg, size_t request, const char *data, size_t len) {
+    struct lsqi_exchange *x = arg;
+
+    lsqi_hrana_decoder_request(x->decoder, request);
+    if (decode(x, data, len) == LSQI_HTTP_STOP) return false;
+    x->broken = lsqi_hrana_decode_end(x->decoder, &x->why);
+    return x->broken == LSQ_OK;
+}
+
+static void on_talked(void *arg, const struct lsqi_talk_end *end);
+
+static enum lsq_status start_talk(struct lsqi_exchange *x, int delay_ms, struct lsq_error *err) {
+    static const struct lsqi_talk_events talk_events = {.message = on_message, .done = on_talked};
+    const struct lsqi_talk_request request = {
+        .server = x->server,
+        .target = x->target,
+        .body = &x->body,
+        .place = x->held ? x->base_url + sizeof(LSQI_ON_SOCKET) - 1 : NULL,
+        .begins = x->tail == LSQI_TAIL_ASK,
+        .fresh = x->fresh,
+        .looks = !x->held && (x->looks || x->tail == LSQI_TAIL_ASK),
+        .delay_ms = delay_ms,
+        .total_ms = left(x),
+        .first_byte_ms = x->server->first_byte_ms,
+        .events = &talk_events,
+        .arg = x,
+    };
+    enum lsq_status st;
+
+    pthread_mutex_lock(x->lock);
+    if (x->called_off)
+        st = lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
+    else
+        st = lsqi_talk_start(&x->talk, &request, err);
+    if (st != LSQ_OK) x->talk = NULL;
+    pthread_mutex_unlock(x->lock);
+    return st;
+}
+
 static enum lsq_status nobody_answers(const struct lsqi_exchange *x, struct lsq_error *err) {
     struct lsqi_place *primary = x->server->targets[0].place;
 
@@ -136,6 +177,12 @@ static bool is_patient(const struct lsqi_exchange *x) {
            lsqi_place_down_ms(x->server->targets[0].place) < x->server->retry_ms;
 }
 
+/* A transaction stays where it began. */
+static bool goes_to_socket(const struct lsqi_exchange *x) {
+    if (x->held) return lsqi_exchange_is_on_socket(x->base_url);
+    return x->form == LSQI_HRANA_PIPELINE && lsqi_server_has_socket(x->server, x->target);
+}
+
 static enum lsq_status send(struct lsqi_exchange *x, int delay_ms, struct lsq_error *err) {
     int version = lsqi_server_version(x->server);
     struct lsqi_server_address address;
@@ -152,11 +199,14 @@ static enum lsq_status send(struct lsqi_exchange *x, int delay_ms, struct lsq_er
         x->held ? 0 : lsqi_server_pick(x->server, x->reads, x->tries > 1 ? x->target : SIZE_MAX);
     if (x->target == SIZE_MAX && is_patient(x)) x->target = 0;
     if (x->target == SIZE_MAX) return nobody_answers(x, err);
+    x->on_socket = goes_to_socket(x);
     add_tail(x, version);
     if (x->body.failed) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
-    st = lsqi_hrana_decoder_new(&x->decoder, x->form, &x->handler, err);
+    st = lsqi_hrana_decoder_new(&x->decoder, x->on_socket ? LSQI_HRANA_MESSAGE : x->form,
+                                &x->handler, err);
     if (st != LSQ_OK) return st;
     lsqi_hrana_decoder_allow(x->decoder, x->allowed);
+    if (x->on_socket) return start_talk(x, delay_ms, err);
     st = lsqi_server_address(x->server, x->target, x->base_url, version, path_of(x), x->trace,
                              &address, err);
     if (st != LSQ_OK) return st;
@@ -260,7 +310,7 @@ static enum lsq_status transport_failed(const struct lsqi_exchange *x,
     return st;
 }
 
-static enum lsq_status answer_failed(struct lsqi_exchange *x, struct lsq_error *err) {
+static enum lsq_status answer_failed(struct lsqi_exchange *x, bool sent, struct lsq_error *err) {
     enum lsq_status st;
 
     if (x->foreign)
@@ -269,7 +319,7 @@ static enum lsq_status answer_failed(struct lsqi_exchange *x, struct lsq_error *
     else
         st = lsqi_remote_refusal(err, x->status, x->refusal.data, x->refusal.len, x->held);
     /* What a gateway answers for the server tells nothing of what that has done. */
-    if (x->stores && (x->foreign || x->status >= 500)) err->outcome = LSQ_OUTCOME_UNKNOWN;
+    if (sent && x->stores && (x->foreign || x->status >= 500)) err->outcome = LSQ_OUTCOME_UNKNOWN;
     return st;
 }
 
@@ -284,21 +334,26 @@ static enum lsq_status judge(struct lsqi_exchange *x, const struct lsqi_http_end
         return x->broken;
     }
     if (end->kind != LSQI_HTTP_DONE) return transport_failed(x, end, err);
-    if (x->status != 200 || x->foreign) return answer_failed(x, err);
+    if (x->status != 200 || x->foreign) return answer_failed(x, end->sent, err);
+    if (x->on_socket) return LSQ_OK; /* each message was whole */
     st = lsqi_hrana_decode_end(x->decoder, err);
     if (st != LSQ_OK && x->stores) err->outcome = LSQ_OUTCOME_UNKNOWN;
     return st;
 }
 
-static void on_done(void *arg, const struct lsqi_http_end *end) {
-    struct lsqi_exchange *x = arg;
+/* The stream of a WebSocket that nobody asks about is for the next; after a failure nobody knows what is open in it. */
+static void leave_stream(struct lsqi_exchange *x, enum lsq_status st) {
+    if (!x->on_socket || x->place[0] == '\0') return;
+    if (st == LSQ_OK && x->tail == LSQI_TAIL_ASK) return;
+    lsqi_exchange_let_go(x, st == LSQ_OK && !x->failed);
+    x->place[0] = '\0';
+}
+
+static void try_ended(struct lsqi_exchange *x, const struct lsqi_http_end *end) {
     struct lsq_error *err = &x->err;
     enum lsq_status st;
     int delay = -1;
 
-    pthread_mutex_lock(x->lock);
-    x->http = NULL;
-    pthread_mutex_unlock(x->lock);
     note_health(x, end);
     if (x->broken == LSQ_OK && with_version_2(x, end)) {
         delay = 0;
@@ -312,8 +367,43 @@ static void on_done(void *arg, const struct lsqi_http_end *end) {
     } else {
         st = judge(x, end, err);
     }
+    leave_stream(x, st);
     x->untouched = untouched(x, end) || (end->kind == LSQI_HTTP_DONE && x->status == 401);
     x->hooks->ended(x, st, err);
+}
+
+static void on_done(void *arg, const struct lsqi_http_end *end) {
+    struct lsqi_exchange *x = arg;
+
+    pthread_mutex_lock(x->lock);
+    x->http = NULL;
+    pthread_mutex_unlock(x->lock);
+    try_ended(x, end);
+}
+
+static void on_talked(void *arg, const struct lsqi_talk_end *end) {
+    struct lsqi_exchange *x = arg;
+    enum lsq_status st;
+
+    pthread_mutex_lock(x->lock);
+    x->talk = NULL;
+    pthread_mutex_unlock(x->lock);
+    x->status = end->http.status;
+    x->retry_after = -1;
+    if (end->place != NULL)
+        snprintf(x->place, sizeof(x->place), LSQI_ON_SOCKET "%s", end->place);
+    else
+        x->place[0] = '\0';
+    lsqi_buf_add(&x->refusal, end->refusal, end->refusal_len);
+    if (!end->no_socket || x->held) {
+        try_ended(x, &end->http);
+        return;
+    }
+    lsqi_server_use_http(x->server, end->for_good);
+    st = send(x, 0, &x->err);
+    if (st == LSQ_OK) return;
+    x->untouched = true;
+    x->hooks->ended(x, st, &x->err);
 }
 
 /* ---- From outside ---- */
@@ -337,6 +427,7 @@ enum lsq_status lsqi_exchange_begin(struct lsqi_exchange *x, struct lsq_error *e
 void lsqi_exchange_call_off_locked(struct lsqi_exchange *x) {
     x->called_off = true;
     if (x->http != NULL) lsqi_http_cancel(x->http);
+    if (x->talk != NULL) lsqi_talk_cancel(x->talk);
 }
 
 void lsqi_exchange_go_on_locked(struct lsqi_exchange *x, size_t rows, int timeout_ms) {
@@ -353,7 +444,12 @@ void lsqi_exchange_release(struct lsqi_exchange *x) {
     x->trace = NULL;
 }
 
+bool lsqi_exchange_is_on_socket(const char *base_url) {
+    return base_url != NULL && strncmp(base_url, LSQI_ON_SOCKET, sizeof(LSQI_ON_SOCKET) - 1) == 0;
+}
+
 const char *lsqi_exchange_baton(const struct lsqi_exchange *x) {
+    if (x->on_socket) return x->place[0] == '\0' ? NULL : x->place + sizeof(LSQI_ON_SOCKET) - 1;
     return x->decoder == NULL ? NULL : lsqi_hrana_decoder_baton(x->decoder);
 }
 
@@ -361,6 +457,7 @@ const char *lsqi_exchange_baton(const struct lsqi_exchange *x) {
 const char *lsqi_exchange_base_url(const struct lsqi_exchange *x) {
     const char *url = x->decoder == NULL ? NULL : lsqi_hrana_decoder_base_url(x->decoder);
 
+    if (x->on_socket) return x->place;
     if (url == NULL || strncmp(url, "https://", 8) == 0) return url;
     return strncmp(url, "http://", 7) == 0 &&
                    strncmp(lsqi_place_base(x->server->targets[0].place), "http://", 7) == 0
@@ -369,6 +466,15 @@ const char *lsqi_exchange_base_url(const struct lsqi_exchange *x) {
 }
 
 /* ---- Closing a stream ---- */
+
+void lsqi_exchange_let_go(const struct lsqi_exchange *x, bool over) {
+    const char *baton = lsqi_exchange_baton(x);
+
+    if (x->on_socket)
+        lsqi_talk_leave(baton, over && !x->spoils);
+    else
+        lsqi_exchange_close_stream(x->server, baton, lsqi_exchange_base_url(x));
+}
 
 struct closing {
     struct lsqi_buf body;
@@ -390,10 +496,15 @@ static void closed(void *arg, const struct lsqi_http_end *end) {
 void lsqi_exchange_close_stream(struct lsqi_server *server, const char *baton,
                                 const char *base_url) {
     static const struct lsqi_http_events close_events = {.body = drop_body, .done = closed};
-    struct closing *closing = lsqi_calloc(1, sizeof(*closing));
+    struct closing *closing;
     struct lsqi_server_address address;
     struct lsqi_http *http;
 
+    if (lsqi_exchange_is_on_socket(base_url)) {
+        lsqi_talk_leave(baton, false);
+        return;
+    }
+    closing = lsqi_calloc(1, sizeof(*closing));
     if (closing == NULL) return; /* the server closes it, too, in its own time */
     lsqi_hrana_begin(&closing->body, baton);
     lsqi_hrana_request(&closing->body, "close");

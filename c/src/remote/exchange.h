@@ -7,6 +7,7 @@
 #include "hrana/decode.h"
 #include "net/http.h"
 #include "remote/server.h"
+#include "remote/talk.h"
 
 struct lsqi_exchange;
 
@@ -38,14 +39,22 @@ struct lsqi_exchange {
     const char *traceparent; /* borrowed until it is begun: copied */
     enum lsqi_hrana_form form;
     enum lsqi_exchange_tail tail;
-    int timeout_ms;        /* for all tries; 0: none */
-    bool held;             /* it goes on with a stream: the server has its place in it */
-    bool reads;            /* it only reads, and one that follows the primary may answer */
-    bool stores;           /* if it ran, something may be stored */
-    bool types;            /* declared types go to the sink */
+    int timeout_ms; /* for all tries; 0: none */
+    bool held;      /* it goes on with a stream: the server has its place in it */
+    bool reads;     /* it only reads, and one that follows the primary may answer */
+    bool stores;    /* if it ran, something may be stored */
+    bool types;     /* declared types go to the sink */
+    /* Of streams that others used before, or will use: */
+    bool fresh;            /* it needs one that nothing was run in */
+    bool spoils;           /* nobody is to have the stream afterwards */
+    bool looks;            /* the schema counts as it is now, not as the stream knows it */
     pthread_mutex_t *lock; /* guards http */
     /* of exchange.c */
     struct lsqi_http *http; /* NULL: none under way */
+    struct lsqi_talk *talk; /* likewise, by a WebSocket */
+    bool on_socket;         /* the last try went there */
+    char place[24];         /* of its stream, LSQI_ON_SOCKET before it; "": it is gone */
+    bool failed;            /* a request did */
     bool called_off;        /* guarded by lock */
     bool untouched;         /* at the end: nothing of it has run, and a stream is where it was */
     struct lsqi_hrana_handler handler;
@@ -75,10 +84,17 @@ void lsqi_exchange_call_off_locked(struct lsqi_exchange *x);
 void lsqi_exchange_go_on_locked(struct lsqi_exchange *x, size_t rows, int timeout_ms);
 void lsqi_exchange_release(struct lsqi_exchange *x);
 
+/* Before the place of a stream that belongs to a WebSocket, where else a URL stands. */
+#define LSQI_ON_SOCKET "ws:"
+bool lsqi_exchange_is_on_socket(const char *base_url);
+
 /* The stream's place after the answer; NULL: it is closed. Borrowed. */
 const char *lsqi_exchange_baton(const struct lsqi_exchange *x);
 /* Where it is; NULL: at the server's own address. Borrowed. */
 const char *lsqi_exchange_base_url(const struct lsqi_exchange *x);
+
+/* The stream after the answer is not needed. over: no transaction is open in it. */
+void lsqi_exchange_let_go(const struct lsqi_exchange *x, bool over);
 
 /* Tells the server that a stream is not used any more, and waits for nothing. */
 void lsqi_exchange_close_stream(struct lsqi_server *server, const char *baton,

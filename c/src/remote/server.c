@@ -5,6 +5,7 @@
 #include <strings.h>
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/error.h"
 #include "remote/remote.h"
 
@@ -13,7 +14,9 @@ enum {
     TIMEOUT_MS = 30000,
     RETRY_MS = 3000,
     MAX_RESPONSE = 256 * 1024 * 1024,
-    MOST_TOKEN = 64 * 1024
+    MOST_TOKEN = 64 * 1024,
+    /* How long HTTP serves where a WebSocket ended before it began. */
+    NO_SOCKET_MS = 30000
 };
 
 /* ---- The URL ---- */
@@ -104,6 +107,7 @@ static enum lsq_status add_target(struct lsqi_server *server, const char *url,
     if (st != LSQ_OK) return st;
     target->place = lsqi_place_get(base, server->peer);
     if (namespace_ != NULL) target->host = namespace_host(base, namespace_);
+    target->socket = strncasecmp(url, "ws", 2) == 0;
     lsqi_free(base);
     server->target_count++; /* to be released */
     return target->place == NULL || (namespace_ != NULL && target->host == NULL) ? LSQ_NOMEM
@@ -194,6 +198,22 @@ int lsqi_server_version(struct lsqi_server *server) {
 void lsqi_server_use_version(struct lsqi_server *server, int version) {
     pthread_mutex_lock(&server->lock);
     server->version = version;
+    pthread_mutex_unlock(&server->lock);
+}
+
+bool lsqi_server_has_socket(struct lsqi_server *server, size_t target) {
+    bool has;
+
+    if (!server->targets[target].socket) return false;
+    pthread_mutex_lock(&server->lock);
+    has = server->version == 3 && server->http_until <= lsqi_now_ns();
+    pthread_mutex_unlock(&server->lock);
+    return has;
+}
+
+void lsqi_server_use_http(struct lsqi_server *server, bool for_good) {
+    pthread_mutex_lock(&server->lock);
+    server->http_until = for_good ? INT64_MAX : lsqi_now_ns() + (int64_t)NO_SOCKET_MS * 1000000;
     pthread_mutex_unlock(&server->lock);
 }
 

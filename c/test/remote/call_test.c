@@ -3,15 +3,19 @@
 
 #include "../support/db.h"
 #include "../support/sqld.h"
+#include "remote/talk.h"
 
 static struct sqld sqld;
+static bool by_socket;
 
 static struct lsq_conn *connect_to(void) {
     struct lsq_config cfg;
     struct lsq_conn *conn;
+    char url[256];
 
+    snprintf(url, sizeof(url), "%s%s", by_socket ? "ws" : "http", sqld.url + 4);
     lsq_config_init(&cfg);
-    cfg.path = sqld.url;
+    cfg.path = url;
     if (lsq_conn_open(&conn, &cfg, &last_error) != LSQ_OK) fail_msg("%s", last_error.message);
     return conn;
 }
@@ -308,10 +312,47 @@ static void a_statement_is_described(void **state) {
     sqld_kill(&sqld);
 }
 
-#define TEST(name) cmocka_unit_test_teardown(name, db_forget)
+/* The same over both: HTTP, and a WebSocket. */
+static int over_http(void **state) {
+    (void)state;
+    by_socket = false;
+    return 0;
+}
+
+static int over_socket(void **state) {
+    (void)state;
+    by_socket = true;
+    return 0;
+}
+
+static void a_socket_is_one_for_all(void **state) {
+    struct lsqi_talk_figures before;
+    struct lsqi_talk_figures after;
+    struct lsq_conn *conn;
+    struct lsq_conn *other;
+
+    (void)state;
+    lsqi_talk_figures(&before);
+    conn = connect_empty();
+    other = connect_to();
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(ask(conn, "SELECT 1"), 1);
+        assert_int_equal(ask(other, "SELECT 2"), 2);
+    }
+    lsqi_talk_figures(&after);
+    assert_int_equal(after.sockets - before.sockets, 1);
+    assert_int_equal(after.streams - before.streams, 1);
+    assert_int_equal(after.talks - before.talks, 21);
+    db_close(other);
+    done(conn);
+}
+
+#define TEST(name)                                                                                 \
+    {#name, name, over_http, db_forget, NULL}, { #name "/ws", name, over_socket, db_forget, NULL }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_socket_is_one_for_all, over_socket, db_forget),
         TEST(values_come_back_as_they_went),
         TEST(a_call_says_what_it_did),
         TEST(failures_are_told_apart),
