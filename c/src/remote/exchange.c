@@ -342,10 +342,10 @@ static enum lsq_status judge(struct lsqi_exchange *x, const struct lsqi_http_end
 }
 
 /* The stream of a WebSocket that nobody asks about is for the next; after a failure nobody knows what is open in it. */
-static void leave_stream(struct lsqi_exchange *x, enum lsq_status st) {
+static void settle_stream(struct lsqi_exchange *x, enum lsq_status st) {
     if (!x->on_socket || x->place[0] == '\0') return;
     if (st == LSQ_OK && x->tail == LSQI_TAIL_ASK) return;
-    lsqi_exchange_let_go(x, st == LSQ_OK && !x->failed);
+    lsqi_exchange_leave_stream(x, st == LSQ_OK && !x->failed);
     x->place[0] = '\0';
 }
 
@@ -367,7 +367,7 @@ static void try_ended(struct lsqi_exchange *x, const struct lsqi_http_end *end) 
     } else {
         st = judge(x, end, err);
     }
-    leave_stream(x, st);
+    settle_stream(x, st);
     x->untouched = untouched(x, end) || (end->kind == LSQI_HTTP_DONE && x->status == 401);
     x->hooks->ended(x, st, err);
 }
@@ -467,7 +467,7 @@ const char *lsqi_exchange_base_url(const struct lsqi_exchange *x) {
 
 /* ---- Closing a stream ---- */
 
-void lsqi_exchange_let_go(const struct lsqi_exchange *x, bool over) {
+void lsqi_exchange_leave_stream(const struct lsqi_exchange *x, bool over) {
     const char *baton = lsqi_exchange_baton(x);
 
     if (x->on_socket)

@@ -94,7 +94,7 @@ const char *lsqi_exchange_baton(const struct lsqi_exchange *x);
 const char *lsqi_exchange_base_url(const struct lsqi_exchange *x);
 
 /* The stream after the answer is not needed. over: no transaction is open in it. */
-void lsqi_exchange_let_go(const struct lsqi_exchange *x, bool over);
+void lsqi_exchange_leave_stream(const struct lsqi_exchange *x, bool over);
 
 /* Tells the server that a stream is not used any more, and waits for nothing. */
 void lsqi_exchange_close_stream(struct lsqi_server *server, const char *baton,

@@ -81,7 +81,7 @@ void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *
             place = NULL;
         }
     }
-    if (baton != NULL && place == NULL) lsqi_exchange_let_go(x, autocommit);
+    if (baton != NULL && place == NULL) lsqi_exchange_leave_stream(x, autocommit);
     lsqi_remote_forget(remote);
     remote->baton = place;
     remote->base_url = url;
