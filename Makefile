@@ -121,6 +121,7 @@ bench: all
 	@BENCH_FLOOR='$(CURDIR)/build/release/bench/floor' $(if $(EXQLITE_PATH),ERL_FLAGS='-pa build/bench/exqlite/ebin') \
 	    MIX_ENV=prod $(MIX) run bench/run.exs
 	@MIX_ENV=prod $(MIX) run bench/ticker.exs
+	@MIX_ENV=prod $(MIX) run bench/remote.exs
 
 # ECTO_SQLITE3_PATH and EXQLITE_PATH, folders of their sources: compared with them, too, on our engine.
 PEERS := $(if $(and $(EXQLITE_PATH),$(ECTO_SQLITE3_PATH)),build/bench/ecto)
