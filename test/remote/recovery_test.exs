@@ -1,7 +1,7 @@
 defmodule EctoLibSql.Remote.RecoveryTest do
   # A real server that is killed, restarted, overrun, waited for too long; and tokens that end.
   #
-  #     CHAOS_SECONDS=300 mix test test/remote/recovery_test.exs      longer than in the suite
+  #     CHAOS_SECONDS=300 STREAM_ROWS=3000000 mix test test/remote/recovery_test.exs     longer than in the suite
   use EctoLibSql.Case, async: true
 
   import EctoLibSql.DriverHelpers
@@ -398,6 +398,44 @@ defmodule EctoLibSql.Remote.RecoveryTest do
     assert one(db, "SELECT count(*) FROM t") == 3000
     assert_no_messages()
   end
+
+  @rows String.to_integer(System.get_env("STREAM_ROWS") || "100000")
+  @tag timeout: 60_000 + @rows
+  test "a long result is streamed in little memory, and may be left early" do
+    {sqld, look} = server()
+    db = dial(sqld.url)
+
+    sql =
+      "WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT #{@rows}) SELECT n, 'some text' FROM c"
+
+    opts = [timeout: :infinity]
+    query = %EctoLibSql.Query{statement: sql}
+    before = memory()
+    {:ok, query, cursor, db} = EctoLibSql.handle_declare(query, [], opts, db)
+    assert {@rows, most} = stream_all(query, cursor, db, {0, before})
+    assert most - before < 64 * 1024 * 1024
+
+    # Nobody reads on: the server's statement ends, and nothing is left of it.
+    {:ok, query, cursor, db} = EctoLibSql.handle_declare(query, [], opts, db)
+    assert {:cont, %{num_rows: 10}, db} = EctoLibSql.handle_fetch(query, cursor, [max_rows: 10], db)
+    EctoLibSql.handle_deallocate(query, cursor, [], db)
+    assert_usable(db)
+    assert {:ok, ms} = insert(look, "free", timeout: 10_000)
+    assert ms < 3_000
+    assert_no_messages()
+  end
+
+  defp stream_all(query, cursor, db, {rows, most}) do
+    most = max(most, memory())
+
+    case EctoLibSql.handle_fetch(query, cursor, [max_rows: 5000, timeout: :infinity], db) do
+      {:cont, result, db} -> stream_all(query, cursor, db, {rows + result.num_rows, most})
+      {:halt, result, _db} -> {rows + result.num_rows, most}
+    end
+  end
+
+  # This process's and the library's.
+  defp memory, do: elem(Process.info(self(), :memory), 1) + EctoLibSql.NIF.memory().bytes
 
   defp fetch_all(query, cursor, %State{} = db, rows) do
     case EctoLibSql.handle_fetch(query, cursor, [max_rows: 5000], db) do
