@@ -1,12 +1,13 @@
 defmodule EctoLibSql.Remote.FaultsTest do
   # A network that fails between the driver and a real server: what is answered is what happened.
   use EctoLibSql.Case, async: true
+  use EctoLibSql.Test.Target, :http
 
   import EctoLibSql.DriverHelpers
   import EctoLibSql.Test.RemoteFaults
 
   alias EctoLibSql.{Error, Native}
-  alias EctoLibSql.Test.{Proxy, Sqld}
+  alias EctoLibSql.Test.{Proxy, Sqld, Target}
 
   @moduletag :sqld
   @moduletag timeout: 300_000
@@ -99,7 +100,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
           [{:stall, :request, 100}],
           [{:stall, :answer, 0}],
           [{:stall, :answer, 40}],
-          [{:stall, :answer, 300}],
+          [{:stall, :answer, 100}],
           [{:trickle, :request, 40}],
           [{:trickle, :answer, 40}],
           [{:half_close, :request, 50}]
@@ -178,6 +179,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
       way == :reply or name not in @refusals do
     answer = IO.iodata_to_binary(answer)
 
+    @tag http: "an answer of HTTP"
     test "#{name}, #{if way == :reply, do: "and nothing was done", else: "in place of what the server said"}",
          %{proxy: proxy, db: db, look: look} do
       mark = marker()
@@ -197,6 +199,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
     end
   end
 
+  @tag http: "an answer of HTTP"
   test "an overloaded server is asked again, at its own time", %{proxy: proxy, db: db, look: look} do
     for {status, headers} <- [{429, []}, {503, []}, {503, [{"Retry-After", "1"}]}] do
       mark = marker()
@@ -230,7 +233,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
 
     Proxy.listen(proxy)
     Proxy.always(proxy, [:black_hole])
-    hole = EctoLibSql.connect(uri: proxy.url)
+    hole = EctoLibSql.connect(uri: Target.address(proxy.url))
     # Whether connecting asks the server or not: a statement ends in time.
     with {:ok, hole} <- hole do
       {ms, {:error, error, _}} =

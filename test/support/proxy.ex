@@ -19,6 +19,9 @@ defmodule EctoLibSql.Test.Proxy do
     * `{:delay, ms}` - each way
     * `{:trickle, :request | :answer, bytes}` - so many bytes a second
 
+  A WebSocket is carried, too: behind its upgrade each message of the client is an exchange, its text what `next/3`
+  looks at, and what the server says until the client's next message is the answer.
+
   `http/3` makes an answer. All functions may be called from any process; it ends with the test.
   """
 
@@ -207,7 +210,15 @@ defmodule EctoLibSql.Test.Proxy do
 
   defp serve(shared) do
     state =
-      Map.merge(shared, %{given: "", faults: [], sent: %{}, outbox: [], last: %{}, dropping: false})
+      Map.merge(shared, %{
+        given: "",
+        upgraded: false,
+        faults: [],
+        sent: %{},
+        outbox: [],
+        last: %{},
+        dropping: false
+      })
 
     arm(state.client)
     arm(state.server)
@@ -248,14 +259,23 @@ defmodule EctoLibSql.Test.Proxy do
 
   # A whole request: its faults are chosen, and it goes on, as far as they let it.
   defp from_client(state) do
-    case split_request(state.given) do
-      {request, rest} ->
+    case split(state) do
+      {request, text, rest} ->
         count(state.counters, :exchanges, 1)
-        faults = GenServer.call(state.proxy, {:choose, request}, :infinity)
+        faults = GenServer.call(state.proxy, {:choose, text}, :infinity)
 
-        from_client(
-          exchange(%{state | given: rest, faults: faults, sent: %{}, dropping: false}, request)
-        )
+        upgraded = state.upgraded or text =~ ~r/\r\nupgrade: *websocket/i
+
+        state = %{
+          state
+          | given: rest,
+            upgraded: upgraded,
+            faults: faults,
+            sent: %{},
+            dropping: false
+        }
+
+        state |> exchange(request) |> from_client()
 
       :more ->
         state
@@ -393,16 +413,57 @@ defmodule EctoLibSql.Test.Proxy do
 
   defp now, do: System.monotonic_time(:millisecond)
 
-  ## HTTP, as far as it takes to see where a request ends
+  ## HTTP and WebSockets, as far as it takes to see where a request ends: {its bytes, its text, what is behind}
 
-  defp split_request(given) do
+  defp split(%{upgraded: true, given: given}), do: split_messages(given, "", "")
+
+  defp split(%{given: given}) do
     with [head, body] <- :binary.split(given, "\r\n\r\n"),
          length = content_length(head),
          <<body::binary-size(length), rest::binary>> <- body do
-      {head <> "\r\n\r\n" <> body, rest}
+      request = head <> "\r\n\r\n" <> body
+      {request, request, rest}
     else
       _ -> :more
     end
+  end
+
+  # What a client says without waiting in between is one exchange.
+  defp split_messages(given, bytes, text) do
+    case given do
+      <<a, 1::1, 126::7, n::16, mask::32, body::binary-size(n), rest::binary>> ->
+        split_messages(
+          rest,
+          bytes <> <<a, 254, n::16, mask::32>> <> body,
+          text <> unmask(body, mask)
+        )
+
+      <<a, 1::1, 127::7, n::64, mask::32, body::binary-size(n), rest::binary>> ->
+        split_messages(
+          rest,
+          bytes <> <<a, 255, n::64, mask::32>> <> body,
+          text <> unmask(body, mask)
+        )
+
+      <<a, 1::1, n::7, mask::32, body::binary-size(n), rest::binary>> when n < 126 ->
+        split_messages(
+          rest,
+          bytes <> <<a, 1::1, n::7, mask::32>> <> body,
+          text <> unmask(body, mask)
+        )
+
+      rest when bytes != "" ->
+        {bytes, text, rest}
+
+      _ ->
+        :more
+    end
+  end
+
+  defp unmask(body, mask) do
+    n = byte_size(body)
+    key = binary_part(:binary.copy(<<mask::32>>, div(n, 4) + 1), 0, n)
+    :crypto.exor(body, key)
   end
 
   defp content_length(head) do

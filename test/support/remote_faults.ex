@@ -9,17 +9,18 @@ defmodule EctoLibSql.Test.RemoteFaults do
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.Error
+  alias EctoLibSql.Test.Target
 
   @doc "A connection to this address, closed after the test."
   def dial(url, opts \\ []) do
-    assert {:ok, db} = EctoLibSql.connect([uri: url] ++ opts)
+    assert {:ok, db} = EctoLibSql.connect([uri: Target.address(url)] ++ opts)
     ExUnit.Callbacks.on_exit(fn -> EctoLibSql.close(db, wait: false) end)
     db
   end
 
   @doc "The error with which an address is refused: at once, or at the first statement."
   def refusal(url, opts) do
-    with {:ok, db} <- EctoLibSql.connect([uri: url] ++ opts) do
+    with {:ok, db} <- EctoLibSql.connect([uri: Target.address(url)] ++ opts) do
       error = err(db, "SELECT 1")
       EctoLibSql.close(db)
       error

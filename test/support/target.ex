@@ -27,39 +27,56 @@ defmodule EctoLibSql.Test.Target do
     end
   end
 
+  defmacro __using__(:web_socket) do
+    quote do
+      setup do: EctoLibSql.Test.Target.enter(:web_socket)
+    end
+  end
+
   defmacro __using__([]) do
     quote do
-      @after_compile EctoLibSql.Test.Target
+      @after_compile {EctoLibSql.Test.Target, :on_server}
+    end
+  end
+
+  defmacro __using__(:http) do
+    quote do
+      @after_compile {EctoLibSql.Test.Target, :by_web_socket}
     end
   end
 
   @doc false
-  def __after_compile__(env, _bytecode) do
+  def on_server(env, _bytecode), do: copy(env, :Remote, :remote, :local)
+
+  @doc false
+  def by_web_socket(env, _bytecode), do: copy(env, :WebSocket, :web_socket, :http)
+
+  # The same text with another name, another line that brought us here, and what is skipped there.
+  defp copy(env, name, use, skipped) do
     env.file
     |> File.read!()
     |> Code.string_to_quoted!(file: env.file)
-    |> Macro.prewalk(&elsewhere(&1, env.module))
+    |> Macro.prewalk(&elsewhere(&1, {env.module, name, use, skipped}))
     |> Code.compile_quoted(env.file)
   end
 
-  # The module's name, the line that brought us here, and what is skipped.
-  defp elsewhere({:defmodule, meta, [{:__aliases__, at, parts}, body]} = ast, module) do
+  defp elsewhere({:defmodule, meta, [{:__aliases__, at, parts}, body]} = ast, {module, name, _, _}) do
     if Module.concat(parts) == module,
-      do: {:defmodule, meta, [{:__aliases__, at, parts ++ [:Remote]}, body]},
+      do: {:defmodule, meta, [{:__aliases__, at, parts ++ [name]}, body]},
       else: ast
   end
 
   defp elsewhere(
-         {:use, meta, [{:__aliases__, _, [:EctoLibSql, :Test, :Target]} = target]},
-         _module
+         {:use, meta, [{:__aliases__, _, [:EctoLibSql, :Test, :Target]} = target | _]},
+         {_, _, use, _}
        ),
-       do: {:use, meta, [target, :remote]}
+       do: {:use, meta, [target, use]}
 
-  defp elsewhere({:@, at, [{tag, meta, [[local: reason]]}]}, _module)
+  defp elsewhere({:@, at, [{tag, meta, [[{skipped, reason}]]}]}, {_, _, _, skipped})
        when tag in [:tag, :describetag],
        do: {:@, at, [{tag, meta, [[skip: reason]]}]}
 
-  defp elsewhere(ast, _module), do: ast
+  defp elsewhere(ast, _copy), do: ast
 
   @doc false
   def enter(target) do
@@ -69,6 +86,24 @@ defmodule EctoLibSql.Test.Target do
 
   @doc "Whether this test runs against a server. To be asked in the test's own process."
   def remote?, do: Process.get(__MODULE__) == :remote
+
+  @doc """
+  A server's address as this test is to use it: `use EctoLibSql.Test.Target, :http` makes of a module of tests by HTTP
+  a second one by WebSocket, without those with `@tag http: "why"`. In the test's process, or a task of it.
+  """
+  def address("http" <> rest = url) do
+    if Enum.any?([self() | Process.get(:"$callers", [])], &web_socket?/1),
+      do: "ws" <> rest,
+      else: url
+  end
+
+  @doc "Whether this test speaks by a WebSocket."
+  def web_socket?, do: address("http") == "ws"
+
+  defp web_socket?(pid) do
+    {:dictionary, words} = Process.info(pid, :dictionary)
+    words[__MODULE__] == :web_socket
+  end
 
   @doc "The options of `EctoLibSql.connect/1` for a server, of those for a file."
   def remote(opts) do
