@@ -399,7 +399,7 @@ static void on_talked(void *arg, const struct lsqi_talk_end *end) {
         try_ended(x, &end->http);
         return;
     }
-    lsqi_server_use_http(x->server, end->for_good);
+    lsqi_server_use_http(x->server, x->target, end->for_good);
     st = send(x, 0, &x->err);
     if (st == LSQ_OK) return;
     x->untouched = true;

@@ -206,14 +206,14 @@ bool lsqi_server_has_socket(struct lsqi_server *server, size_t target) {
 
     if (!server->targets[target].socket) return false;
     pthread_mutex_lock(&server->lock);
-    has = server->version == 3 && server->http_until <= lsqi_now_ns();
+    has = server->version == 3 && server->targets[target].http_until <= lsqi_now_ns();
     pthread_mutex_unlock(&server->lock);
     return has;
 }
 
-void lsqi_server_use_http(struct lsqi_server *server, bool for_good) {
+void lsqi_server_use_http(struct lsqi_server *server, size_t target, bool for_good) {
     pthread_mutex_lock(&server->lock);
-    server->http_until = for_good ? INT64_MAX : lsqi_now_ns() + (int64_t)NO_SOCKET_MS * 1000000;
+    server->targets[target].http_until = for_good ? INT64_MAX : lsqi_now_ns() + (int64_t)NO_SOCKET_MS * 1000000;
     pthread_mutex_unlock(&server->lock);
 }
 

@@ -18,6 +18,8 @@ struct lsqi_target {
     struct lsqi_place *place;
     char *host;  /* with the port, of the namespace; NULL: the URL's own */
     bool socket; /* by a WebSocket, where it has one: ws://, wss:// */
+    /* Guarded by the server's lock. ns: no WebSocket was to be had; INT64_MAX: nor will one be */
+    int64_t http_until;
 };
 
 struct lsqi_server {
@@ -37,7 +39,6 @@ struct lsqi_server {
     /* guarded by lock */
     char *token;
     int version;        /* of Hrana: 3, and 2 once the server has said that it knows no 3 */
-    int64_t http_until; /* ns: no WebSocket was to be had; INT64_MAX: nor will one be */
 };
 
 enum lsq_status lsqi_server_init(struct lsqi_server *server, const struct lsq_config *cfg,
@@ -50,7 +51,7 @@ void lsqi_server_use_version(struct lsqi_server *server, int version);
 
 /* Whether a target is asked by a WebSocket now; and that it has none, for good or for a while. */
 bool lsqi_server_has_socket(struct lsqi_server *server, size_t target);
-void lsqi_server_use_http(struct lsqi_server *server, bool for_good);
+void lsqi_server_use_http(struct lsqi_server *server, size_t target, bool for_good);
 
 enum { LSQI_SERVER_HEADERS = 8 };
 
