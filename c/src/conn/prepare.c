@@ -51,6 +51,16 @@ static bool schemas_reload(struct lsq_conn *conn) {
     return changed;
 }
 
+/* A name without its database is looked for in one after the other, by what the connection knows of their schemas;
+ * and a statement is compiled anew only if a schema that it uses has changed. So a table that another connection has
+ * made in the main database would be passed over for one of that name in an attached one. Not where a transaction
+ * has no snapshot yet: it would have one from now on. */
+static void look_at_all(struct lsq_conn *conn) {
+    if (sqlite3_db_name(conn->db, 2) == NULL) return;
+    if (sqlite3_get_autocommit(conn->db) || sqlite3_txn_state(conn->db, NULL) != SQLITE_TXN_NONE)
+        (void)schemas_reload(conn);
+}
+
 static int compile(struct lsq_conn *conn, struct lsqi_prepared *prepared, const char *sql,
                    size_t len, bool keep, const char **tail) {
     unsigned flags = keep ? SQLITE_PREPARE_PERSISTENT : 0;
@@ -82,6 +92,7 @@ enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepar
 
     if (!conn->compiles)
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that is not compiled yet");
+    look_at_all(conn);
     rc = compile(conn, prepared, sql, len, keep, &tail);
     if (rc != SQLITE_OK) {
         enum lsq_status st = lsqi_failure_set(err, conn->db, rc);

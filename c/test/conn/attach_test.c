@@ -74,6 +74,24 @@ static void tables_of_both_in_one_transaction(void **state) {
 }
 
 /* An immediate transaction is one of all files. */
+/* A name without its database means the main one's table, also for a connection that saw the other one's first. */
+static void a_name_means_the_main_database_first(void **state) {
+    struct lsq_conn *conn = open_both();
+    struct lsq_conn *other = open_both();
+
+    (void)state;
+    run(conn, "CREATE TABLE t (a)");
+    run(conn, "CREATE TABLE far.t (a)");
+    run(conn, "INSERT INTO t VALUES (1)");
+    answers(other, "SELECT count(*) FROM far.t",
+            "0"); /* knows that schema, and not the main one's */
+    run(other, "UPDATE t SET a = 2");
+    answers(conn, "SELECT a FROM t", "2");
+    answers(other, "SELECT a FROM t", "2");
+    db_close(other);
+    db_close(conn);
+}
+
 static void immediate_locks_both(void **state) {
     const struct lsq_call nowait = {.flags = LSQ_CALL_NOWAIT};
     struct lsq_conn *conn = open_both();
@@ -559,6 +577,7 @@ static void without_memory(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(tables_of_both_in_one_transaction),
+        TEST(a_name_means_the_main_database_first),
         TEST(immediate_locks_both),
         TEST(a_reading_transaction_has_a_snapshot_of_both),
         TEST(settings_are_applied_to_each),
