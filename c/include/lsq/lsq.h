@@ -628,11 +628,14 @@ LSQ_API enum lsq_status lsq_batch_sql(struct lsq_conn *conn, const char *sql, si
  * Calls wait for their answer, or take lsq_call.done. They are sent again, within lsq_remote.retry_time, where
  * nothing of them can have run, or where they only read. Elsewhere a broken connection is LSQ_CONNECTION_LOST, and
  * a deadline LSQ_TIMEOUT, with LSQ_OUTCOME_UNKNOWN. After either, and after LSQ_STREAM_EXPIRED and
- * LSQ_TRANSACTION_TIMEOUT, an open transaction is over: the server undoes it. A failed COMMIT ends it, too.
+ * LSQ_TRANSACTION_TIMEOUT, an open transaction is over: the server undoes it. A failed COMMIT ends it, too. One that
+ * was begun by SQL text (BEGIN, SAVEPOINT) is then LSQ_NO_TRANSACTION for all that follows, up to a ROLLBACK, a COMMIT
+ * or lsq_begin(), for it would be stored by itself.
  *
  * LSQ_UNSUPPORTED: what is the file's or the engine's (checkpoints, extensions, attached databases at opening, turns,
  * keys, settings other than foreign_keys), LSQ_CALL_ONE with a statement that writes, lsq_enforce_foreign_keys().
- * With LSQ_CALL_TRY or LSQ_CALL_BUDGET and without done: LSQ_WOULD_BLOCK. What PRAGMA, ATTACH and temporary tables
+ * A cursor in a transaction has the transaction's stream: another call reads the cursor's rows to their end first, and
+ * keeps them, within its own time-out. With LSQ_CALL_TRY or LSQ_CALL_BUDGET and without done: LSQ_WOULD_BLOCK. What PRAGMA, ATTACH and temporary tables
  * change lasts for the open transaction only. */
 
 enum lsq_server_event_kind {

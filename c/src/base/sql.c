@@ -110,6 +110,13 @@ static size_t quote_end(const char *sql, size_t len, size_t at) {
     return len;
 }
 
+static size_t strcspn_within(const char *text, size_t len, const char *stops) {
+    size_t at = 0;
+
+    while (at < len && strchr(stops, text[at]) == NULL) at++;
+    return at;
+}
+
 /* As the engine: a '$' name may hold "::" and end in "(...)". */
 static size_t param_end(const char *sql, size_t len, size_t at) {
     char first = sql[at++];
@@ -123,6 +130,11 @@ static size_t param_end(const char *sql, size_t len, size_t at) {
         if (at + 1 < len && sql[at] == ':' && sql[at + 1] == ':') {
             at += 2;
             continue;
+        }
+        if (at < len && sql[at] == '(') {
+            size_t end = at + strcspn_within(sql + at, len - at, ") \t\n\f\r");
+
+            if (end < len && sql[end] == ')') at = end + 1;
         }
         return at;
     }

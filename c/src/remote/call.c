@@ -32,13 +32,17 @@ struct call {
     enum shape shape;
     enum effect effect;
     unsigned flags;
-    size_t at;                  /* the request's place in the pipeline */
-    bool wrapped;               /* the batch's steps stand between BEGIN and COMMIT */
-    bool in_txn;                /* the first step of a batch is run in a transaction only */
-    bool gives_up;              /* a failure is none: the server undoes the transaction anyway */
-    bool read_only;             /* LSQ_TXN_READ is what begins */
-    int32_t stored_sql;         /* of SHAPE_MANY */
-    size_t count;               /* of statements */
+    size_t at;          /* the request's place in the pipeline */
+    bool wrapped;       /* the batch's steps stand between BEGIN and COMMIT */
+    bool in_txn;        /* the first step of a batch is run in a transaction only */
+    bool writes;        /* what it runs may change something in the open transaction */
+    bool undone;        /* so the server is to undo that */
+    bool controls;      /* it is to begin or end a transaction: that it is over then is no loss */
+    bool by_sql;        /* and it is the caller's text that does */
+    bool gives_up;      /* a failure is none: the server undoes the transaction anyway */
+    bool read_only;     /* LSQ_TXN_READ is what begins */
+    int32_t stored_sql; /* of SHAPE_MANY */
+    size_t count;       /* of statements */
     enum lsq_command *commands; /* of each, or of SHAPE_MANY's one */
     /* of the caller */
     const struct lsq_sink *sink;
@@ -161,6 +165,7 @@ static void note_failure(struct call *call, const struct lsqi_hrana_result *r) {
     /* It was run: only its rows do not come. */
     if (call->st == LSQ_RESPONSE_TOO_LARGE && call->x.stores)
         call->err.outcome = call->shape == SHAPE_ONE ? LSQ_OUTCOME_COMMITTED : LSQ_OUTCOME_UNKNOWN;
+    call->undone = call->st == LSQ_RESPONSE_TOO_LARGE && call->x.held && call->writes;
 }
 
 static void fill_reply(const struct call *call, const struct lsqi_hrana_result *r,
@@ -244,13 +249,30 @@ static enum lsq_status count_rows(const struct call *call, struct lsq_error *err
                : lsqi_error_set(err, LSQ_MANY_ROWS, "%s", lsq_status_text(LSQ_MANY_ROWS));
 }
 
+/* The stream after the answer. */
+static void settle(struct call *call) {
+    struct lsqi_remote *remote = call->pending.remote;
+    bool by_sql = remote->by_sql;
+
+    if (call->undone) {
+        /* A statement that failed has done nothing: this one has, so the transaction goes with it. */
+        lsqi_exchange_leave_stream(&call->x, false);
+        lsqi_remote_forget(remote);
+    } else {
+        lsqi_remote_settle(remote, &call->x, is_over(call));
+    }
+    if (call->x.held && remote->baton == NULL && by_sql && !call->controls) remote->lost = true;
+}
+
 /* The server's answer is whole: what does it say? */
 static enum lsq_status read_answer(struct call *call, struct lsq_error *err) {
     struct lsqi_remote *remote = call->pending.remote;
 
-    lsqi_remote_settle(remote, &call->x, is_over(call));
-    if (call->st == LSQ_OK && call->effect == EFFECT_BEGINS && remote->baton != NULL)
+    settle(call);
+    if (call->st == LSQ_OK && call->effect == EFFECT_BEGINS && remote->baton != NULL) {
         remote->reads = call->read_only;
+        remote->by_sql = call->by_sql;
+    }
     if (call->st != LSQ_OK) *err = call->err;
     if (call->st != LSQ_OK) return call->st;
     if (!call->answered) return unanswered(call, err);
@@ -260,6 +282,18 @@ static enum lsq_status read_answer(struct call *call, struct lsq_error *err) {
     return count_rows(call, err);
 }
 
+/* A part of the answer may have come, and with it where the stream is: then its locks need not stay. */
+static void lose(struct call *call) {
+    struct lsqi_remote *remote = call->pending.remote;
+
+    if (!call->x.on_socket && lsqi_exchange_baton(&call->x) != NULL)
+        lsqi_exchange_leave_stream(&call->x, false);
+    if (call->controls)
+        lsqi_remote_forget(remote);
+    else
+        lsqi_remote_lose(remote);
+}
+
 static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_error *err) {
     struct call *call = call_of(x);
     struct lsqi_remote *remote = call->pending.remote;
@@ -267,7 +301,7 @@ static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_err
     if (st == LSQ_OK)
         st = read_answer(call, err);
     else if (x->held && !x->untouched)
-        lsqi_remote_forget(remote);
+        lose(call);
     if (st != LSQ_OK && call->gives_up) {
         lsqi_remote_leave(remote);
         st = LSQ_OK;
@@ -352,7 +386,7 @@ static enum lsq_status call_run(struct call *call, struct lsq_error *err) {
 
     lsqi_remote_running(remote, &call->x);
     if (remote->cursor != NULL)
-        st = lsqi_cursor_drain(remote->cursor, drained, call, err);
+        st = lsqi_cursor_drain(remote->cursor, call->x.timeout_ms, drained, call, err);
     else
         st = lsqi_exchange_begin(&call->x, err);
     if (st != LSQ_OK) return call_drop(call, st);
@@ -445,8 +479,8 @@ enum lsq_status lsqi_call_bind(const char *sql, size_t len, const struct lsqi_sq
         st = bind_names(sql, facts, params, bound, err);
     else if (count != facts->params)
         st = lsqi_error_set(err, LSQ_PARAMETERS,
-                            "the statement has %zu parameters, and %zu values were given",
-                            facts->params, count);
+                            "the statement has %zu parameter%s, and %zu %s given", facts->params,
+                            facts->params == 1 ? "" : "s", count, count == 1 ? "was" : "were");
     else if (params != NULL)
         bound->params = *params;
     if (st == LSQ_OK) st = lsqi_hrana_check(sql, len, &bound->params, err);
@@ -530,6 +564,9 @@ static enum lsq_status nothing_to_do(const struct lsqi_remote *remote, struct ls
 
 static enum lsq_status allowed(const struct lsqi_remote *remote, const struct lsqi_sql_facts *facts,
                                const struct lsq_call *options, struct lsq_error *err) {
+    enum lsq_status st = lsqi_remote_there(remote, err);
+
+    if (st != LSQ_OK) return st;
     if (remote->reads && !facts->reads && !facts->control) return lsqi_call_refuse_write(err);
     if (options != NULL && (options->flags & LSQ_CALL_ONE) != 0 && !facts->reads)
         return lsqi_error_set(err, LSQ_UNSUPPORTED,
@@ -560,10 +597,35 @@ enum lsq_status lsqi_call_exec(struct lsqi_remote *remote, const char *sql, size
     call->effect = effect_of(facts);
     call->x.stores = may_store(facts, call->x.held);
     call->x.reads = facts->reads;
+    call->writes = !facts->reads;
+    call->controls = facts->control;
+    call->by_sql = facts->begins;
     note_stream(call, sql, len, facts);
     call->x.tail = call->x.held || facts->begins ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
     st = add_statement(call, sql, len, facts, params, err);
     return st == LSQ_OK ? call_run(call, err) : call_drop(call, st);
+}
+
+static bool ends_what_is_lost(const struct lsqi_remote *remote,
+                              const struct lsqi_sql_facts *facts) {
+    return remote->lost && facts->control && !facts->begins;
+}
+
+/* COMMIT cannot be had any more; ROLLBACK has been done. */
+static enum lsq_status end_what_is_lost(struct lsqi_remote *remote,
+                                        const struct lsqi_sql_facts *facts,
+                                        const struct lsq_call *options, struct lsq_reply *reply,
+                                        struct lsq_error *err) {
+    enum lsq_status st = lsqi_pending_enter(remote, options, err);
+
+    if (st != LSQ_OK) return st;
+    if (facts->command != LSQ_COMMAND_ROLLBACK) st = lsqi_remote_there(remote, err);
+    remote->lost = false;
+    if (st == LSQ_OK && reply != NULL)
+        *reply = (struct lsq_reply){
+            .command = LSQ_COMMAND_ROLLBACK, .last_rowid = remote->last_rowid, .autocommit = true};
+    lsqi_gate_end(remote->gate);
+    return st;
 }
 
 enum lsq_status lsqi_remote_exec(struct lsqi_remote *remote, const char *sql, size_t len,
@@ -576,6 +638,8 @@ enum lsq_status lsqi_remote_exec(struct lsqi_remote *remote, const char *sql, si
     if (st != LSQ_OK) return st;
     if (facts.command == LSQ_COMMAND_EMPTY)
         st = nothing_to_do(remote, reply);
+    else if (ends_what_is_lost(remote, &facts))
+        st = end_what_is_lost(remote, &facts, call, reply, err);
     else
         st = lsqi_call_exec(remote, sql, len, &facts, params, call, sink, ctx, reply, err);
     lsqi_sql_facts_release(&facts);
@@ -690,9 +754,11 @@ static enum lsq_status exec_many(struct lsqi_remote *remote, const char *sql, si
     struct call *call;
 
     if (st != LSQ_OK) return st;
-    if (remote->reads && !facts->reads) {
+    st = remote->reads && !facts->reads ? lsqi_call_refuse_write(err)
+                                        : lsqi_remote_there(remote, err);
+    if (st != LSQ_OK) {
         lsqi_gate_end(remote->gate);
-        return lsqi_call_refuse_write(err);
+        return st;
     }
     call = call_new(remote, SHAPE_MANY, 0, options, err);
     if (call == NULL) return LSQ_NOMEM;
@@ -702,6 +768,7 @@ static enum lsq_status exec_many(struct lsqi_remote *remote, const char *sql, si
     call->commands[0] = facts->command;
     call->own = (struct lsq_reply){.command = facts->command};
     call->wrapped = !call->x.held;
+    call->writes = !facts->reads;
     call->at = 1;
     call->stored_sql = next_stored_sql();
     call->x.stores = !call->x.held;
@@ -757,6 +824,9 @@ static enum lsq_status add_item(struct call *call, size_t i, const struct lsq_ba
     note_stream(call, item->sql, item->len, facts);
     if (facts->begins && call->x.tail == LSQI_TAIL_CLOSE) call->x.tail = LSQI_TAIL_ASK;
     if (effect_of(facts) != EFFECT_NONE) call->effect = effect_of(facts);
+    call->writes = call->writes || !facts->reads;
+    call->controls = call->controls || facts->control;
+    call->by_sql = call->by_sql || facts->begins;
     if (call->wrapped || may_store(facts, call->x.held)) call->x.stores = true;
     return LSQ_OK;
 }
@@ -791,9 +861,10 @@ enum lsq_status lsqi_remote_batch(struct lsqi_remote *remote, const struct lsq_b
         lsqi_gate_end(remote->gate);
         return lsqi_error_set(err, LSQ_IN_TRANSACTION, "a transaction is open already");
     }
-    if (count == 0) {
+    if (count > 0) st = lsqi_remote_there(remote, err);
+    if (count == 0 || st != LSQ_OK) {
         lsqi_gate_end(remote->gate);
-        return LSQ_OK;
+        return st;
     }
     call = call_new(remote, SHAPE_BATCH, count, options, err);
     if (call == NULL) return LSQ_NOMEM;
@@ -860,6 +931,7 @@ static enum lsq_status run_text(struct lsqi_remote *remote, const char *sql, con
     (void)remote;
     if (call == NULL) return LSQ_NOMEM;
     call->effect = effect;
+    call->controls = true;
     call->x.tail = tail;
     lsqi_hrana_execute(&call->x.body, &stmt);
     if (then != NULL) {
@@ -891,6 +963,7 @@ enum lsq_status lsqi_remote_begin(struct lsqi_remote *remote, enum lsq_txn kind,
         lsqi_gate_end(remote->gate);
         return lsqi_error_set(err, LSQ_IN_TRANSACTION, "a transaction is open already");
     }
+    remote->lost = false;
     st = run_text(remote, begin_sql[kind], then, EFFECT_BEGINS, LSQI_TAIL_ASK, options, &call, err);
     if (st != LSQ_OK) return st;
     call->read_only = kind == LSQ_TXN_READ;
@@ -903,8 +976,11 @@ static enum lsq_status enter_open(struct lsqi_remote *remote, const struct lsq_c
     enum lsq_status st = lsqi_pending_enter(remote, options, err);
 
     if (st != LSQ_OK || remote->baton != NULL) return st;
+    st = lsqi_remote_there(remote, err);
+    if (st == LSQ_OK) st = lsqi_error_set(err, LSQ_NO_TRANSACTION, "no transaction is open");
+    remote->lost = false;
     lsqi_gate_end(remote->gate);
-    return lsqi_error_set(err, LSQ_NO_TRANSACTION, "no transaction is open");
+    return st;
 }
 
 enum lsq_status lsqi_remote_commit(struct lsqi_remote *remote, const struct lsq_call *options,

@@ -46,6 +46,7 @@ struct lsqi_cursor {
     /* who waits for the stream */
     void (*drained)(void *arg, enum lsq_status st, const struct lsq_error *err);
     void *drained_arg;
+    int drain_ms;
     /* guarded by the gate's lock */
     bool over;
     bool abandoned;
@@ -312,7 +313,7 @@ static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_err
         if (st == LSQ_OK)
             settle(cursor);
         else if (x->held && !x->untouched)
-            lsqi_remote_forget(cursor->remote);
+            lsqi_remote_lose(cursor->remote);
     }
     if (cursor->fetch != NULL) serve_end(cursor);
     if (drained == NULL) return;
@@ -379,7 +380,8 @@ static enum lsq_status run(struct lsqi_cursor *cursor, struct fetch *fetch, stru
     struct lsqi_remote *remote = cursor->remote;
 
     if (cursor->begun) return lsqi_http_post(go_on, fetch, err);
-    if (remote->cursor != NULL) return lsqi_cursor_drain(remote->cursor, stream_free, fetch, err);
+    if (remote->cursor != NULL)
+        return lsqi_cursor_drain(remote->cursor, fetch->timeout_ms, stream_free, fetch, err);
     return begin(cursor, fetch, err);
 }
 
@@ -413,6 +415,9 @@ static enum lsq_status prepare(struct lsqi_cursor *cursor, const struct lsq_call
         .sql = cursor->sql, .len = cursor->len, .params = &cursor->params, .want_rows = true};
     struct lsqi_buf *body = &cursor->x.body;
 
+    enum lsq_status st = lsqi_remote_there(remote, err);
+
+    if (st != LSQ_OK) return st;
     if (remote->reads && !stmt->facts.reads) return lsqi_call_refuse_write(err);
     lsqi_buf_reset(body);
     if (streams) {
@@ -475,16 +480,16 @@ static void drain(void *arg) {
 
     pthread_mutex_lock(cursor->x.lock);
     over = cursor->over;
-    if (!over) lsqi_exchange_go_on_locked(&cursor->x, SIZE_MAX, cursor->remote->server.timeout_ms);
+    if (!over) lsqi_exchange_go_on_locked(&cursor->x, SIZE_MAX, cursor->drain_ms);
     pthread_mutex_unlock(cursor->x.lock);
     if (!over) return;
     cursor->drained = NULL;
     cursor->remote->cursor = NULL;
-    if (cursor->st != LSQ_OK && !cursor->failed) lsqi_remote_forget(cursor->remote);
+    if (cursor->st != LSQ_OK && !cursor->failed) lsqi_remote_lose(cursor->remote);
     drained(cursor->drained_arg, cursor->failed ? LSQ_OK : cursor->st, &cursor->err);
 }
 
-enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor,
+enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor, int timeout_ms,
                                   void (*fn)(void *arg, enum lsq_status st,
                                              const struct lsq_error *err),
                                   void *arg, struct lsq_error *err) {
@@ -498,6 +503,7 @@ enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor,
         return no_memory(err);
     cursor->drained = fn;
     cursor->drained_arg = arg;
+    cursor->drain_ms = timeout_ms;
     st = lsqi_http_post(drain, cursor, err);
     if (st != LSQ_OK) cursor->drained = NULL;
     return st;

@@ -58,6 +58,20 @@ void lsqi_remote_forget(struct lsqi_remote *remote) {
     remote->baton = NULL;
     remote->base_url = NULL;
     remote->reads = false;
+    remote->by_sql = false;
+}
+
+void lsqi_remote_lose(struct lsqi_remote *remote) {
+    remote->lost = remote->lost || remote->by_sql;
+    lsqi_remote_forget(remote);
+}
+
+enum lsq_status lsqi_remote_there(const struct lsqi_remote *remote, struct lsq_error *err) {
+    if (!remote->lost) return LSQ_OK;
+    return lsqi_error_set(
+        err, LSQ_NO_TRANSACTION,
+        "the transaction that BEGIN or SAVEPOINT began was ended by the server, and undone: "
+        "ROLLBACK, and begin it again");
 }
 
 static char *copy(const char *text) {
@@ -69,6 +83,7 @@ void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *
     const char *baton = lsqi_exchange_baton(x);
     const char *base_url = lsqi_exchange_base_url(x);
     bool reads = remote->reads;
+    bool by_sql = remote->by_sql;
     char *place = NULL;
     char *url = NULL;
 
@@ -86,9 +101,11 @@ void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *
     remote->baton = place;
     remote->base_url = url;
     remote->reads = place != NULL && reads;
+    remote->by_sql = place != NULL && by_sql;
 }
 
 void lsqi_remote_leave(struct lsqi_remote *remote) {
+    remote->lost = false;
     if (remote->baton == NULL) return;
     lsqi_exchange_close_stream(&remote->server, remote->baton, remote->base_url);
     lsqi_remote_forget(remote);

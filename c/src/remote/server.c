@@ -213,7 +213,8 @@ bool lsqi_server_has_socket(struct lsqi_server *server, size_t target) {
 
 void lsqi_server_use_http(struct lsqi_server *server, size_t target, bool for_good) {
     pthread_mutex_lock(&server->lock);
-    server->targets[target].http_until = for_good ? INT64_MAX : lsqi_now_ns() + (int64_t)NO_SOCKET_MS * 1000000;
+    server->targets[target].http_until =
+        for_good ? INT64_MAX : lsqi_now_ns() + (int64_t)NO_SOCKET_MS * 1000000;
     pthread_mutex_unlock(&server->lock);
 }
 

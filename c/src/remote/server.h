@@ -38,7 +38,7 @@ struct lsqi_server {
     pthread_mutex_t lock;
     /* guarded by lock */
     char *token;
-    int version;        /* of Hrana: 3, and 2 once the server has said that it knows no 3 */
+    int version; /* of Hrana: 3, and 2 once the server has said that it knows no 3 */
 };
 
 enum lsq_status lsqi_server_init(struct lsqi_server *server, const struct lsq_config *cfg,

@@ -15,6 +15,10 @@ struct lsqi_remote {
     char *baton;    /* of the open transaction's stream; NULL: there is none */
     char *base_url; /* where that is; NULL: at the server's own address */
     bool reads;     /* LSQ_TXN_READ */
+    bool by_sql;    /* the open transaction was begun by a statement's text */
+    /* Such a one is over, and not by a COMMIT or ROLLBACK: nothing is run until one comes, for it would be stored by
+     * itself. */
+    bool lost;
     struct lsqi_cursor
         *cursor; /* that reads from the stream now, and has to end before it goes on */
     int64_t last_rowid;
@@ -55,15 +59,19 @@ int lsqi_call_timeout(const struct lsqi_remote *remote, const struct lsq_call *c
 void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *x, bool autocommit);
 /* The stream is lost, or closed. */
 void lsqi_remote_forget(struct lsqi_remote *remote);
+/* The same, and the caller did not mean it to be. */
+void lsqi_remote_lose(struct lsqi_remote *remote);
+/* LSQ_NO_TRANSACTION after that. */
+enum lsq_status lsqi_remote_there(const struct lsqi_remote *remote, struct lsq_error *err);
 
 /* Whether the call that runs is this exchange's: it can be interrupted. */
 void lsqi_remote_running(struct lsqi_remote *remote, struct lsqi_exchange *x);
 
 /* ---- cursor.c ---- */
 
-/* Reads the rest of the stream's cursor, so that the stream is free; then fn(arg, st). In a call. Errors: of
+/* Reads the rest of the stream's cursor within so many ms (0: no bound), so that the stream is free; then fn(arg, st). In a call. Errors: of
  * beginning; fn is then not called. */
-enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor,
+enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor, int timeout_ms,
                                   void (*fn)(void *arg, enum lsq_status st,
                                              const struct lsq_error *err),
                                   void *arg, struct lsq_error *err);

@@ -136,7 +136,7 @@ static void a_server_that_says_nothing_is_waited_for_in_vain(void **state) {
     sqld_start(&sqld, NULL);
     fill(&sqld, "a");
     conn = connect_to(&sqld, NULL);
-    run(conn, "BEGIN IMMEDIATE");
+    assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
     kill(sqld.pid, SIGSTOP);
     start = now_ns();
     assert_int_equal(exec(conn, "DELETE FROM t", NULL, &call, NULL), LSQ_TIMEOUT);

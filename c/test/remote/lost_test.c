@@ -1,0 +1,134 @@
+/* Transactions that the server has ended: what follows is not stored by itself. */
+#include <stdio.h>
+
+#include "../support/db.h"
+#include "../support/sqld.h"
+
+static struct sqld sqld;
+
+static struct lsq_conn *connect_by(const char *scheme, const struct lsq_remote *remote) {
+    struct lsq_config cfg;
+    struct lsq_conn *conn;
+    char url[256];
+
+    snprintf(url, sizeof(url), "%s%s", scheme, sqld.url + 4);
+    lsq_config_init(&cfg);
+    cfg.path = url;
+    cfg.remote = remote;
+    if (lsq_conn_open(&conn, &cfg, &last_error) != LSQ_OK) fail_msg("%s", last_error.message);
+    return conn;
+}
+
+static const char slow[] =
+    "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n";
+
+static void lose(struct lsq_conn *conn) {
+    const struct lsq_call call = {.timeout = 300};
+
+    assert_int_equal(exec(conn, slow, NULL, &call, NULL), LSQ_TIMEOUT);
+    assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE);
+}
+
+static void begun_by_sql(const char *scheme) {
+    struct lsq_conn *conn;
+    struct lsq_reply reply;
+
+    sqld_start(&sqld, NULL);
+    conn = connect_by(scheme, NULL);
+    run(conn, "CREATE TABLE t (a)");
+    for (int i = 0; i < 2; i++) {
+        run(conn, i == 0 ? "BEGIN" : "SAVEPOINT s");
+        run(conn, "INSERT INTO t VALUES (1)");
+        lose(conn);
+        expect(LSQ_NO_TRANSACTION, conn, "INSERT INTO t VALUES (2)");
+        expect(LSQ_NO_TRANSACTION, conn, "SELECT 1");
+        expect(LSQ_NO_TRANSACTION, conn, "BEGIN");
+        assert_int_equal(lsq_batch_sql(conn, "INSERT INTO t VALUES (3)", 24, NULL, NULL, NULL, NULL,
+                                       &last_error),
+                         LSQ_NO_TRANSACTION);
+        expect(i == 0 ? LSQ_NO_TRANSACTION : LSQ_OK, conn, i == 0 ? "COMMIT" : "ROLLBACK");
+        assert_int_equal(exec(conn, "SELECT count(*) FROM t", NULL, NULL, &reply), LSQ_OK);
+        assert_true(reply.autocommit);
+        assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 0);
+    }
+    /* One that was begun by its function is over, and its user knows. */
+    assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
+    lose(conn);
+    assert_int_equal(lsq_rollback(conn, NULL, &last_error), LSQ_NO_TRANSACTION);
+    run(conn, "INSERT INTO t VALUES (4)");
+    run(conn, "BEGIN");
+    lose(conn);
+    assert_int_equal(lsq_conn_reset(conn, &last_error), LSQ_OK);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 1);
+    db_close(conn);
+    sqld_kill(&sqld);
+}
+
+static void what_follows_is_refused(void **state) {
+    (void)state;
+    begun_by_sql("http");
+    begun_by_sql("ws");
+}
+
+/* The server tells only that its rows do not come: the statement has run. */
+static void a_write_whose_rows_do_not_come_is_undone(void **state) {
+    static const char *const args[] = {"--max-response-size", "100KB", NULL};
+    static const char many[] =
+        "INSERT INTO t WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+        "WHERE i < 3000) SELECT i FROM n RETURNING a, hex(zeroblob(100))";
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct lsq_conn *conn;
+
+        sqld_start(&sqld, args);
+        conn = connect_by(i == 0 ? "http" : "ws", NULL);
+        run(conn, "CREATE TABLE t (a)");
+        assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
+        expect(LSQ_RESPONSE_TOO_LARGE, conn, many);
+        assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE);
+        assert_int_equal(lsq_commit(conn, NULL, &last_error), LSQ_NO_TRANSACTION);
+        assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 0);
+        expect(LSQ_RESPONSE_TOO_LARGE, conn, many);
+        assert_int_equal(last_error.outcome, LSQ_OUTCOME_COMMITTED);
+        assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 3000);
+        db_close(conn);
+        sqld_kill(&sqld);
+    }
+}
+
+/* Ours, not the server's limit: the transaction's lock does not stay. */
+static void what_is_too_large_for_us_leaves_no_lock(void **state) {
+    const struct lsq_remote remote = {.max_response = 10000};
+    struct lsq_conn *conn;
+    struct lsq_conn *other;
+    int64_t start;
+
+    (void)state;
+    sqld_start(&sqld, NULL);
+    conn = connect_by("http", &remote);
+    other = connect_by("http", NULL);
+    run(conn, "CREATE TABLE t (a)");
+    assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
+    run(conn, "INSERT INTO t VALUES (1)");
+    expect(LSQ_RESPONSE_TOO_LARGE, conn, "SELECT hex(zeroblob(40000))");
+    start = now_ns();
+    run(other, "INSERT INTO t VALUES (2)");
+    assert_true(now_ns() - start < 4000000000);
+    assert_string_equal(ask_rows(other, "SELECT a FROM t"), "2");
+    db_close(other);
+    db_close(conn);
+    sqld_kill(&sqld);
+}
+
+#define TEST(name) cmocka_unit_test_teardown(name, db_forget)
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        TEST(what_follows_is_refused),
+        TEST(a_write_whose_rows_do_not_come_is_undone),
+        TEST(what_is_too_large_for_us_leaves_no_lock),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
