@@ -135,7 +135,7 @@ struct client {
     struct lsqi_ws *ws;
     const char *send; /* once it is begun */
     size_t send_len;
-    bool close_after; /* the first message */
+    bool close_after;    /* the first message */
     struct lsqi_buf got; /* the messages, each in brackets */
     int messages;
     bool over;
@@ -256,8 +256,9 @@ static void got(const char *want) {
 /* ---- Tests ---- */
 
 static void sha1_is_sha1(void **state) {
-    static const unsigned char want[] = {0xa9, 0x99, 0x3e, 0x36, 0x47, 0x06, 0x81, 0x6a, 0xba, 0x3e,
-                                         0x25, 0x71, 0x78, 0x50, 0xc2, 0x6c, 0x9c, 0xd0, 0xd8, 0x9d};
+    static const unsigned char want[] = {0xa9, 0x99, 0x3e, 0x36, 0x47, 0x06, 0x81,
+                                         0x6a, 0xba, 0x3e, 0x25, 0x71, 0x78, 0x50,
+                                         0xc2, 0x6c, 0x9c, 0xd0, 0xd8, 0x9d};
     /* Of 64 times 'a', whose padding takes a block of its own. */
     static const unsigned char long_one[] = {0x00, 0x98, 0xba, 0x82, 0x4b, 0x5c, 0x16,
                                              0x42, 0x7b, 0xd7, 0xa1, 0x12, 0x2a, 0x5a,
@@ -274,7 +275,16 @@ static void sha1_is_sha1(void **state) {
 }
 
 /* A text, a text in two parts with a ping between them, an empty one. */
-#define FRAMES "\x81\x03" "abc" "\x01\x02" "de" "\x89\x02" "hi" "\x80\x01" "f" "\x81\x00"
+#define FRAMES                                                                                     \
+    "\x81\x03"                                                                                     \
+    "abc"                                                                                          \
+    "\x01\x02"                                                                                     \
+    "de"                                                                                           \
+    "\x89\x02"                                                                                     \
+    "hi"                                                                                           \
+    "\x80\x01"                                                                                     \
+    "f"                                                                                            \
+    "\x81\x00"
 
 static void messages_cut_at_every_byte(void **state) {
     (void)state;
@@ -365,19 +375,36 @@ static void frames_that_are_not_allowed(void **state) {
         int close_code; /* what the server is told */
     } cases[] = {
 #define CASE(text, kind, code) {text, sizeof(text) - 1, kind, code}
-        CASE("\x81\x81mask" "a", LSQI_HTTP_BROKEN, 1002),
-        CASE("\xc1\x01" "a", LSQI_HTTP_BROKEN, 1002),
-        CASE("\x83\x01" "a", LSQI_HTTP_BROKEN, 1002),
+        CASE("\x81\x81mask"
+             "a",
+             LSQI_HTTP_BROKEN, 1002),
+        CASE("\xc1\x01"
+             "a",
+             LSQI_HTTP_BROKEN, 1002),
+        CASE("\x83\x01"
+             "a",
+             LSQI_HTTP_BROKEN, 1002),
         CASE("\x8b\x00", LSQI_HTTP_BROKEN, 1002),
         CASE("\x89\x7e\x00\x7e", LSQI_HTTP_BROKEN, 1002),
         CASE("\x09\x00", LSQI_HTTP_BROKEN, 1002),
-        CASE("\x80\x01" "a", LSQI_HTTP_BROKEN, 1002),
-        CASE("\x01\x01" "a" "\x81\x01" "b", LSQI_HTTP_BROKEN, 1002),
-        CASE("\x82\x01" "a", LSQI_HTTP_BROKEN, 1003),
+        CASE("\x80\x01"
+             "a",
+             LSQI_HTTP_BROKEN, 1002),
+        CASE("\x01\x01"
+             "a"
+             "\x81\x01"
+             "b",
+             LSQI_HTTP_BROKEN, 1002),
+        CASE("\x82\x01"
+             "a",
+             LSQI_HTTP_BROKEN, 1003),
         CASE("\x81\x7f\xff\xff\xff\xff\xff\xff\xff\xff", LSQI_HTTP_BROKEN, 1002),
         CASE("\x81\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", LSQI_HTTP_TOO_BIG, 1009),
         CASE("\x81\x7e\x03\xe9", LSQI_HTTP_TOO_BIG, 1009),
-        CASE("\x01\x01" "a" "\x80\x7e\x03\xe8", LSQI_HTTP_TOO_BIG, 1009),
+        CASE("\x01\x01"
+             "a"
+             "\x80\x7e\x03\xe8",
+             LSQI_HTTP_TOO_BIG, 1009),
         CASE("\x88\x02\x03\xf3", LSQI_HTTP_BROKEN, 1011),
         CASE("\x88\x00", LSQI_HTTP_BROKEN, 1000),
     };
