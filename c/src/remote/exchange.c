@@ -194,6 +194,7 @@ static enum lsq_status send(struct lsqi_exchange *x, int delay_ms, struct lsq_er
     x->status = 0;
     x->foreign = false;
     x->broken = LSQ_OK;
+    x->failed = false;
     x->tries++;
     x->target =
         x->held ? 0 : lsqi_server_pick(x->server, x->reads, x->tries > 1 ? x->target : SIZE_MAX);
