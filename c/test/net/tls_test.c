@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../support/http_call.h"
+#include "net/websocket.h"
 
 extern char **environ;
 
@@ -479,9 +480,96 @@ static void program_ends_while_tls_is_under_way(void **state) {
     }
 }
 
+/* ---- WebSockets ---- */
+
+enum { LONG_MESSAGE = 3000001 };
+
+struct socket_call {
+    struct lsqi_ws_config cfg;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    char *text;
+    bool same;
+    bool over;
+    struct lsqi_ws *ws;
+    enum lsqi_http_end_kind kind;
+};
+
+static void socket_over(struct socket_call *call) {
+    pthread_mutex_lock(&call->lock);
+    call->over = true;
+    pthread_cond_signal(&call->changed);
+    pthread_mutex_unlock(&call->lock);
+}
+
+static void on_socket_message(void *arg, const char *data, size_t len) {
+    struct socket_call *call = arg;
+
+    call->same = len == LONG_MESSAGE && memcmp(data, call->text, len) == 0;
+    call->kind = LSQI_HTTP_DONE;
+    lsqi_ws_close(call->ws);
+    socket_over(call);
+}
+
+static void on_socket_closed(void *arg, const struct lsqi_ws_end *end) {
+    struct socket_call *call = arg;
+
+    call->kind = end->kind;
+    socket_over(call);
+}
+
+static void begin_socket(void *arg) {
+    struct socket_call *call = arg;
+    const struct iovec part = {.iov_base = call->text, .iov_len = LONG_MESSAGE};
+
+    if (lsqi_ws_open(&call->ws, &call->cfg, NULL) != LSQ_OK || !lsqi_ws_send(call->ws, &part, 1))
+        abort();
+}
+
+/* Sends a long message, and gets it back. */
+static enum lsqi_http_end_kind socket_run(const char *where, struct lsqi_http_peer_config peer) {
+    static const struct lsqi_ws_events events = {.message = on_socket_message,
+                                                 .closed = on_socket_closed};
+    struct socket_call call = {.cfg = {.url = where,
+                                       .protocol = "p",
+                                       .connect_ms = 10000,
+                                       .max_message = LONG_MESSAGE,
+                                       .events = &events,
+                                       .arg = &call}};
+
+    peer.proxy = "";
+    assert_int_equal(lsqi_http_peer_new(&call.cfg.peer, &peer, NULL), LSQ_OK);
+    pthread_mutex_init(&call.lock, NULL);
+    pthread_cond_init(&call.changed, NULL);
+    call.text = malloc(LONG_MESSAGE);
+    assert_non_null(call.text);
+    for (size_t i = 0; i < LONG_MESSAGE; i++) call.text[i] = (char)('a' + i % 23);
+    assert_int_equal(lsqi_http_post(begin_socket, &call, &last_error), LSQ_OK);
+    pthread_mutex_lock(&call.lock);
+    while (!call.over) pthread_cond_wait(&call.changed, &call.lock);
+    pthread_mutex_unlock(&call.lock);
+    assert_true(call.same || call.kind != LSQI_HTTP_DONE);
+    lsqi_http_peer_unref(call.cfg.peer);
+    free(call.text);
+    return call.kind;
+}
+
+static void sockets_go_over_tls(void **state) {
+    struct script script;
+
+    (void)state;
+    if (!usable) skip();
+    script = script_start("server", "-", "http/1.1");
+    assert_int_equal(socket_run(url(&script, "/"), trusting()), LSQI_HTTP_DONE);
+    assert_int_equal(socket_run(url(&script, "/"), (struct lsqi_http_peer_config){.ca_file = NULL}),
+                     LSQI_HTTP_TLS);
+    script_stop(&script);
+}
+
 int main(int argc, char **argv) {
     static const struct child_role roles[] = {{"end_under_tls", end_under_tls}};
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sockets_go_over_tls),
         cmocka_unit_test(own_authority_is_trusted_and_no_other),
         cmocka_unit_test(certificate_of_another_name_is_refused),
         cmocka_unit_test(server_without_tls_is_no_tls),
