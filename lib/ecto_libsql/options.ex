@@ -116,7 +116,7 @@ defmodule EctoLibSql.Options do
     {:uri, :string, nil,
      "address of a server: `libsql://HOST`, `https://…`, `http://…`, `wss://…`, `ws://…`; all speak HTTP to it"},
     {:auth_token, :token, nil,
-     "the server's token: a text; or a function without arguments or `{module, function, arguments}` that " <>
+     "the server's token: a text (or `\"Basic \" <> Base.encode64(\"user:password\")`, for an `sqld --http-auth`); or a function without arguments or `{module, function, arguments}` that " <>
        "answers one, asked when a connection opens and once more when the server refuses the token"},
     {:namespace, :string, nil,
      "which database of a server that has several; by default the address says"},

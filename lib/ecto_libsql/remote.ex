@@ -12,10 +12,25 @@ defmodule EctoLibSql.Remote do
   @doc "Whether checked options can be had of a server."
   def check(%{uri: nil}), do: {:error, "option :uri is missing: the address of the server"}
 
-  def check(%{foreign_keys: false}),
+  def check(checked) do
+    case Enum.reject([checked.uri | checked.replicas], &server?/1) do
+      [] -> check_options(checked)
+      [uri | _] -> {:error, not_a_server(uri)}
+    end
+  end
+
+  defp server?(uri), do: uri =~ ~r/\A(libsql|https?|wss?):\/\/./i
+
+  # What stands before the first slash or question mark is no secret.
+  defp not_a_server(uri) do
+    "options :uri and :replicas are addresses of servers, which begin with libsql://, https://, http://, wss:// or " <>
+      "ws://: not #{inspect(uri |> String.split(["?", "@"]) |> hd())}"
+  end
+
+  defp check_options(%{foreign_keys: false}),
     do: {:error, "foreign_keys: false cannot be had of a server, which enforces them"}
 
-  def check(checked) do
+  defp check_options(checked) do
     case Enum.find(
            @files_only,
            &(Map.get(checked, &1) not in [nil, false, []] and given?(checked, &1))

@@ -184,7 +184,7 @@ enum lsq_open_flags {
 /* How a server is reached, for a path that is a URL. All zero is the default. */
 struct lsq_remote {
     const char *
-        token; /* sent as "Authorization: Bearer"; NULL: none. lsq_conn_set_token() gives another */
+        token; /* sent as "Authorization: Bearer TOKEN", or as it is where it begins with "Basic "; NULL: none. lsq_conn_set_token() gives another */
     const char *namespace_; /* of a server with several databases; NULL: the URL's own */
     const char
         *encryption_key;     /* base64, of a database that the server keeps encrypted; NULL: none */

@@ -309,6 +309,7 @@ enum lsq_status lsqi_sql_look(const char *sql, size_t len, struct lsqi_sql_facts
         }
         if (second && creates && (is(sql, &token, "TEMP") || is(sql, &token, "TEMPORARY")))
             facts->sets_session = true;
+        if (facts->command == LSQ_COMMAND_ROLLBACK && is(sql, &token, "TO")) facts->partly = true;
         if (facts->explain && is(sql, &token, "WITH")) with = true;
         if (with) note_main_word(sql, &token, depth, &found, facts);
         if (token.kind == LSQI_SQL_PARAM) st = note_param(sql, &token, facts);

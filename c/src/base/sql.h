@@ -48,6 +48,7 @@ struct lsqi_sql_facts {
     bool sets_session; /* PRAGMA, ATTACH, temporary tables: it changes the connection it runs on */
     bool control;      /* BEGIN, COMMIT, END, ROLLBACK, SAVEPOINT, RELEASE */
     bool begins;       /* BEGIN, SAVEPOINT */
+    bool partly;       /* ROLLBACK TO: the transaction stays */
     size_t params;     /* the greatest number of a parameter, as the engine counts them */
     struct lsqi_sql_name *names; /* of those that have one; NULL: none has */
     size_t name_count;

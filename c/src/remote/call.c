@@ -282,12 +282,15 @@ static enum lsq_status read_answer(struct call *call, struct lsq_error *err) {
     return count_rows(call, err);
 }
 
-/* A part of the answer may have come, and with it where the stream is: then its locks need not stay. */
+/* The stream's locks need not stay until the server misses us: a part of the answer may have come, and with it where
+ * the stream is; or the request has not arrived, and it is where it was. (If neither is so, the server refuses it.) */
 static void lose(struct call *call) {
     struct lsqi_remote *remote = call->pending.remote;
 
     if (!call->x.on_socket && lsqi_exchange_baton(&call->x) != NULL)
         lsqi_exchange_leave_stream(&call->x, false);
+    else if (!call->x.on_socket)
+        lsqi_exchange_close_stream(&remote->server, remote->baton, remote->base_url);
     if (call->controls)
         lsqi_remote_forget(remote);
     else
@@ -426,6 +429,7 @@ static bool may_store(const struct lsqi_sql_facts *facts, bool held) {
 
 static enum effect effect_of(const struct lsqi_sql_facts *facts) {
     if (facts->begins) return EFFECT_BEGINS;
+    if (facts->partly) return EFFECT_NONE;
     return facts->command == LSQ_COMMAND_COMMIT || facts->command == LSQ_COMMAND_ROLLBACK
                ? EFFECT_ENDS
                : EFFECT_NONE;
@@ -554,11 +558,17 @@ static void note_stream(struct call *call, const char *sql, size_t len,
                 call->x.fresh = true;
 }
 
-static enum lsq_status nothing_to_do(const struct lsqi_remote *remote, struct lsq_reply *reply) {
+/* An empty text: but the connection has to be there. */
+static enum lsq_status nothing_to_do(struct lsqi_remote *remote, const struct lsq_call *options,
+                                     struct lsq_reply *reply, struct lsq_error *err) {
+    enum lsq_status st = lsqi_pending_enter(remote, options, err);
+
+    if (st != LSQ_OK) return st;
     if (reply != NULL)
         *reply = (struct lsq_reply){.command = LSQ_COMMAND_EMPTY,
                                     .last_rowid = remote->last_rowid,
                                     .autocommit = remote->baton == NULL};
+    lsqi_gate_end(remote->gate);
     return LSQ_OK;
 }
 
@@ -637,7 +647,7 @@ enum lsq_status lsqi_remote_exec(struct lsqi_remote *remote, const char *sql, si
 
     if (st != LSQ_OK) return st;
     if (facts.command == LSQ_COMMAND_EMPTY)
-        st = nothing_to_do(remote, reply);
+        st = nothing_to_do(remote, call, reply, err);
     else if (ends_what_is_lost(remote, &facts))
         st = end_what_is_lost(remote, &facts, call, reply, err);
     else
@@ -793,7 +803,7 @@ enum lsq_status lsqi_remote_exec_many(struct lsqi_remote *remote, const char *sq
 
     if (st != LSQ_OK) return st;
     if (facts.command == LSQ_COMMAND_EMPTY)
-        st = nothing_to_do(remote, reply);
+        st = nothing_to_do(remote, call, reply, err);
     else if (facts.control)
         st = lsqi_error_set(err, LSQ_BAD_ARGUMENT,
                             "BEGIN, COMMIT and their kin are not run many times");
@@ -812,6 +822,11 @@ static enum lsq_status add_item(struct call *call, size_t i, const struct lsq_ba
 
     if (facts->command == LSQ_COMMAND_EMPTY)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no statement in the text");
+    if (call->wrapped && (facts->command == LSQ_COMMAND_BEGIN || effect_of(facts) == EFFECT_ENDS))
+        return lsqi_error_set(
+            err, LSQ_IN_TRANSACTION,
+            "the batch is a transaction already: it can hold neither BEGIN nor COMMIT "
+            "nor ROLLBACK");
     if (call->pending.remote->reads && !facts->reads && !facts->control)
         return lsqi_call_refuse_write(err);
     st = lsqi_call_bind(item->sql, item->len, facts, &item->params, &bound, err);

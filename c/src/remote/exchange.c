@@ -276,8 +276,7 @@ static bool with_version_2(struct lsqi_exchange *x, const struct lsqi_http_end *
     if (lsqi_server_version(x->server) != 3 || x->held) return false;
     if (x->refusal.len > 0 && memmem(x->refusal.data, x->refusal.len, "amespace", 8) != NULL)
         return false;
-    lsqi_server_use_version(x->server, 2);
-    return true;
+    return lsqi_server_use_version(x->server, 2);
 }
 
 static enum lsq_status status_of(const struct lsqi_http_end *end) {
@@ -356,6 +355,8 @@ static void try_ended(struct lsqi_exchange *x, const struct lsqi_http_end *end) 
     int delay = -1;
 
     note_health(x, end);
+    if (end->kind == LSQI_HTTP_DONE && x->status == 200 && !x->on_socket && !x->foreign)
+        lsqi_server_confirm_version(x->server);
     if (x->broken == LSQ_OK && with_version_2(x, end)) {
         delay = 0;
     } else if (x->broken == LSQ_OK && (delay = again(x, end)) >= 0) {

@@ -12,6 +12,7 @@ enum { FAILURES = 5, PROBE_MS = 500, PROBE_TIMEOUT_MS = 2000 };
 struct lsqi_place {
     struct lsqi_place *next;
     char *base;
+    char *way;
     char *health; /* the URL that is probed */
     struct lsqi_http_peer *peer;
     /* guarded by places.lock */
@@ -32,21 +33,24 @@ static struct {
 static void place_free(struct lsqi_place *place) {
     lsqi_http_peer_unref(place->peer);
     lsqi_free(place->base);
+    lsqi_free(place->way);
     lsqi_free(place->health);
     lsqi_free(place);
 }
 
-static struct lsqi_place *place_new(const char *base, struct lsqi_http_peer *peer) {
+static struct lsqi_place *place_new(const char *base, const char *way,
+                                    struct lsqi_http_peer *peer) {
     struct lsqi_place *place = lsqi_calloc(1, sizeof(*place));
     size_t len = strlen(base);
 
     if (place == NULL) return NULL;
     place->base = lsqi_strndup(base, len);
+    place->way = lsqi_strndup(way, strlen(way));
     place->health = lsqi_malloc(len + sizeof("/health"));
     lsqi_http_peer_ref(peer);
     place->peer = peer;
     place->refs = 1;
-    if (place->base == NULL || place->health == NULL) {
+    if (place->base == NULL || place->way == NULL || place->health == NULL) {
         place_free(place);
         return NULL;
     }
@@ -55,16 +59,17 @@ static struct lsqi_place *place_new(const char *base, struct lsqi_http_peer *pee
     return place;
 }
 
-struct lsqi_place *lsqi_place_get(const char *base, struct lsqi_http_peer *peer) {
+struct lsqi_place *lsqi_place_get(const char *base, const char *way, struct lsqi_http_peer *peer) {
     struct lsqi_place *place;
 
     pthread_mutex_lock(&places.lock);
     place = places.first;
-    while (place != NULL && strcmp(place->base, base) != 0) place = place->next;
+    while (place != NULL && (strcmp(place->base, base) != 0 || strcmp(place->way, way) != 0))
+        place = place->next;
     if (place != NULL) {
         place->refs++;
     } else {
-        place = place_new(base, peer);
+        place = place_new(base, way, peer);
         if (place != NULL) {
             place->next = places.first;
             places.first = place;

@@ -17,9 +17,9 @@
 
 struct lsqi_place;
 
-/* The record of that base address ("https://host:port/path"), made where there is none; a reference is the caller's.
- * Whoever is the first says by which peer it is probed. NULL: no memory. */
-struct lsqi_place *lsqi_place_get(const char *base, struct lsqi_http_peer *peer);
+/* The record of that base address ("https://host:port/path") as it is reached in that way, a text that tells them
+ * apart; made where there is none, a reference is the caller's. It is probed by the first one's peer. NULL: no memory. */
+struct lsqi_place *lsqi_place_get(const char *base, const char *way, struct lsqi_http_peer *peer);
 void lsqi_place_unref(struct lsqi_place *place); /* NULL is fine */
 
 const char *lsqi_place_base(const struct lsqi_place *place);

@@ -96,16 +96,23 @@ static enum lsq_status check_namespace(const char *name, struct lsq_error *err) 
 }
 
 static enum lsq_status add_target(struct lsqi_server *server, const char *url,
-                                  const char *namespace_, struct lsq_error *err) {
+                                  const struct lsq_remote *remote, struct lsq_error *err) {
+    const char *namespace_ = remote->namespace_;
     struct lsqi_target *target = &server->targets[server->target_count];
     enum lsq_status st;
+    char way[256];
     char *base;
 
+    /* What is not reached by a proxy that is not there may be reached without. */
+    snprintf(way, sizeof(way), "%s|%s|%s|%s|%d", remote->proxy == NULL ? "-" : remote->proxy,
+             remote->ca_file == NULL ? "" : remote->ca_file,
+             remote->client_cert == NULL ? "" : remote->client_cert,
+             remote->client_key == NULL ? "" : remote->client_key, remote->no_verify);
     if (!lsqi_remote_is_url(url))
         return refuse(err, "it begins with none of libsql://, https://, http://, wss://, ws://");
     st = read_url(&base, url, err);
     if (st != LSQ_OK) return st;
-    target->place = lsqi_place_get(base, server->peer);
+    target->place = lsqi_place_get(base, way, server->peer);
     if (namespace_ != NULL) target->host = namespace_host(base, namespace_);
     target->socket = strncasecmp(url, "ws", 2) == 0;
     lsqi_free(base);
@@ -122,9 +129,9 @@ static enum lsq_status add_targets(struct lsqi_server *server, const char *url,
                          (remote->replica_count > 0 && remote->replicas == NULL)))
         st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a server has at most %d replicas",
                             LSQI_SERVER_TARGETS - 1);
-    if (st == LSQ_OK) st = add_target(server, url, remote->namespace_, err);
+    if (st == LSQ_OK) st = add_target(server, url, remote, err);
     for (size_t i = 0; st == LSQ_OK && i < remote->replica_count; i++)
-        st = add_target(server, remote->replicas[i], remote->namespace_, err);
+        st = add_target(server, remote->replicas[i], remote, err);
     return st;
 }
 
@@ -195,10 +202,25 @@ int lsqi_server_version(struct lsqi_server *server) {
     return version;
 }
 
-void lsqi_server_use_version(struct lsqi_server *server, int version) {
+bool lsqi_server_use_version(struct lsqi_server *server, int version) {
+    bool may;
+
     pthread_mutex_lock(&server->lock);
-    server->version = version;
+    may = !server->confirmed;
+    if (may) server->version = version;
     pthread_mutex_unlock(&server->lock);
+    return may;
+}
+
+void lsqi_server_confirm_version(struct lsqi_server *server) {
+    pthread_mutex_lock(&server->lock);
+    server->confirmed = true;
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* A user and a password, as HTTP has them; a WebSocket's first message has no place for them. */
+static bool is_basic(const char *token) {
+    return token != NULL && strncasecmp(token, "Basic ", 6) == 0;
 }
 
 bool lsqi_server_has_socket(struct lsqi_server *server, size_t target) {
@@ -206,7 +228,8 @@ bool lsqi_server_has_socket(struct lsqi_server *server, size_t target) {
 
     if (!server->targets[target].socket) return false;
     pthread_mutex_lock(&server->lock);
-    has = server->version == 3 && server->targets[target].http_until <= lsqi_now_ns();
+    has = server->version == 3 && !is_basic(server->token) &&
+          server->targets[target].http_until <= lsqi_now_ns();
     pthread_mutex_unlock(&server->lock);
     return has;
 }
@@ -317,7 +340,9 @@ enum lsq_status lsqi_server_address(struct lsqi_server *server, size_t target, c
     if (traceparent != NULL && is_header_text(traceparent))
         add_header(&parts, "traceparent: ", traceparent);
     pthread_mutex_lock(&server->lock);
-    if (server->token != NULL) add_header(&parts, "Authorization: Bearer ", server->token);
+    if (server->token != NULL)
+        add_header(&parts, is_basic(server->token) ? "Authorization: " : "Authorization: Bearer ",
+                   server->token);
     pthread_mutex_unlock(&server->lock);
     if (address->text.failed) {
         lsqi_server_address_release(address);

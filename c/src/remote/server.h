@@ -38,7 +38,8 @@ struct lsqi_server {
     pthread_mutex_t lock;
     /* guarded by lock */
     char *token;
-    int version; /* of Hrana: 3, and 2 once the server has said that it knows no 3 */
+    int version;    /* of Hrana: 3, and 2 once the server has said that it knows no 3 */
+    bool confirmed; /* it has answered in that version: a 404 then is somebody else's */
 };
 
 enum lsq_status lsqi_server_init(struct lsqi_server *server, const struct lsq_config *cfg,
@@ -47,7 +48,9 @@ void lsqi_server_release(struct lsqi_server *server);
 enum lsq_status lsqi_server_set_token(struct lsqi_server *server, const char *token,
                                       struct lsq_error *err);
 int lsqi_server_version(struct lsqi_server *server);
-void lsqi_server_use_version(struct lsqi_server *server, int version);
+/* False: it has answered in another version before. */
+bool lsqi_server_use_version(struct lsqi_server *server, int version);
+void lsqi_server_confirm_version(struct lsqi_server *server);
 
 /* Whether a target is asked by a WebSocket now; and that it has none, for good or for a while. */
 bool lsqi_server_has_socket(struct lsqi_server *server, size_t target);

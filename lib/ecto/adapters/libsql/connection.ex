@@ -38,7 +38,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
   # On a connection that goes back to the pool at once it would stay there, with the turn to write. In the
   # sandbox, and with one connection, it is the process's own.
   defp no_transaction(pool, sql) when is_pid(pool) do
-    if Shared.beside?(pool) and
+    if Shared.anybodys?(pool) and
          sql =~ ~r/\A\s*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/i do
       message =
         "transactions are begun and ended by Repo.transaction: on a connection of the pool it would be anybody's"

@@ -38,7 +38,18 @@ defmodule Ecto.Adapters.LibSql.Shared do
   def child_spec(opts) do
     opts = Keyword.put(opts, :connections, connections(opts))
     spec = DBConnection.child_spec(EctoLibSql, opts)
-    if useful?(opts), do: %{spec | start: {__MODULE__, :start_pool, [spec, opts]}}, else: spec
+
+    cond do
+      useful?(opts) -> %{spec | start: {__MODULE__, :start_pool, [spec, opts]}}
+      server?(opts) -> %{spec | start: {__MODULE__, :start_server_pool, [spec]}}
+      true -> spec
+    end
+  end
+
+  # One of several connections, which go back to the pool after each statement.
+  defp server?(opts) do
+    Keyword.get(opts, :pool, DBConnection.ConnectionPool) == DBConnection.ConnectionPool and
+      Keyword.get(opts, :pool_size, 10) > 1 and DatabaseFile.locate(opts) == :server
   end
 
   @doc "How many connections a Repo has, its pool's and those beside it."
@@ -70,6 +81,17 @@ defmodule Ecto.Adapters.LibSql.Shared do
       {:ok, pool}
     end
   end
+
+  @doc false
+  def start_server_pool(%{start: {module, function, args}}) do
+    with {:ok, pool} <- apply(module, function, args) do
+      :persistent_term.put({__MODULE__, :server, pool}, true)
+      {:ok, pool}
+    end
+  end
+
+  @doc "Whether a statement that is given the pool may run on any of several connections."
+  def anybodys?(pool), do: beside?(pool) or :persistent_term.get({__MODULE__, :server, pool}, false)
 
   @doc "Whether the Repo's pool has shared connections beside it."
   def beside?(pool), do: :persistent_term.get({__MODULE__, pool}, nil) != nil

@@ -1,0 +1,98 @@
+defmodule EctoLibSql.Remote.ReviewTest do
+  # What a reviewer found: each would have come back unseen.
+  use ExUnit.Case, async: true
+
+  alias EctoLibSql.{Error, Native}
+  alias EctoLibSql.Test.Sqld
+
+  @moduletag :sqld
+
+  defp dial(sqld, opts \\ []) do
+    {:ok, db} = EctoLibSql.connect([uri: sqld.url] ++ opts)
+    db
+  end
+
+  defp all(db, sql) do
+    {:ok, _, result, _} = EctoLibSql.query(db, sql, [])
+    result.rows
+  end
+
+  test "an address without a scheme is no file" do
+    for uri <- ["foo.db", "shop-me.turso.io", "ftp://x", "http://", "file:x"] do
+      assert {:error, %Error{code: :bad_argument, message: message}} = EctoLibSql.connect(uri: uri)
+      assert message =~ "libsql://"
+      refute File.exists?(uri)
+    end
+
+    assert {:error, %Error{code: :bad_argument}} =
+             EctoLibSql.connect(uri: "http://127.0.0.1:1", replicas: ["shop.db"])
+  end
+
+  test "a batch that is a transaction holds no other one" do
+    db = dial(Sqld.start!())
+    all(db, "CREATE TABLE m (x)")
+
+    for end_of_it <- ["COMMIT", "ROLLBACK", "END", "BEGIN"] do
+      items = [
+        {"INSERT INTO m VALUES (1)", []},
+        {end_of_it, []},
+        {"INSERT INTO nope VALUES (1)", []}
+      ]
+
+      assert {:error, %Error{code: :in_transaction}} = Native.batch_transactional(db, items)
+    end
+
+    items = [{"INSERT INTO m VALUES (1)", []}, {"SAVEPOINT a", []}, {"DELETE FROM m", []}]
+    more = [{"ROLLBACK TO a", []}, {"RELEASE a", []}]
+    assert {:ok, _} = Native.batch_transactional(db, items ++ more)
+    assert all(db, "SELECT x FROM m") == [[1]]
+  end
+
+  test "a user and a password" do
+    credentials = Base.encode64("user:secret")
+    sqld = Sqld.start!(http_auth: "basic:" <> credentials)
+    assert {:error, %Error{code: :unauthorized}} = EctoLibSql.connect(uri: sqld.url)
+
+    for uri <- [sqld.url, String.replace_prefix(sqld.url, "http", "ws")] do
+      {:ok, db} = EctoLibSql.connect(uri: uri, auth_token: "Basic " <> credentials)
+      assert all(db, "SELECT 1") == [[1]]
+    end
+  end
+
+  test "a proxy that is not there takes the server from nobody else" do
+    sqld = Sqld.start!()
+
+    for _ <- 1..8 do
+      opts = [uri: sqld.url, proxy: "http://127.0.0.1:1", retry_time: 0]
+      assert {:error, %Error{code: :unreachable}} = EctoLibSql.connect(opts)
+    end
+
+    assert all(dial(sqld, retry_time: 0), "SELECT 1") == [[1]]
+  end
+
+  test "a closed connection runs nothing, not even an empty text" do
+    db = dial(Sqld.start!())
+    :ok = EctoLibSql.close(db)
+    assert {:error, %Error{code: :closed}, _} = EctoLibSql.query(db, "", [])
+    assert {:error, %Error{code: :closed}, _} = EctoLibSql.query(db, "SELECT 1", [])
+  end
+
+  if Code.ensure_loaded?(Ecto.Repo) do
+    defmodule Repo do
+      use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
+    end
+
+    test "BEGIN on a Repo's pool would be anybody's" do
+      start_supervised!({Repo, uri: Sqld.start!().url, pool_size: 3, log: false})
+
+      for sql <- ["BEGIN", "SAVEPOINT s", "  begin immediate", "COMMIT"] do
+        assert {:error, %Error{code: :misuse}} = Repo.query(sql)
+      end
+
+      Repo.checkout(fn ->
+        assert {:ok, _} = Repo.query("BEGIN")
+        assert {:ok, _} = Repo.query("ROLLBACK")
+      end)
+    end
+  end
+end
