@@ -115,6 +115,7 @@ void remote_on_event(const struct lsq_server_event *event, void *arg) {
         [LSQ_SERVER_RETRY] = state->atoms.server_retry,
         [LSQ_SERVER_DOWN] = state->atoms.server_down,
         [LSQ_SERVER_UP] = state->atoms.server_up,
+        [LSQ_SERVER_NO_SOCKET] = state->atoms.server_no_socket,
     };
     ErlNifEnv *env = enif_alloc_env();
     ERL_NIF_TERM map = enif_make_new_map(env);

@@ -64,6 +64,9 @@ defmodule EctoLibSql.FileEvents do
   defp tell(:server_up, event),
     do: Telemetry.event(:server_up, %{count: 1, down: event.ms}, Map.take(event, [:server]))
 
+  defp tell(:server_no_socket, event),
+    do: Telemetry.event(:server_no_socket, %{count: 1}, Map.take(event, [:server, :code]))
+
   defp native(nil), do: nil
   defp native(ns), do: System.convert_time_unit(ns, :nanosecond, :native)
 end

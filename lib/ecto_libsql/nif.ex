@@ -187,7 +187,7 @@ defmodule EctoLibSql.NIF do
   def file_info(_of), do: stub()
 
   # Has {:ecto_libsql, :checkpoint | :wal_pinned, map} sent to the process, of struct lsq_file_event, and
-  # {:ecto_libsql, :server_retry | :server_down | :server_up, %{server, ms, code}}, of struct lsq_server_event;
+  # {:ecto_libsql, :server_retry | :server_down | :server_up | :server_no_socket, %{server, ms, code}}, of struct lsq_server_event;
   # nil: to nobody. The last one counts.
   def watch_files(_pid), do: stub()
 

@@ -25,6 +25,7 @@ defmodule EctoLibSql.Telemetry do
   | `:server_retry`: a call to a server failed and is sent again, as `:retry_time` allows | `count`, `pause`: ms until then | `server`: its address, `code`: what it met |
   | `:server_down`: five calls on end found no server at an address: it is not asked until it answers a probe, which is sent every half second | `count` | `server`, `code` |
   | `:server_up`: it answers again | `count`, `down`: ms that it was not asked | `server` |
+  | `:server_no_socket`: a connection to a `ws://` address uses HTTP | `count` | `server`, `code`: `:protocol_unsupported`, the server refused a WebSocket, and it is so for good; `:connection_lost`, it ended before it was greeted, and it is so for half a minute |
   | `:shared`: a connection beside a Repo's pool was opened or closed | `count` of those that are open now | `database`, `kind`: `:reader` or `:writer`, `action`: `:opened`, `:closed` (nobody used it), `:failed` (it could not be opened, and is tried again after a while) |
   | `:health`: a shared connection failed, and is not used again before another was opened in its place | `count` of such failures of the Repo | `database`, `kind`, `code` of the error |
 

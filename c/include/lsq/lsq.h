@@ -639,17 +639,22 @@ LSQ_API enum lsq_status lsq_batch_sql(struct lsq_conn *conn, const char *sql, si
  * change lasts for the open transaction only. */
 
 enum lsq_server_event_kind {
-    LSQ_SERVER_RETRY, /* a call failed, and is sent again */
-    LSQ_SERVER_DOWN,  /* several calls on end found no server: it is not used until it answers */
-    LSQ_SERVER_UP     /* it answers again */
+    LSQ_SERVER_RETRY,    /* a call failed, and is sent again */
+    LSQ_SERVER_DOWN,     /* several calls on end found no server: it is not used until it answers */
+    LSQ_SERVER_UP,       /* it answers again */
+    LSQ_SERVER_NO_SOCKET /* a ws:// address that has no WebSocket for us: a connection uses HTTP */
 };
 
 /* Everything is borrowed for the length of the call. */
 struct lsq_server_event {
     enum lsq_server_event_kind kind;
-    const char *server;  /* its address, without anything secret */
-    int64_t ms;          /* RETRY: until it is sent again; UP: how long it was not used */
-    enum lsq_status why; /* RETRY, DOWN: what the call met */
+    const char *server; /* its address, without anything secret */
+    int64_t
+        ms; /* RETRY: until it is sent again; UP: how long it was not used; NO_SOCKET: for how long; -1:
+                            for good */
+    enum lsq_status
+        why; /* RETRY, DOWN: what the call met; NO_SOCKET: LSQ_PROTOCOL_UNSUPPORTED, it was refused;
+                            LSQ_CONNECTION_LOST, it ended before it was greeted */
 };
 
 /* Has fn called for such, on any thread, with no lock held; it must be short. One for the process: the last one

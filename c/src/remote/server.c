@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "remote/events.h"
 #include "remote/remote.h"
 
 enum {
@@ -239,6 +240,9 @@ void lsqi_server_use_http(struct lsqi_server *server, size_t target, bool for_go
     server->targets[target].http_until =
         for_good ? INT64_MAX : lsqi_now_ns() + (int64_t)NO_SOCKET_MS * 1000000;
     pthread_mutex_unlock(&server->lock);
+    lsqi_server_event(LSQ_SERVER_NO_SOCKET, lsqi_place_base(server->targets[target].place),
+                      for_good ? -1 : NO_SOCKET_MS,
+                      for_good ? LSQ_PROTOCOL_UNSUPPORTED : LSQ_CONNECTION_LOST);
 }
 
 /* ---- Set-up ---- */

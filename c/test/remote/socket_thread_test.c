@@ -331,6 +331,15 @@ static void serve_http_only(struct peer *peer, void *arg) {
     }
 }
 
+static atomic_int refusals;
+
+static void on_event(const struct lsq_server_event *event, void *arg) {
+    (void)arg;
+    if (event->kind == LSQ_SERVER_NO_SOCKET && event->ms == -1 &&
+        event->why == LSQ_PROTOCOL_UNSUPPORTED)
+        atomic_fetch_add(&refusals, 1);
+}
+
 static void http_serves_where_no_socket_does(void **state) {
     atomic_int upgrades = 0;
     struct server *server = server_start(serve_http_only, &upgrades);
@@ -341,9 +350,12 @@ static void http_serves_where_no_socket_does(void **state) {
     (void)state;
     snprintf(url, sizeof(url), "ws%s", server_url(server, "") + 4);
     cfg.path = url;
+    lsq_on_server_event(on_event, NULL);
     assert_int_equal(lsq_conn_open(&conn, &cfg, &last_error), LSQ_OK);
     for (int i = 0; i < 3; i++) assert_int_equal(ask(conn, "SELECT 5"), 5);
     assert_int_equal(atomic_load(&upgrades), 1);
+    assert_int_equal(atomic_load(&refusals), 1);
+    lsq_on_server_event(NULL, NULL);
     db_close(conn);
     server_stop(server);
 }
