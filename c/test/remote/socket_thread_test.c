@@ -197,6 +197,33 @@ static void tokens_have_sockets_of_their_own(void **state) {
     sqld_kill(&sqld);
 }
 
+static void a_bad_token_is_refused(void **state) {
+    char key[160];
+    const char *const args[] = {"--auth-jwt-key-file", key, NULL};
+    const struct lsq_remote bad = {.token = "a.b.c"};
+    struct lsq_conn *conn;
+    FILE *file;
+
+    (void)state;
+    snprintf(key, sizeof(key), "%s", db_path());
+    file = fopen(key, "w");
+    assert_non_null(file);
+    /* RFC 8037's key */
+    fputs("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo", file);
+    fclose(file);
+    sqld_start(&sqld, args);
+    conn = connect_as(&bad);
+    expect(LSQ_UNAUTHORIZED, conn, "SELECT 1");
+    assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE);
+    expect(LSQ_UNAUTHORIZED, conn, "CREATE TABLE t (a)");
+    assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE);
+    db_close(conn);
+    conn = connect_to();
+    expect(LSQ_UNAUTHORIZED, conn, "SELECT 1");
+    db_close(conn);
+    sqld_kill(&sqld);
+}
+
 /* ---- Many threads ---- */
 
 enum { THREADS = 64, ROUNDS = 12 };
@@ -376,6 +403,7 @@ int main(void) {
         TEST(the_schema_is_as_it_is_now),
         TEST(nothing_of_a_call_is_left_to_the_next),
         TEST(tokens_have_sockets_of_their_own),
+        TEST(a_bad_token_is_refused),
         TEST(many_threads_share_one),
         TEST(servers_die_under_load),
         TEST(http_serves_where_no_socket_does),
