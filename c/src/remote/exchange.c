@@ -120,6 +120,12 @@ static enum lsq_status start_http(struct lsqi_exchange *x,
 static bool on_message(void *arg, size_t request, const char *data, size_t len) {
     struct lsqi_exchange *x = arg;
 
+    if (len > x->server->max_response) {
+        x->broken = lsqi_error_set(&x->why, LSQ_RESPONSE_TOO_LARGE,
+                                   "the answer has %zu bytes, and may have %zu", len,
+                                   x->server->max_response);
+        return false;
+    }
     lsqi_hrana_decoder_request(x->decoder, request);
     if (decode(x, data, len) == LSQI_HTTP_STOP) return false;
     x->broken = lsqi_hrana_decode_end(x->decoder, &x->why);

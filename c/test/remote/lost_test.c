@@ -102,6 +102,7 @@ static void what_is_too_large_for_us_leaves_no_lock(void **state) {
     const struct lsq_remote remote = {.max_response = 10000};
     struct lsq_conn *conn;
     struct lsq_conn *other;
+    struct lsq_conn *by_socket;
     int64_t start;
 
     (void)state;
@@ -112,6 +113,10 @@ static void what_is_too_large_for_us_leaves_no_lock(void **state) {
     assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
     run(conn, "INSERT INTO t VALUES (1)");
     expect(LSQ_RESPONSE_TOO_LARGE, conn, "SELECT hex(zeroblob(40000))");
+    by_socket = connect_by("ws", &remote);
+    expect(LSQ_RESPONSE_TOO_LARGE, by_socket, "SELECT hex(zeroblob(40000))");
+    assert_int_equal(ask(by_socket, "SELECT 5"), 5);
+    db_close(by_socket);
     start = now_ns();
     run(other, "INSERT INTO t VALUES (2)");
     assert_true(now_ns() - start < 4000000000);
