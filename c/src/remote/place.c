@@ -112,11 +112,21 @@ int64_t lsqi_place_down_ms(struct lsqi_place *place) {
     return since == 0 ? 0 : (lsqi_now_ns() - since) / 1000000 + 1;
 }
 
-void lsqi_place_answered(struct lsqi_place *place) {
+/* Closes the breaker, if it is open; failures: how many it is then known to have had. */
+static void close_breaker(struct lsqi_place *place, unsigned failures) {
+    int64_t since;
+
     pthread_mutex_lock(&places.lock);
-    place->failures = 0;
+    since = place->down_since;
+    place->down_since = 0;
+    place->failures = failures;
     pthread_mutex_unlock(&places.lock);
+    if (since != 0)
+        lsqi_server_event(LSQ_SERVER_UP, place->base, (lsqi_now_ns() - since) / 1000000, LSQ_OK);
 }
+
+/* What was under way when it opened tells as well as a probe, which may have to wait for a connection. */
+void lsqi_place_answered(struct lsqi_place *place) { close_breaker(place, 0); }
 
 static void probe(struct lsqi_place *place);
 
@@ -144,33 +154,19 @@ static size_t on_body(void *arg, const char *data, size_t len) {
     return len;
 }
 
-/* Half-open: one failure more opens it. */
-static void is_back(struct lsqi_place *place) {
-    int64_t down;
-
-    pthread_mutex_lock(&places.lock);
-    down = (lsqi_now_ns() - place->down_since) / 1000000;
-    place->down_since = 0;
-    place->failures = FAILURES - 1;
-    place->probed = false;
-    pthread_mutex_unlock(&places.lock);
-    lsqi_server_event(LSQ_SERVER_UP, place->base, down, LSQ_OK);
-    lsqi_place_unref(place);
-}
-
-static void give_up(struct lsqi_place *place) {
+static void probed(struct lsqi_place *place) {
     pthread_mutex_lock(&places.lock);
     place->probed = false;
-    place->down_since = 0; /* who asks next finds out */
     pthread_mutex_unlock(&places.lock);
     lsqi_place_unref(place);
 }
 
+/* Somebody has the place, and it is not used. */
 static bool is_wanted(struct lsqi_place *place) {
     bool wanted;
 
     pthread_mutex_lock(&places.lock);
-    wanted = place->refs > 1;
+    wanted = place->refs > 1 && place->down_since != 0;
     pthread_mutex_unlock(&places.lock);
     return wanted;
 }
@@ -178,12 +174,13 @@ static bool is_wanted(struct lsqi_place *place) {
 static void on_done(void *arg, const struct lsqi_http_end *end) {
     struct lsqi_place *place = arg;
 
-    if (end->kind == LSQI_HTTP_DONE && end->status < 500)
-        is_back(place);
-    else if (end->kind == LSQI_HTTP_CANCELLED || !is_wanted(place))
-        give_up(place);
-    else
+    if (end->kind != LSQI_HTTP_CANCELLED && is_wanted(place) &&
+        !(end->kind == LSQI_HTTP_DONE && end->status < 500)) {
         probe(place);
+        return;
+    }
+    close_breaker(place, FAILURES - 1); /* half-open; who asks next finds out */
+    probed(place);
 }
 
 /* Takes the probe's reference on. */
@@ -201,5 +198,7 @@ static void probe(struct lsqi_place *place) {
     };
     struct lsqi_http *http;
 
-    if (lsqi_http_start(&http, &request, NULL) != LSQ_OK) give_up(place);
+    if (lsqi_http_start(&http, &request, NULL) == LSQ_OK) return;
+    close_breaker(place, FAILURES - 1);
+    probed(place);
 }
