@@ -149,7 +149,7 @@ defmodule EctoLibSql.Connection do
   defp target(opts) do
     case Keyword.keyword?(opts) and State.detect_mode(opts) do
       false -> {:unknown, nil}
-      :remote -> {:remote, opts[:uri]}
+      :remote -> {:remote, opts[:uri] |> to_string() |> String.split("?") |> hd()}
       mode -> {mode, opts[:database]}
     end
   end

@@ -218,7 +218,7 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
     test "refuses a transaction that would stay on a connection of the pool" do
       warm()
 
-      for sql <- ["BEGIN", " begin immediate", "COMMIT", "savepoint a", "ROLLBACK"] do
+      for sql <- ["BEGIN", " begin immediate", "COMMIT", "savepoint a", "ROLLBACK", "/* x */ BEGIN"] do
         assert {:error, %Error{code: :misuse, message: message}} = Repo.query(sql)
         assert message =~ "Repo.transaction"
       end

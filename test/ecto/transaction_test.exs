@@ -50,7 +50,17 @@ defmodule Ecto.Adapters.LibSql.TransactionTest do
   end
 
   test "SQL cannot end it: what is written afterwards would be stored" do
-    for sql <- ["COMMIT", " commit transaction", "END", "ROLLBACK", "rollback transaction"] do
+    for sql <- [
+          "COMMIT",
+          " commit transaction",
+          "END",
+          "ROLLBACK",
+          "rollback transaction",
+          ";COMMIT",
+          "/* x */ COMMIT",
+          "-- x\n END",
+          "/**/ROLLBACK"
+        ] do
       assert {:error, :undone} =
                Repo.transaction(fn ->
                  Repo.insert_all("t", [%{a: 1}])

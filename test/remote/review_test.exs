@@ -85,7 +85,14 @@ defmodule EctoLibSql.Remote.ReviewTest do
     test "BEGIN on a Repo's pool would be anybody's" do
       start_supervised!({Repo, uri: Sqld.start!().url, pool_size: 3, log: false})
 
-      for sql <- ["BEGIN", "SAVEPOINT s", "  begin immediate", "COMMIT"] do
+      for sql <- [
+            "BEGIN",
+            "SAVEPOINT s",
+            "  begin immediate",
+            "COMMIT",
+            "/* x */ BEGIN",
+            ";--\nEND"
+          ] do
         assert {:error, %Error{code: :misuse}} = Repo.query(sql)
       end
 

@@ -231,11 +231,11 @@ void lsqi_hrana_batch_step(struct lsqi_buf *buf, const struct lsqi_hrana_stmt *s
 
 void lsqi_hrana_batch_end(struct lsqi_buf *buf) { lsqi_buf_add_text(buf, "]}}"); }
 
-bool lsqi_hrana_cursor(struct lsqi_buf *buf, const char *baton,
-                       const struct lsqi_hrana_stmt *stmt) {
+bool lsqi_hrana_cursor(struct lsqi_buf *buf, const char *baton, const struct lsqi_hrana_stmt *stmt,
+                       struct lsqi_hrana_cond cond) {
     add_baton(buf, baton);
     lsqi_buf_add_text(buf, ",\"batch\":{\"steps\":[");
-    lsqi_hrana_batch_step(buf, stmt, (struct lsqi_hrana_cond){LSQI_HRANA_ALWAYS, 0});
+    lsqi_hrana_batch_step(buf, stmt, cond);
     lsqi_buf_add_text(buf, "]}}");
     return !buf->failed;
 }

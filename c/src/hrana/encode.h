@@ -62,6 +62,7 @@ void lsqi_hrana_batch_step(struct lsqi_buf *buf, const struct lsqi_hrana_stmt *s
 void lsqi_hrana_batch_end(struct lsqi_buf *buf);
 
 /* The body of POST /v3/cursor, with one step. False: memory ran out. */
-bool lsqi_hrana_cursor(struct lsqi_buf *buf, const char *baton, const struct lsqi_hrana_stmt *stmt);
+bool lsqi_hrana_cursor(struct lsqi_buf *buf, const char *baton, const struct lsqi_hrana_stmt *stmt,
+                       struct lsqi_hrana_cond cond);
 
 #endif

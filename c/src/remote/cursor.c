@@ -40,6 +40,7 @@ struct lsqi_cursor {
     char **columns; /* of the answer */
     char **types;
     size_t column_count;
+    bool ran;    /* the statement has */
     bool failed; /* the statement did: */
     enum lsq_status st;
     struct lsq_error err;
@@ -184,6 +185,7 @@ static const struct lsq_sink *on_sink(struct lsqi_exchange *x, size_t request, s
 static bool on_result(struct lsqi_exchange *x, const struct lsqi_hrana_result *r) {
     struct lsqi_cursor *cursor = cursor_of(x);
 
+    if (r->kind == LSQI_HRANA_EXECUTE) cursor->ran = true;
     if (r->kind != LSQI_HRANA_ERROR || cursor->failed || r->request > 0) return true;
     cursor->failed = true;
     cursor->st = lsqi_remote_failure(&cursor->err, r->code, r->message);
@@ -288,6 +290,21 @@ static void close_own_stream(struct lsqi_cursor *cursor) {
         lsqi_exchange_close_stream(cursor->x.server, baton, lsqi_exchange_base_url(&cursor->x));
 }
 
+/* What there is of the stream is no transaction any more. */
+static void lose(struct lsqi_cursor *cursor) {
+    if (lsqi_exchange_baton(&cursor->x) != NULL) lsqi_exchange_leave_stream(&cursor->x, false);
+    lsqi_remote_lose(cursor->remote);
+}
+
+/* The whole answer says nothing of the statement: its condition, an open transaction, did not hold. */
+static bool was_passed_over(const struct lsqi_cursor *cursor, enum lsq_status st) {
+    const struct lsqi_exchange *x = &cursor->x;
+
+    return x->held && !cursor->ran && !cursor->failed &&
+           (st == LSQ_OK ||
+            (st == LSQ_PROTOCOL_UNSUPPORTED && x->status == 200 && lsqi_exchange_baton(x) != NULL));
+}
+
 static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_error *err) {
     struct lsqi_cursor *cursor = cursor_of(x);
     void (*drained)(void *arg, enum lsq_status status, const struct lsq_error *why);
@@ -305,15 +322,18 @@ static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_err
     }
     drained = cursor->drained;
     cursor->drained = NULL;
+    if (was_passed_over(cursor, st))
+        st = lsqi_error_set(err, LSQ_TRANSACTION_TIMEOUT, "%s",
+                            lsq_status_text(LSQ_TRANSACTION_TIMEOUT));
     if (st != LSQ_OK && cursor->st == LSQ_OK) {
         cursor->st = st;
         cursor->err = *err;
     }
     if (cursor->fetch != NULL || drained != NULL) {
-        if (st == LSQ_OK)
+        if (st == LSQ_OK && cursor->st != LSQ_TRANSACTION_TIMEOUT)
             settle(cursor);
         else if (x->held && !x->untouched)
-            lsqi_remote_lose(cursor->remote);
+            lose(cursor);
     }
     if (cursor->fetch != NULL) serve_end(cursor);
     if (drained == NULL) return;
@@ -413,18 +433,23 @@ static enum lsq_status prepare(struct lsqi_cursor *cursor, const struct lsq_call
         lsqi_server_version(&remote->server) >= 3 && !lsqi_exchange_is_on_socket(remote->base_url);
     const struct lsqi_hrana_stmt run = {
         .sql = cursor->sql, .len = cursor->len, .params = &cursor->params, .want_rows = true};
+    /* A transaction that the server has ended is not always told, and the statement would run by itself. */
+    const struct lsqi_hrana_cond cond = {.kind = held && lsqi_server_version(&remote->server) >= 3
+                                                     ? LSQI_HRANA_IF_IN_TXN
+                                                     : LSQI_HRANA_ALWAYS};
     struct lsqi_buf *body = &cursor->x.body;
-
     enum lsq_status st = lsqi_remote_there(remote, err);
 
     if (st != LSQ_OK) return st;
     if (remote->reads && !stmt->facts.reads) return lsqi_call_refuse_write(err);
     lsqi_buf_reset(body);
     if (streams) {
-        (void)lsqi_hrana_cursor(body, remote->baton, &run);
+        (void)lsqi_hrana_cursor(body, remote->baton, &run, cond);
     } else {
         lsqi_hrana_begin(body, remote->baton);
-        lsqi_hrana_execute(body, &run);
+        lsqi_hrana_batch_begin(body);
+        lsqi_hrana_batch_step(body, &run, cond);
+        lsqi_hrana_batch_end(body);
     }
     cursor->x.server = &remote->server;
     cursor->x.hooks = &hooks;

@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "hrana/message.h"
 
+enum { MOST_MESSAGE = 1024 * 1024 * 1024 }; /* bytes */
+
 enum {
     /* A hub's streams: each is one of the server's SQL connections, of which sqld has 128 for all. */
     STREAMS = 16,
@@ -573,7 +575,7 @@ static bool open_ws(struct lsqi_socket *socket, const struct lsqi_server *server
             .headers = headers,
             .protocol = "hrana3",
             .connect_ms = server->connect_ms,
-            .max_message = server->max_response,
+            .max_message = MOST_MESSAGE, /* each call has its own bound below it */
             .events = &events,
             .arg = socket,
         };

@@ -101,7 +101,8 @@ static void batch_has_steps_with_conditions(void **state) {
     assert_true(lsqi_hrana_end(&buf));
     body_is("{\"baton\":null,\"requests\":[{\"type\":\"batch\",\"batch\":{\"steps\":[]}}]}");
     begin();
-    assert_true(lsqi_hrana_cursor(&buf, "b", &stmt));
+    assert_true(
+        lsqi_hrana_cursor(&buf, "b", &stmt, (struct lsqi_hrana_cond){.kind = LSQI_HRANA_ALWAYS}));
     body_is("{\"baton\":\"b\",\"batch\":{\"steps\":[{" STMT "]}}");
 }
 

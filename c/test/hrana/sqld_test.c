@@ -152,7 +152,8 @@ static void values_come_back(void **state) {
         ask_server("/v3/pipeline", LSQI_HRANA_PIPELINE);
         came_back(values);
         lsqi_buf_reset(&body);
-        assert_true(lsqi_hrana_cursor(&body, NULL, &stmt));
+        assert_true(lsqi_hrana_cursor(&body, NULL, &stmt,
+                                      (struct lsqi_hrana_cond){.kind = LSQI_HRANA_ALWAYS}));
         ask_server("/v3/cursor", LSQI_HRANA_CURSOR);
         came_back(values);
     }

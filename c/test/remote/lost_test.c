@@ -126,6 +126,39 @@ static void what_is_too_large_for_us_leaves_no_lock(void **state) {
     sqld_kill(&sqld);
 }
 
+/* Where another writer waits, the server ends a transaction after 5 s, and what comes next runs by itself. */
+static void a_cursor_is_of_the_transaction_or_of_none(void **state) {
+    static const char write[] = "INSERT INTO t VALUES (3) RETURNING a";
+    static const char read[] = "SELECT a FROM t";
+
+    (void)state;
+    for (int i = 0; i < 4; i++) {
+        const char *sql = i < 2 ? write : read;
+        struct lsq_conn *conn;
+        struct lsq_conn *other;
+        struct lsq_stmt *stmt;
+        bool end;
+
+        sqld_start(&sqld, NULL);
+        conn = connect_by(i % 2 == 0 ? "http" : "ws", NULL);
+        other = connect_by("http", NULL);
+        run(conn, "CREATE TABLE t (a)");
+        assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
+        run(conn, "INSERT INTO t VALUES (1)");
+        assert_int_equal(lsq_stmt_new(&stmt, conn, sql, strlen(sql), NULL, &last_error), LSQ_OK);
+        run(other, "INSERT INTO t VALUES (2)"); /* waits, and takes the lock away */
+        assert_int_equal(lsq_stmt_start(stmt, NULL, &last_error), LSQ_OK);
+        assert_int_equal(lsq_stmt_fetch(stmt, 10, NULL, NULL, NULL, &end, &last_error),
+                         LSQ_TRANSACTION_TIMEOUT);
+        assert_int_equal(lsq_commit(conn, NULL, &last_error), LSQ_NO_TRANSACTION);
+        assert_string_equal(ask_rows(conn, "SELECT a FROM t"), "2");
+        lsq_stmt_free(stmt);
+        db_close(other);
+        db_close(conn);
+        sqld_kill(&sqld);
+    }
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, db_forget)
 
 int main(void) {
@@ -133,6 +166,7 @@ int main(void) {
         TEST(what_follows_is_refused),
         TEST(a_write_whose_rows_do_not_come_is_undone),
         TEST(what_is_too_large_for_us_leaves_no_lock),
+        TEST(a_cursor_is_of_the_transaction_or_of_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -12,6 +12,9 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   ## Calls
 
+  # What may stand before a statement: white space, semicolons, comments.
+  @before "(?:[\\s;]|--[^\\n]*(?:\\n|\\z)|/\\*.*?\\*/)*+"
+
   @impl true
   defdelegate child_spec(opts), to: Shared
 
@@ -39,7 +42,7 @@ defmodule Ecto.Adapters.LibSql.Connection do
   # sandbox, and with one connection, it is the process's own.
   defp no_transaction(pool, sql) when is_pid(pool) do
     if Shared.anybodys?(pool) and
-         sql =~ ~r/\A\s*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/i do
+         sql =~ ~r/\A#{@before}(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE)\b/is do
       message =
         "transactions are begun and ended by Repo.transaction: on a connection of the pool it would be anybody's"
 
@@ -52,8 +55,8 @@ defmodule Ecto.Adapters.LibSql.Connection do
   # Behind the back of Repo.transaction: it would say that it was rolled back, and what was written after this
   # would be stored.
   defp no_transaction(%DBConnection{conn_mode: :transaction}, <<first, _::binary>> = sql)
-       when first in ~c"cCeErR \t\n\r" do
-    if sql =~ ~r/\A\s*(COMMIT|END|ROLLBACK(?!\s+(TRANSACTION\s+)?TO\b))\b/i do
+       when first in ~c"cCeErR \t\n\r\f;-/" do
+    if sql =~ ~r/\A#{@before}(COMMIT|END|ROLLBACK(?!\s+(TRANSACTION\s+)?TO\b))\b/is do
       message = "Repo.transaction ends what it began: return, or call Repo.rollback/1"
       {:error, EctoLibSql.Error.new(:misuse, message)}
     else
