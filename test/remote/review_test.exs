@@ -82,6 +82,23 @@ defmodule EctoLibSql.Remote.ReviewTest do
       use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
     end
 
+    test "a token is in no state of the Repo's processes" do
+      start_supervised!(
+        {Repo, uri: Sqld.start!().url, auth_token: "very-secret", pool_size: 2, log: false}
+      )
+
+      assert %{rows: [[1]]} = Repo.query!("SELECT 1")
+
+      for {_, pid, _, _} <- Supervisor.which_children(Process.whereis(Repo)), is_pid(pid) do
+        refute inspect(:sys.get_state(pid), limit: :infinity, printable_limit: :infinity) =~
+                 "very-secret"
+      end
+
+      # What a report of its crash would show. (What start_link/1 was given is Ecto's, in its supervisor.)
+      {:ok, spec} = :supervisor.get_childspec(Repo, DBConnection.ConnectionPool)
+      refute inspect(spec, limit: :infinity, printable_limit: :infinity) =~ "very-secret"
+    end
+
     test "BEGIN on a Repo's pool would be anybody's" do
       start_supervised!({Repo, uri: Sqld.start!().url, pool_size: 3, log: false})
 

@@ -16,7 +16,10 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
     check_budget(config)
     check_folder(config, DatabaseFile.locate(config))
     check_mvcc(config, DatabaseFile.locate(config))
-    config = Keyword.put_new(config, :queue_target, queue_target(config[:timeout]))
+
+    config =
+      config |> hide(:auth_token) |> Keyword.put_new(:queue_target, queue_target(config[:timeout]))
+
     if DatabaseFile.private?(config), do: one_connection(config), else: one_pool(config)
   end
 
@@ -26,6 +29,14 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
   end
 
   defp check_server(_config, _local), do: :ok
+
+  # Reports of crashes show what processes were started with: a function shows nothing.
+  defp hide(config, key) do
+    case config[key] do
+      text when is_binary(text) -> Keyword.put(config, key, fn -> text end)
+      _function_or_none -> config
+    end
+  end
 
   defp check_budget(config) do
     {:ok, checked} = EctoLibSql.Options.validate(config)
