@@ -7,6 +7,9 @@
 
 enum { LEAST = 256 };
 
+/* Bytes: more than any machine has, and no size overflows. */
+static const size_t most = SIZE_MAX / 4 > UINT32_MAX ? (size_t)UINT32_MAX * 64 : SIZE_MAX / 4;
+
 void lsqi_buf_release(struct lsqi_buf *buf) {
     lsqi_free(buf->data);
     *buf = (struct lsqi_buf){0};
@@ -23,7 +26,7 @@ bool lsqi_buf_reserve(struct lsqi_buf *buf, size_t n) {
 
     if (buf->failed) return false;
     if (n <= buf->size - buf->len) return true;
-    if (n > SIZE_MAX / 2 - buf->len) {
+    if (buf->len >= most || n > most - buf->len) {
         buf->failed = true;
         return false;
     }
