@@ -2,7 +2,8 @@ defmodule EctoLibSql.Remote.RecoveryTest do
   # A real server that is killed, restarted, overrun, waited for too long; and tokens that end.
   #
   #     CHAOS_SECONDS=300 STREAM_ROWS=3000000 mix test test/remote/recovery_test.exs     longer than in the suite
-  use EctoLibSql.Case, async: true
+  # Alone: it looks at the memory of the whole library.
+  use EctoLibSql.Case, async: false
   use EctoLibSql.Test.Target, :http
 
   import EctoLibSql.DriverHelpers

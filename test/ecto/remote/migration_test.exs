@@ -161,7 +161,7 @@ defmodule Ecto.Adapters.LibSql.RemoteMigrationTest do
     assert Repo.query!(tables).rows == []
   end
 
-  @script Path.expand("support/migrator.exs", __DIR__)
+  @script Path.expand("../../remote/support/migrator.exs", __DIR__)
 
   defp start(url) do
     paths = for path <- :code.get_path(), path = to_string(path), path =~ "/lib/", do: ["-pa", path]
