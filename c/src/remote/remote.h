@@ -2,7 +2,7 @@
  *
  * server.c    where the server is, and what every request tells it
  * exchange.c  one call: sent, sent again, decoded, told
- * call.c      statements, batches, transactions
+ * call.h      calls of one request: statements, batches, transactions
  * stmt.c      prepared statements            cursor.c    rows as they are asked for
  * failure.c   what a server says went wrong
  *

@@ -24,7 +24,7 @@ struct lsqi_remote_stmt {
 bool lsqi_stmt_described(struct lsqi_remote_stmt *stmt,
                          const struct lsqi_hrana_description *description);
 
-/* ---- call.c ---- */
+/* ---- exec.c, text.c ---- */
 
 /* Asks the server what the statement is, and puts it to *out; frees it where that fails. */
 enum lsq_status lsqi_call_describe(struct lsqi_remote_stmt *stmt, struct lsqi_remote_stmt **out,

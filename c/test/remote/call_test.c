@@ -158,12 +158,14 @@ static void a_transaction_is_all_or_nothing(void **state) {
 }
 
 struct row_source {
+    bool named;
     int64_t next;
     int64_t last;
     struct lsq_value values[2];
 };
 
 static int next_row(void *ctx, struct lsq_params *row, char *why) {
+    static const struct lsq_name names[] = {{"id", 2}, {"a", 1}};
     struct row_source *source = ctx;
 
     (void)why;
@@ -171,13 +173,16 @@ static int next_row(void *ctx, struct lsq_params *row, char *why) {
     source->values[0] = lsq_int(source->next % 1000 == 777 ? 1 : source->next);
     source->values[1] = lsq_text("text", 4);
     source->next++;
-    *row = (struct lsq_params){.values = source->values, .count = 2};
+    *row = (struct lsq_params){
+        .values = source->values, .names = source->named ? names : NULL, .count = 2};
     return 1;
 }
 
 static void many_rows_are_one_request(void **state) {
     static const char sql[] = "INSERT INTO m (id, a) VALUES (?, ?) RETURNING id";
     struct lsq_conn *conn = connect_empty();
+    static const char by_name[] = "INSERT INTO m (a, id) VALUES (:a, $id)";
+    struct row_source named = {.named = true, .next = 9001, .last = 9002};
     struct row_source good = {.next = 1, .last = 500};
     struct row_source bad = {.next = 770, .last = 780};
     struct lsq_result *res;
@@ -205,6 +210,11 @@ static void many_rows_are_one_request(void **state) {
     assert_int_equal(ask(conn, "SELECT count(*) FROM m"), 507);
     assert_int_equal(lsq_rollback(conn, NULL, &last_error), LSQ_OK);
     assert_int_equal(ask(conn, "SELECT count(*) FROM m"), 500);
+    assert_int_equal(lsq_exec_many(conn, by_name, strlen(by_name), next_row, &named, NULL, NULL,
+                                   NULL, &reply, &last_error),
+                     LSQ_OK);
+    assert_string_equal(ask_rows(conn, "SELECT id, a FROM m WHERE id > 9000"),
+                        "9001,text;9002,text");
     lsq_result_free(res);
     done(conn);
 }
