@@ -40,11 +40,12 @@ struct lsqi_cursor {
     char **columns; /* of the answer */
     char **types;
     size_t column_count;
-    bool ran;    /* the statement has */
-    bool failed; /* the statement did: */
+    bool ran;      /* the statement has */
+    bool draining; /* somebody waits for the stream */
+    bool failed;   /* the statement did: */
     enum lsq_status st;
     struct lsq_error err;
-    /* who waits for the stream */
+    /* who is to be told that the stream is free; set before the post that begins to drain */
     void (*drained)(void *arg, enum lsq_status st, const struct lsq_error *err);
     void *drained_arg;
     int drain_ms;
@@ -283,6 +284,14 @@ static void destroy(struct lsqi_cursor *cursor) {
     lsqi_free(cursor);
 }
 
+/* Of a cursor that was let go of while its answer came. */
+static void destroy_abandoned(struct lsqi_cursor *cursor) {
+    struct lsqi_gate *gate = cursor->remote->gate;
+
+    destroy(cursor);
+    lsqi_gate_unref(gate);
+}
+
 static void close_own_stream(struct lsqi_cursor *cursor) {
     const char *baton = lsqi_exchange_baton(&cursor->x);
 
@@ -305,23 +314,46 @@ static bool was_passed_over(const struct lsqi_cursor *cursor, enum lsq_status st
             (st == LSQ_PROTOCOL_UNSUPPORTED && x->status == 200 && lsqi_exchange_baton(x) != NULL));
 }
 
-static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_error *err) {
-    struct lsqi_cursor *cursor = cursor_of(x);
-    void (*drained)(void *arg, enum lsq_status status, const struct lsq_error *why);
+static void tell_drained(struct lsqi_cursor *cursor, enum lsq_status st,
+                         const struct lsq_error *err) {
+    cursor->draining = false;
+    cursor->remote->cursor = NULL;
+    cursor->drained(cursor->drained_arg, st, err);
+}
+
+/* Nobody waits: from `over` on, whoever lets go of the cursor frees it. */
+static void end_unseen(struct lsqi_cursor *cursor) {
     bool abandoned;
 
-    pthread_mutex_lock(x->lock);
+    pthread_mutex_lock(cursor->x.lock);
     abandoned = cursor->abandoned;
-    if (!abandoned)
-        close_own_stream(cursor); /* the server lives as long as the connection: under the lock */
+    if (!abandoned) close_own_stream(cursor);
     cursor->over = true;
-    pthread_mutex_unlock(x->lock);
-    if (abandoned) {
-        destroy(cursor);
-        return;
-    }
-    drained = cursor->drained;
-    cursor->drained = NULL;
+    pthread_mutex_unlock(cursor->x.lock);
+    if (abandoned) destroy_abandoned(cursor);
+}
+
+/* Somebody does, so the cursor stays until he is told. */
+static void end_seen(struct lsqi_cursor *cursor, enum lsq_status st, const struct lsq_error *err) {
+    bool draining = cursor->draining;
+
+    close_own_stream(cursor);
+    if (st == LSQ_OK && cursor->st != LSQ_TRANSACTION_TIMEOUT)
+        settle(cursor);
+    else if (cursor->x.held && !cursor->x.untouched)
+        lose(cursor);
+    pthread_mutex_lock(cursor->x.lock);
+    cursor->over = true;
+    pthread_mutex_unlock(cursor->x.lock);
+    if (draining)
+        tell_drained(cursor, st, err);
+    else
+        serve_end(cursor);
+}
+
+static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_error *err) {
+    struct lsqi_cursor *cursor = cursor_of(x);
+
     if (was_passed_over(cursor, st))
         st = lsqi_error_set(err, LSQ_TRANSACTION_TIMEOUT, "%s",
                             lsq_status_text(LSQ_TRANSACTION_TIMEOUT));
@@ -329,16 +361,10 @@ static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_err
         cursor->st = st;
         cursor->err = *err;
     }
-    if (cursor->fetch != NULL || drained != NULL) {
-        if (st == LSQ_OK && cursor->st != LSQ_TRANSACTION_TIMEOUT)
-            settle(cursor);
-        else if (x->held && !x->untouched)
-            lose(cursor);
-    }
-    if (cursor->fetch != NULL) serve_end(cursor);
-    if (drained == NULL) return;
-    cursor->remote->cursor = NULL;
-    drained(cursor->drained_arg, st, err);
+    if (cursor->fetch != NULL || cursor->draining)
+        end_seen(cursor, st, err);
+    else
+        end_unseen(cursor);
 }
 
 static const struct lsqi_exchange_hooks hooks = {
@@ -500,18 +526,16 @@ enum lsq_status lsqi_cursor_fetch(struct lsqi_cursor *cursor, size_t max_rows,
 /* On the I/O thread. */
 static void drain(void *arg) {
     struct lsqi_cursor *cursor = arg;
-    void (*drained)(void *arg, enum lsq_status st, const struct lsq_error *err) = cursor->drained;
     bool over;
 
+    cursor->draining = true;
     pthread_mutex_lock(cursor->x.lock);
     over = cursor->over;
     if (!over) lsqi_exchange_go_on_locked(&cursor->x, SIZE_MAX, cursor->drain_ms);
     pthread_mutex_unlock(cursor->x.lock);
     if (!over) return;
-    cursor->drained = NULL;
-    cursor->remote->cursor = NULL;
     if (cursor->st != LSQ_OK && !cursor->failed) lsqi_remote_lose(cursor->remote);
-    drained(cursor->drained_arg, cursor->failed ? LSQ_OK : cursor->st, &cursor->err);
+    tell_drained(cursor, cursor->failed ? LSQ_OK : cursor->st, &cursor->err);
 }
 
 enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor, int timeout_ms,
@@ -529,9 +553,7 @@ enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor, int timeout_ms,
     cursor->drained = fn;
     cursor->drained_arg = arg;
     cursor->drain_ms = timeout_ms;
-    st = lsqi_http_post(drain, cursor, err);
-    if (st != LSQ_OK) cursor->drained = NULL;
-    return st;
+    return lsqi_http_post(drain, cursor, err);
 }
 
 /* ---- Life ---- */
@@ -587,17 +609,20 @@ enum lsq_status lsqi_cursor_new(struct lsqi_cursor **out, struct lsqi_remote_stm
 }
 
 void lsqi_cursor_free(struct lsqi_cursor *cursor) {
+    struct lsqi_gate *gate;
     bool over;
 
     if (cursor == NULL) return;
+    gate = cursor->remote->gate;
     if (cursor->remote->cursor == cursor) cursor->remote->cursor = NULL;
-    pthread_mutex_lock(cursor->x.lock);
+    pthread_mutex_lock(&gate->lock);
     over = cursor->over || !cursor->begun;
     if (!over) {
         close_own_stream(cursor);
         cursor->abandoned = true;
+        gate->refs++; /* its exchange uses the server until it has ended */
         lsqi_exchange_call_off_locked(&cursor->x);
     }
-    pthread_mutex_unlock(cursor->x.lock);
+    pthread_mutex_unlock(&gate->lock);
     if (over) destroy(cursor);
 }

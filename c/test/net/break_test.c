@@ -153,7 +153,8 @@ static void request_cut_at_every_byte(void **state) {
         gulp.reset = i % 2 != 0;
         atomic_store(&gulp.bytes, i / 2);
         post(&call, server_url(server, "/"));
-        expect_end(&call, LSQI_HTTP_BROKEN, true);
+        /* Who resets without having read may do so before anything was sent. */
+        expect_end(&call, LSQI_HTTP_BROKEN, call.end.sent || i != 1);
         http_call_free(&call);
         assert_int_equal(server_connections(server), ++connections);
     }

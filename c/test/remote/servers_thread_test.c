@@ -1,6 +1,5 @@
 /* Servers that do not answer, and calls that do not wait. */
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -137,7 +136,7 @@ static void a_server_that_says_nothing_is_waited_for_in_vain(void **state) {
     fill(&sqld, "a");
     conn = connect_to(&sqld, NULL);
     assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
-    kill(sqld.pid, SIGSTOP);
+    sqld_pause(&sqld);
     start = now_ns();
     assert_int_equal(exec(conn, "DELETE FROM t", NULL, &call, NULL), LSQ_TIMEOUT);
     assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE); /* the transaction is not committed */
@@ -145,7 +144,7 @@ static void a_server_that_says_nothing_is_waited_for_in_vain(void **state) {
     assert_int_equal(last_error.outcome, LSQ_OUTCOME_UNKNOWN);
     assert_true(now_ns() - start < 5000000000);
     assert_int_equal(lsq_commit(conn, NULL, &last_error), LSQ_NO_TRANSACTION);
-    kill(sqld.pid, SIGCONT);
+    sqld_resume(&sqld);
     assert_true(ask(conn, "SELECT count(*) FROM t") <= 1);
     db_close(conn);
     sqld_kill(&sqld);
@@ -174,11 +173,11 @@ static void a_call_can_be_called_off(void **state) {
         struct lsq_conn *conn = connect_to(&sqld, NULL);
         pthread_t thread;
 
-        kill(sqld.pid, SIGSTOP);
+        sqld_pause(&sqld);
         assert_int_equal(pthread_create(&thread, NULL, ways[i], conn), 0);
         expect(LSQ_INTERRUPTED, conn, "SELECT name FROM t");
         pthread_join(thread, NULL);
-        kill(sqld.pid, SIGCONT);
+        sqld_resume(&sqld);
         if (i == 0) assert_string_equal(ask_text(conn, "SELECT name FROM t"), "a");
         db_close(conn);
     }

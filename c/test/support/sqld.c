@@ -156,6 +156,17 @@ void sqld_kill(struct sqld *server) {
     server->pid = 0;
 }
 
+void sqld_pause(struct sqld *server) {
+    int status;
+
+    /* Sending the signal is not enough: its threads go on until each of them has met it. */
+    assert_int_equal(kill(server->pid, SIGSTOP), 0);
+    while (waitpid(server->pid, &status, WUNTRACED) != server->pid) continue;
+    assert_true(WIFSTOPPED(status));
+}
+
+void sqld_resume(struct sqld *server) { assert_int_equal(kill(server->pid, SIGCONT), 0); }
+
 void sqld_restart(struct sqld *server) {
     sqld_kill(server);
     if (!begin(server)) fail_msg("sqld does not start again: see %s", log_name(server));

@@ -21,6 +21,9 @@ void sqld_start(struct sqld *server, const char *const *args);
 void sqld_kill(struct sqld *server);
 /* Starts it again with the same port and data; kills it before, where it runs. */
 void sqld_restart(struct sqld *server);
+/* It accepts connections, and says nothing, until it is resumed. */
+void sqld_pause(struct sqld *server);
+void sqld_resume(struct sqld *server);
 
 /* A port of 127.0.0.1 that nobody listens on, and that the kernel gives to nobody by itself. */
 int free_port(void);
