@@ -713,7 +713,8 @@ LSQ_API enum lsq_status lsq_enforce_foreign_keys(struct lsq_conn *conn, bool on,
 /* ---- Statements and cursors --------------------------------------------------------------- */
 
 /* Prepares one statement. Caller owns *out; it keeps the connection's memory, not the connection,
- * alive. Errors: LSQ_SQL, LSQ_BAD_ARGUMENT (empty, or more than one statement), LSQ_CLOSED, ... */
+ * alive. Where it answers LSQ_PENDING, *out is set already, is the caller's however the call ends, and of use once
+ * that has succeeded. Errors: LSQ_SQL, LSQ_BAD_ARGUMENT (empty, or more than one statement), LSQ_CLOSED, ... */
 LSQ_API enum lsq_status lsq_stmt_new(struct lsq_stmt **out, struct lsq_conn *conn, const char *sql,
                                      size_t len, const struct lsq_call *call,
                                      struct lsq_error *err);

@@ -65,11 +65,12 @@ static enum lsq_status describe(struct lsq_stmt **out, struct lsq_stmt *stmt, co
     list_add(conn, stmt);
     lsqi_gate_ref(&conn->gate);
     lsqi_call_end(conn);
+    *out =
+        stmt; /* before it begins: a pending call may have ended, and the caller's memory be gone, when it returns */
     st = lsqi_remote_stmt_new(&stmt->remote, conn->remote, sql, len, call, err);
-    if (st == LSQ_OK || st == LSQ_PENDING)
-        *out = stmt;
-    else
-        lsq_stmt_free(stmt);
+    if (st == LSQ_OK || st == LSQ_PENDING) return st;
+    *out = NULL;
+    lsq_stmt_free(stmt);
     return st;
 }
 

@@ -2,6 +2,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "../support/db.h"
 #include "../support/sqld.h"
@@ -242,6 +243,59 @@ static void calls_need_no_thread(void **state) {
     sqld_kill(&sqld);
 }
 
+/* What belongs to a call that prepares, and is gone with its end. */
+struct preparing {
+    struct lsq_stmt *stmt;
+    struct lsq_call call;
+};
+
+static void prepared(void *arg, enum lsq_status status, const struct lsq_error *err) {
+    struct preparing *preparing = arg;
+
+    (void)err;
+    if (status != LSQ_OK || preparing->stmt == NULL) atomic_fetch_add(&failures, 1);
+    lsq_stmt_discard(preparing->stmt);
+    memset(preparing, 0, sizeof(*preparing));
+    free(preparing);
+    atomic_fetch_sub(&running, 1);
+}
+
+static void *prepare_many(void *arg) {
+    struct lsq_conn *conn = connect_to(arg, NULL);
+
+    for (int i = 0; i < 400; i++) {
+        struct preparing *preparing = calloc(1, sizeof(*preparing));
+        enum lsq_status st;
+
+        preparing->call = (struct lsq_call){.done = prepared, .done_arg = preparing};
+        atomic_fetch_add(&running, 1);
+        do st = lsq_stmt_new(&preparing->stmt, conn, "SELECT 1", 8, &preparing->call, NULL);
+        while (st == LSQ_IN_USE); /* the one before has not ended */
+        if (st != LSQ_PENDING) {
+            atomic_fetch_add(&failures, 1);
+            atomic_fetch_sub(&running, 1);
+            free(preparing);
+        }
+    }
+    while (atomic_load(&running) > 0) sleep_ms(1);
+    db_close(conn);
+    return NULL;
+}
+
+static void a_call_that_has_ended_is_not_touched(void **state) {
+    pthread_t threads[4];
+    struct sqld sqld;
+
+    (void)state;
+    sqld_start(&sqld, NULL);
+    atomic_store(&failures, 0);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, prepare_many, &sqld), 0);
+    for (int i = 0; i < 4; i++) pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&failures), 0);
+    sqld_kill(&sqld);
+}
+
 static int end(void **state) {
     int rc = db_forget(state);
 
@@ -259,6 +313,7 @@ int main(void) {
         TEST(a_server_that_says_nothing_is_waited_for_in_vain),
         TEST(a_call_can_be_called_off),
         TEST(calls_need_no_thread),
+        TEST(a_call_that_has_ended_is_not_touched),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
