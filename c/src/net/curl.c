@@ -21,8 +21,7 @@ static const struct {
     FUNCTION(easy_setopt),      FUNCTION(easy_getinfo),        FUNCTION(easy_pause),
     FUNCTION(easy_strerror),    FUNCTION(slist_append),        FUNCTION(slist_free_all),
     FUNCTION(multi_init),       FUNCTION(multi_cleanup),       FUNCTION(multi_setopt),
-    FUNCTION(multi_add_handle), FUNCTION(multi_remove_handle), FUNCTION(multi_perform),
-    FUNCTION(multi_poll),       FUNCTION(multi_wakeup),        FUNCTION(multi_info_read),
+    FUNCTION(multi_add_handle), FUNCTION(multi_remove_handle), FUNCTION(multi_info_read),
     FUNCTION(easy_send),        FUNCTION(easy_recv),           FUNCTION(multi_socket_action),
 #undef FUNCTION
 };

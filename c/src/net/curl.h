@@ -27,13 +27,6 @@ struct lsqi_curl_msg {
     } data;
 };
 
-/* A descriptor that multi_poll() waits for, too. */
-struct lsqi_curl_waitfd {
-    int fd;
-    short events;
-    short revents;
-};
-
 /* Named as libcurl's functions, without "curl_". */
 struct lsqi_curl {
     int (*global_init)(long flags);
@@ -52,11 +45,7 @@ struct lsqi_curl {
     int (*multi_setopt)(void *multi, int option, ...);
     int (*multi_add_handle)(void *multi, void *easy);
     int (*multi_remove_handle)(void *multi, void *easy);
-    int (*multi_perform)(void *multi, int *running);
     int (*multi_socket_action)(void *multi, int fd, int events, int *running);
-    int (*multi_poll)(void *multi, struct lsqi_curl_waitfd *extra, unsigned extras, int timeout_ms,
-                      int *ready);
-    int (*multi_wakeup)(void *multi);
     struct lsqi_curl_msg *(*multi_info_read)(void *multi, int *left);
 };
 

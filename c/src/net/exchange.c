@@ -172,6 +172,10 @@ static size_t on_body(char *data, size_t size, size_t n, void *arg) {
     }
     len = given - http->skip;
     if (http->max_response != 0 && len > http->max_response - http->taken) {
+        /* What may be told is: it may say where the server's stream is. */
+        len = http->max_response - http->taken;
+        if (len > 0) (void)http->events->body(http->arg, data + http->skip, len);
+        http->taken += len;
         http->too_big = true;
         return given == 0 ? 1 : 0;
     }
@@ -218,26 +222,32 @@ static bool set_body(struct lsqi_http *http, const void *body) {
            curl->easy_setopt(http->easy, LSQI_CURLOPT_POSTFIELDS, body) == 0;
 }
 
-static void set_callbacks(struct lsqi_http *http) {
+static void set_callbacks(void *easy) {
     const struct lsqi_curl *curl = lsqi_curl();
+
+    (void)curl->easy_setopt(easy, LSQI_CURLOPT_WRITEFUNCTION, on_body);
+    (void)curl->easy_setopt(easy, LSQI_CURLOPT_HEADERFUNCTION, on_header);
+    (void)curl->easy_setopt(easy, LSQI_CURLOPT_PREREQFUNCTION, on_request);
+    (void)curl->easy_setopt(easy, LSQI_CURLOPT_SOCKOPTFUNCTION, on_socket);
+    (void)curl->easy_setopt(easy, LSQI_CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
+    (void)curl->easy_setopt(easy, LSQI_CURLOPT_XFERINFOFUNCTION, on_progress);
+}
+
+/* Whom they call. */
+static void set_receiver(struct lsqi_http *http) {
+    const struct lsqi_curl *curl = lsqi_curl();
+    bool watches_progress = http->first_byte_ns != 0 && http->body_len != 0;
     void *easy = http->easy;
 
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_PRIVATE, http);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_ERRORBUFFER, http->error);
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_WRITEFUNCTION, on_body);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_WRITEDATA, http);
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_HEADERFUNCTION, on_header);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_HEADERDATA, http);
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_PREREQFUNCTION, on_request);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_PREREQDATA, http);
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_SOCKOPTFUNCTION, on_socket);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_SOCKOPTDATA, http);
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_RESOLVER_START_FUNCTION, on_resolve);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_RESOLVER_START_DATA, http);
-    if (http->first_byte_ns == 0 || http->body_len == 0) return;
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_XFERINFOFUNCTION, on_progress);
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_XFERINFODATA, http);
-    (void)curl->easy_setopt(easy, LSQI_CURLOPT_NOPROGRESS, 0L);
+    (void)curl->easy_setopt(easy, LSQI_CURLOPT_NOPROGRESS, watches_progress ? 0L : 1L);
 }
 
 void lsqi_exchange_set_transport(void *easy) {
@@ -258,27 +268,40 @@ void lsqi_exchange_set_transport(void *easy) {
     (void)curl->easy_setopt(easy, LSQI_CURLOPT_CA_CACHE_TIMEOUT, (long)AUTHORITIES_S);
 }
 
+static void *make_handle(const struct lsqi_http_peer *peer) {
+    void *easy = lsqi_curl()->easy_init();
+
+    if (easy == NULL) return NULL;
+    set_callbacks(easy);
+    lsqi_exchange_set_transport(easy);
+    if (lsqi_http_peer_apply(peer, easy)) return easy;
+    lsqi_curl()->easy_cleanup(easy);
+    return NULL;
+}
+
 static bool set_up(struct lsqi_http *http, const struct lsqi_http_request *request) {
     const struct lsqi_curl *curl = lsqi_curl();
 
-    set_callbacks(http);
-    lsqi_exchange_set_transport(http->easy);
+    set_receiver(http);
     /* HTTP/2 where TLS agrees on it: then a connection serves many. But nobody waits for one that is not there yet
      * (CURLOPT_PIPEWAIT): a handshake that hangs would hold them all. Not for a stream: of one that is paused,
      * libcurl takes up to 32 MB in HTTP/2. */
     (void)curl->easy_setopt(http->easy, LSQI_CURLOPT_HTTP_VERSION,
                             (long)(request->max_response != 0 ? LSQI_CURL_HTTP_VERSION_2TLS
                                                               : LSQI_CURL_HTTP_VERSION_1_1));
+    /* All that libcurl knows would have brotli in it, for which sqld takes some hundred times as long as for its
+     * answer. */
     return curl->easy_setopt(http->easy, LSQI_CURLOPT_URL, request->url) == 0 &&
-           curl->easy_setopt(http->easy, LSQI_CURLOPT_ACCEPT_ENCODING, "") == 0 &&
-           lsqi_http_peer_apply(request->peer, http->easy) && set_headers(http, request->headers) &&
-           set_body(http, request->body);
+           curl->easy_setopt(http->easy, LSQI_CURLOPT_ACCEPT_ENCODING,
+                             request->compressed ? "gzip, deflate" : "identity") == 0 &&
+           set_headers(http, request->headers) && set_body(http, request->body);
 }
 
 static void set_limits(struct lsqi_http *http, const struct lsqi_http_request *request) {
     int connect_ms = request->connect_ms > 0 ? request->connect_ms : CONNECT_MS;
 
     http->started = lsqi_now_ns();
+    http->is_post = request->body != NULL;
     http->body_len = request->body != NULL ? request->body_len : 0;
     http->max_response = request->max_response;
     http->connect_ns = ms_to_ns(connect_ms);
@@ -320,7 +343,10 @@ enum lsq_status lsqi_exchange_new(struct lsqi_http **out, const struct lsqi_http
     http->tls = request->url[4] == 's';
     http->fd = -1;
     set_limits(http, request);
-    http->easy = lsqi_curl()->easy_init();
+    http->peer = request->peer;
+    lsqi_http_peer_ref(http->peer);
+    if (request->body != NULL) http->easy = lsqi_http_peer_take_handle(http->peer);
+    if (http->easy == NULL) http->easy = make_handle(http->peer);
     if (http->easy == NULL || !set_up(http, request)) {
         lsqi_exchange_free(http);
         return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
@@ -329,8 +355,22 @@ enum lsq_status lsqi_exchange_new(struct lsqi_http **out, const struct lsqi_http
     return LSQ_OK;
 }
 
+/* Nothing of this exchange is left in it. */
+static void give_back(struct lsqi_http *http) {
+    const struct lsqi_curl *curl = lsqi_curl();
+
+    (void)curl->easy_setopt(http->easy, LSQI_CURLOPT_HTTPHEADER, (struct lsqi_curl_list *)NULL);
+    (void)curl->easy_setopt(http->easy, LSQI_CURLOPT_POSTFIELDS, (char *)NULL);
+    (void)curl->easy_setopt(http->easy, LSQI_CURLOPT_ERRORBUFFER, (char *)NULL);
+    lsqi_http_peer_give_handle(http->peer, http->easy);
+}
+
 void lsqi_exchange_free(struct lsqi_http *http) {
-    if (http->easy != NULL) lsqi_curl()->easy_cleanup(http->easy);
+    if (http->whole && http->is_post)
+        give_back(http);
+    else if (http->easy != NULL)
+        lsqi_curl()->easy_cleanup(http->easy);
+    lsqi_http_peer_unref(http->peer);
     lsqi_curl()->slist_free_all(http->headers);
     lsqi_free(http);
 }

@@ -18,12 +18,14 @@ struct lsqi_http {
     /* constant */
     const struct lsqi_http_events *events;
     void *arg;
+    bool is_post;
     size_t body_len;
     size_t max_response;
     int64_t started;
     int64_t connect_ns;
     int64_t first_byte_ns; /* 0: no deadline */
     bool tls;
+    struct lsqi_http_peer *peer; /* a reference */
     void *easy;
     struct lsqi_curl_list *headers;
 
@@ -45,6 +47,7 @@ struct lsqi_http {
     bool stopped;   /* by body() */
     bool over;      /* what comes now interests nobody */
     bool too_big;
+    bool whole;         /* it ended as it should: its handle can serve another */
     bool refused_twice; /* libcurl wanted to send the request again, and was kept from it */
     long sent_before;   /* what CURLINFO_REQUEST_SIZE was before the request: a proxy's CONNECT */
     size_t skip;        /* bytes of what libcurl gives next that body() has taken already */

@@ -93,6 +93,8 @@ struct lsqi_http_request {
     /* Bytes, decompressed; 0: no bound, the body is a stream. That takes a connection of HTTP/1.1 for itself, whose
      * flow stops with a pause; what has a bound may be read ahead when it is paused. */
     size_t max_response;
+    bool
+        compressed; /* a compressed answer is asked for; whatever comes is told as if it were not */
     const struct lsqi_http_events *events;
     void *arg;
 };

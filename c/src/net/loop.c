@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "net/curl.h"
+#include "net/poller.h"
 #include "net/watch.h"
 
 enum {
@@ -28,7 +29,7 @@ void lsqi_http_look_at(int64_t due) {
 void lsqi_loop_wake_locked(void) {
     if (!lsqi_loop.asleep) return;
     lsqi_loop.asleep = false;
-    (void)lsqi_curl()->multi_wakeup(lsqi_loop.multi);
+    lsqi_poller_wake();
 }
 
 void lsqi_loop_command_locked(struct lsqi_http *http, unsigned want) {
@@ -109,7 +110,7 @@ static void count_connects(struct lsqi_http *http) {
 static void finish(struct lsqi_http *http, const struct lsqi_http_end *end) {
     if (http->running) {
         lsqi_exchange_let_go(http);
-        (void)lsqi_curl()->multi_remove_handle(lsqi_loop.multi, http->easy);
+        (void)lsqi_curl()->multi_remove_handle(lsqi_loop.multi.handle, http->easy);
         count_connects(http);
     }
     unlink_exchange(http);
@@ -138,7 +139,9 @@ static void finish_cancelled(struct lsqi_http *http) {
 }
 
 static void begin(struct lsqi_http *http) {
-    if (lsqi_curl()->multi_add_handle(lsqi_loop.multi, http->easy) != 0) {
+    if (lsqi_loop.multi.handle == NULL) (void)lsqi_loop_make_multi(&lsqi_loop.multi);
+    if (lsqi_loop.multi.handle == NULL ||
+        lsqi_curl()->multi_add_handle(lsqi_loop.multi.handle, http->easy) != 0) {
         finish_with(http, LSQI_CURLE_OUT_OF_MEMORY);
         return;
     }
@@ -238,34 +241,31 @@ static void give_up_all(void) {
 }
 
 static void drive(void) {
-    const struct lsqi_curl *curl = lsqi_curl();
-    struct lsqi_curl_msg *msg;
-    int left;
+    void *easy;
+    int result;
 
-    if (curl->multi_perform(lsqi_loop.multi, &left) != 0) {
+    if (!lsqi_multi_drive(&lsqi_loop.multi)) {
         give_up_all();
         return;
     }
-    while ((msg = curl->multi_info_read(lsqi_loop.multi, &left)) != NULL) {
+    while ((easy = lsqi_multi_ended(&lsqi_loop.multi, &result)) != NULL) {
         void *http = NULL;
-        int code = msg->data.result;
 
-        if (msg->msg != LSQI_CURLMSG_DONE) continue;
-        if (curl->easy_getinfo(msg->easy, LSQI_CURLINFO_PRIVATE, &http) != 0) continue;
-        finish_with(http, code);
+        if (lsqi_curl()->easy_getinfo(easy, LSQI_CURLINFO_PRIVATE, &http) == 0)
+            finish_with(http, result);
     }
 }
 
 /* ---- Idle connections ---- */
 
-void *lsqi_loop_make_multi(void) {
+bool lsqi_loop_make_multi(struct lsqi_multi *multi) {
     const struct lsqi_curl *curl = lsqi_curl();
-    void *multi = curl->multi_init();
 
-    if (multi == NULL) return NULL;
-    (void)curl->multi_setopt(multi, LSQI_CURLMOPT_MAX_HOST_CONNECTIONS, (long)HOST_CONNECTIONS);
-    (void)curl->multi_setopt(multi, LSQI_CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
-    return multi;
+    if (!lsqi_multi_init(multi)) return false;
+    (void)curl->multi_setopt(multi->handle, LSQI_CURLMOPT_MAX_HOST_CONNECTIONS,
+                             (long)HOST_CONNECTIONS);
+    (void)curl->multi_setopt(multi->handle, LSQI_CURLMOPT_MAXCONNECTS, (long)IDLE_CONNECTIONS);
+    return true;
 }
 
 static int64_t close_idle_at(void) {
@@ -276,18 +276,11 @@ static int64_t close_idle_at(void) {
 /* Nobody uses them again after that time (CURLOPT_MAXAGE_CONN), but libcurl looks at them only when it makes
  * another: so they would stay open for as long as nothing is asked, also those that the server has ended. */
 static void close_idle(void) {
-    int64_t now = lsqi_now_ns();
-    void *old = lsqi_loop.multi;
-    void *multi;
-
-    if (close_idle_at() > now) return;
-    multi = lsqi_loop_make_multi();
-    lsqi_loop.idle_since = multi != NULL ? 0 : now;
-    if (multi == NULL) return;
-    pthread_mutex_lock(&lsqi_loop.lock);
-    lsqi_loop.multi = multi;
-    pthread_mutex_unlock(&lsqi_loop.lock);
-    (void)lsqi_curl()->multi_cleanup(old);
+    if (close_idle_at() > lsqi_now_ns()) return;
+    lsqi_loop.idle_since = 0;
+    lsqi_multi_release(&lsqi_loop.multi);
+    /* Without memory for another, begin() says so, and tries again. */
+    (void)lsqi_loop_make_multi(&lsqi_loop.multi);
 }
 
 /* ---- A turn ---- */
@@ -300,6 +293,7 @@ int lsqi_loop_wait_ms_locked(void) {
     if (lsqi_loop.commands > 0 || lsqi_loop.first_post != NULL || lsqi_loop.leaving) return 0;
     if (lsqi_loop.stopping) return 0;
     if (lsqi_loop.look_at < at) at = lsqi_loop.look_at;
+    if (lsqi_loop.multi.due < at) at = lsqi_loop.multi.due;
     if (due < at) at = due;
     if (at == INT64_MAX) return LONGEST_WAIT_MS;
     ns = at - lsqi_now_ns();
@@ -329,5 +323,5 @@ void lsqi_loop_turn(bool stopping) {
 
 bool lsqi_loop_is_still_locked(void) {
     return lsqi_loop.first == NULL && lsqi_loop.commands == 0 && lsqi_loop.first_post == NULL &&
-           !lsqi_watches_any();
+           lsqi_watches() == NULL;
 }

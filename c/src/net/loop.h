@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "net/exchange.h"
+#include "net/multi.h"
 
 struct lsqi_post {
     struct lsqi_post *next;
@@ -23,15 +24,15 @@ struct lsqi_loop {
     bool ended;    /* it is about to return, and touches nothing of this any more */
     bool stopping; /* lsqi_http_shutdown() is under way */
     bool leaving;  /* the program ends */
-    bool asleep;   /* it waits in libcurl, or is about to: only a wake-up ends that at once */
+    bool asleep;   /* it waits, or is about to: only a wake-up ends that at once */
     pthread_t thread;
     struct lsqi_http *first_command;
     struct lsqi_http *last_command;
     unsigned commands;
     struct lsqi_post *first_post;
     struct lsqi_post **last_post;
-    void *multi; /* libcurl's; changed by the I/O thread alone */
     /* the I/O thread's */
+    struct lsqi_multi multi;
     struct lsqi_http *first; /* in the order of their beginning: who came first is served first */
     struct lsqi_http *last;
     int64_t look_at;    /* no exchange is due before */
@@ -47,8 +48,8 @@ struct lsqi_loop {
 /* Process-wide: there is one I/O thread. */
 extern struct lsqi_loop lsqi_loop;
 
-/* NULL: no memory. */
-void *lsqi_loop_make_multi(void);
+/* False: no memory. */
+bool lsqi_loop_make_multi(struct lsqi_multi *multi);
 
 /* Ends the thread's waiting. */
 void lsqi_loop_wake_locked(void);

@@ -107,6 +107,7 @@ void lsqi_exchange_result(struct lsqi_http *http, int code, struct lsqi_http_end
         end->message = "the server closed the connection before it answered";
     } else if (code == 0 && http->headed) {
         end->kind = LSQI_HTTP_DONE;
+        http->whole = true;
     } else if (code == 0) {
         /* libcurl is content with an end in the middle of the head. */
         end->kind = LSQI_HTTP_BROKEN;

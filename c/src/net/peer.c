@@ -12,11 +12,22 @@ static bool copy_text(const char **to, const char *text) {
     return *to != NULL;
 }
 
+void *lsqi_http_peer_take_handle(struct lsqi_http_peer *peer) {
+    return atomic_exchange(&peer->spare, NULL);
+}
+
+void lsqi_http_peer_give_handle(struct lsqi_http_peer *peer, void *easy) {
+    void *old = atomic_exchange(&peer->spare, easy);
+
+    if (old != NULL) lsqi_curl()->easy_cleanup(old);
+}
+
 static void free_peer(struct lsqi_http_peer *peer) {
     lsqi_free((void *)peer->cfg.ca_file);
     lsqi_free((void *)peer->cfg.client_cert);
     lsqi_free((void *)peer->cfg.client_key);
     lsqi_free((void *)peer->cfg.proxy);
+    lsqi_http_peer_give_handle(peer, NULL);
     lsqi_free(peer);
 }
 

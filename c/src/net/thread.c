@@ -1,4 +1,3 @@
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -8,7 +7,7 @@
 #include "base/error.h"
 #include "net/curl.h"
 #include "net/loop.h"
-#include "net/watch.h"
+#include "net/poller.h"
 
 enum {
     /* Answers are decoded on this thread. */
@@ -24,21 +23,8 @@ bool lsqi_http_on_thread(void) { return on_thread; }
 
 /* ---- The thread ---- */
 
-static void wait_in_libcurl(int wait_ms) {
-    enum { NO_MEMORY_MS = 10 };
-    unsigned count;
-    struct lsqi_curl_waitfd *fds = lsqi_watches_fds(&count);
-
-    if (fds == NULL && count > 0)
-        (void)poll(NULL, 0, NO_MEMORY_MS);
-    else if (lsqi_curl()->multi_poll(lsqi_loop.multi, fds, count, wait_ms, NULL) != 0)
-        (void)poll(NULL, 0, NO_MEMORY_MS); /* it could not wait, and would not the next time */
-    else
-        lsqi_watches_wake(fds);
-}
-
 static void *thread_main(void *arg) {
-    void *multi = NULL;
+    bool cleans;
 
     (void)arg;
     on_thread = true;
@@ -54,18 +40,18 @@ static void *thread_main(void *arg) {
         if (wait_ms == 0) continue;
         lsqi_loop.asleep = true;
         pthread_mutex_unlock(&lsqi_loop.lock);
-        wait_in_libcurl(wait_ms);
+        lsqi_poller_wait(&lsqi_loop.multi, wait_ms);
         pthread_mutex_lock(&lsqi_loop.lock);
         lsqi_loop.asleep = false;
     }
     /* At the program's end all stays as it is: somebody else may be cleaning up after libcurl. */
-    if (!lsqi_loop.leaving) multi = lsqi_loop.multi;
+    cleans = !lsqi_loop.leaving;
     lsqi_loop.ended = true;
     pthread_cond_broadcast(&lsqi_loop.changed);
     pthread_mutex_unlock(&lsqi_loop.lock);
-    if (multi != NULL) {
-        (void)lsqi_curl()->multi_cleanup(multi);
-        lsqi_watches_release();
+    if (cleans) {
+        lsqi_multi_release(&lsqi_loop.multi);
+        lsqi_poller_close();
     }
     return NULL;
 }
@@ -95,8 +81,12 @@ static enum lsq_status no_thread(struct lsq_error *err) {
 }
 
 static enum lsq_status begin_thread_locked(struct lsq_error *err) {
-    lsqi_loop.multi = lsqi_loop_make_multi();
-    if (lsqi_loop.multi == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for libcurl");
+    if (!lsqi_loop_make_multi(&lsqi_loop.multi))
+        return lsqi_error_set(err, LSQ_NOMEM, "out of memory for libcurl");
+    if (!lsqi_poller_open()) {
+        lsqi_multi_release(&lsqi_loop.multi);
+        return lsqi_error_set(err, LSQ_ERROR, "no descriptor for the network's thread");
+    }
     lsqi_loop.ended = false;
     lsqi_loop.look_at = INT64_MAX;
     lsqi_loop.idle_since = 0;
@@ -104,7 +94,8 @@ static enum lsq_status begin_thread_locked(struct lsq_error *err) {
     atomic_store(&lsqi_loop.connects, 0);
     lsqi_loop.has_thread = start_thread();
     if (lsqi_loop.has_thread) return LSQ_OK;
-    (void)lsqi_curl()->multi_cleanup(lsqi_loop.multi);
+    lsqi_multi_release(&lsqi_loop.multi);
+    lsqi_poller_close();
     return no_thread(err);
 }
 

@@ -2,15 +2,12 @@
 
 #include <stddef.h>
 
-#include "base/alloc.h"
 #include "base/clock.h"
 
 struct watches {
     struct lsqi_watch *first;
     struct lsqi_watch *last;
     struct lsqi_watch *next; /* whose turn comes, of the round under way */
-    struct lsqi_curl_waitfd *fds;
-    unsigned room;
 };
 
 /* Process-wide: what the one I/O thread looks after. */
@@ -51,7 +48,9 @@ void lsqi_watches_turn(bool stopping) {
     }
 }
 
-bool lsqi_watches_any(void) { return watches.first != NULL; }
+struct lsqi_watch *lsqi_watches(void) {
+    return watches.first;
+}
 
 int64_t lsqi_watches_due(void) {
     int64_t due = INT64_MAX;
@@ -61,42 +60,4 @@ int64_t lsqi_watches_due(void) {
         if (watch->due < due) due = watch->due;
     }
     return due;
-}
-
-/* ---- Descriptors ---- */
-
-struct lsqi_curl_waitfd *lsqi_watches_fds(unsigned *count) {
-    unsigned n = 0;
-
-    for (const struct lsqi_watch *watch = watches.first; watch != NULL; watch = watch->next)
-        n += watch->fd_count;
-    *count = n;
-    if (n > watches.room) {
-        struct lsqi_curl_waitfd *more = lsqi_realloc(watches.fds, 2 * n * sizeof(*more));
-
-        if (more == NULL) return NULL;
-        watches.fds = more;
-        watches.room = 2 * n;
-    }
-    n = 0;
-    for (const struct lsqi_watch *watch = watches.first; watch != NULL; watch = watch->next)
-        for (unsigned i = 0; i < watch->fd_count; i++) {
-            watches.fds[n] = watch->fds[i];
-            watches.fds[n++].revents = 0;
-        }
-    return watches.fds;
-}
-
-void lsqi_watches_wake(const struct lsqi_curl_waitfd *fds) {
-    for (struct lsqi_watch *watch = watches.first; watch != NULL; watch = watch->next)
-        for (unsigned i = 0; i < watch->fd_count; i++, fds++) {
-            watch->fds[i].revents = fds->revents;
-            if (fds->revents != 0) watch->ready = true;
-        }
-}
-
-void lsqi_watches_release(void) {
-    lsqi_free(watches.fds);
-    watches.fds = NULL;
-    watches.room = 0;
 }

@@ -3,12 +3,9 @@
 #ifndef LSQI_NET_WATCH_H
 #define LSQI_NET_WATCH_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
-
-#include "net/curl.h"
-
-enum { LSQI_WATCH_FDS = 4 };
 
 /* Embedded in what is looked after. */
 struct lsqi_watch {
@@ -16,7 +13,8 @@ struct lsqi_watch {
      * some turns. It may remove any watch, itself too, and add others. */
     void (*turn)(struct lsqi_watch *watch, bool stopping);
     int64_t due; /* ns; INT64_MAX: never */
-    struct lsqi_curl_waitfd fds[LSQI_WATCH_FDS];
+    struct pollfd
+        *fds; /* its owner's; their revents are set by the loop, and cleared by the owner */
     unsigned fd_count;
     bool ready; /* a descriptor is: see its revents. Or said by its owner: there is more to do */
     struct lsqi_watch *next;
@@ -29,13 +27,9 @@ void lsqi_watch_remove(struct lsqi_watch *watch);
 /* ---- For the loop ---- */
 
 void lsqi_watches_turn(bool stopping);
-bool lsqi_watches_any(void);
+/* The first of all; NULL: there is none. */
+struct lsqi_watch *lsqi_watches(void);
 /* When the next one is due; 0: now. */
 int64_t lsqi_watches_due(void);
-/* The descriptors to wait for; *count of them. NULL with a count: no memory for them. */
-struct lsqi_curl_waitfd *lsqi_watches_fds(unsigned *count);
-/* After the waiting: fds as lsqi_watches_fds() gave them. */
-void lsqi_watches_wake(const struct lsqi_curl_waitfd *fds);
-void lsqi_watches_release(void);
 
 #endif

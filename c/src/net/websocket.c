@@ -5,8 +5,10 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "net/curl.h"
 #include "net/exchange.h"
 #include "net/frame.h"
+#include "net/multi.h"
 #include "net/peer.h"
 #include "net/upgrade.h"
 #include "net/watch.h"
@@ -47,11 +49,10 @@ struct lsqi_ws {
     size_t max_message;
     int connect_ms;
     /* A multi handle of its own: in one with others libcurl may take the connection for an idle one, and end it. */
-    void *multi;
+    struct lsqi_multi multi;
     void *easy;
-    int fd;
+    struct pollfd socket; /* once it is connected */
     int64_t connect_due;
-    int64_t curl_due;  /* libcurl's timer */
     int64_t silent_at; /* when it is time to ask, or to give up */
     bool asked;
     bool told_end; /* the server's close has come */
@@ -74,10 +75,10 @@ static int64_t in_ms(int64_t ms) { return lsqi_now_ns() + ms * 1000000; }
 static void destroy(struct lsqi_ws *ws) {
     lsqi_watch_remove(&ws->watch);
     if (ws->easy != NULL) {
-        (void)lsqi_curl()->multi_remove_handle(ws->multi, ws->easy);
+        (void)lsqi_curl()->multi_remove_handle(ws->multi.handle, ws->easy);
         lsqi_curl()->easy_cleanup(ws->easy);
     }
-    if (ws->multi != NULL) (void)lsqi_curl()->multi_cleanup(ws->multi);
+    lsqi_multi_release(&ws->multi);
     lsqi_http_peer_unref(ws->peer);
     lsqi_buf_release(&ws->request);
     lsqi_buf_release(&ws->out);
@@ -146,50 +147,12 @@ void lsqi_ws_close(struct lsqi_ws *ws) {
 
 /* ---- Connecting ---- */
 
-/* libcurl says which descriptors it waits for. */
-static int on_socket(void *easy, int fd, int what, void *arg, void *of_socket) {
-    struct lsqi_ws *ws = arg;
-    struct lsqi_watch *watch = &ws->watch;
-    unsigned i = 0;
-
-    (void)easy, (void)of_socket;
-    if (ws->state != CONNECTING) return 0;
-    while (i < watch->fd_count && watch->fds[i].fd != fd) i++;
-    if (what == LSQI_CURL_POLL_REMOVE) {
-        if (i < watch->fd_count) watch->fds[i] = watch->fds[--watch->fd_count];
-        return 0;
-    }
-    if (i == LSQI_WATCH_FDS) return -1;
-    if (i == watch->fd_count) watch->fd_count++;
-    watch->fds[i] = (struct lsqi_curl_waitfd){.fd = fd};
-    if ((what & LSQI_CURL_POLL_IN) != 0) watch->fds[i].events |= LSQI_CURL_WAIT_POLLIN;
-    if ((what & LSQI_CURL_POLL_OUT) != 0) watch->fds[i].events |= LSQI_CURL_WAIT_POLLOUT;
-    return 0;
-}
-
-static int on_timer(void *multi, long ms, void *arg) {
-    struct lsqi_ws *ws = arg;
-
-    (void)multi;
-    ws->curl_due = ms < 0 ? INT64_MAX : in_ms(ms);
-    return 0;
-}
-
 static int before_connect(void *arg, int fd, int purpose) {
     const struct lsqi_ws *ws = arg;
 
     (void)purpose;
     lsqi_exchange_set_socket(fd, ws->connect_ms);
     return 0;
-}
-
-static void set_up_multi(struct lsqi_ws *ws) {
-    const struct lsqi_curl *curl = lsqi_curl();
-
-    (void)curl->multi_setopt(ws->multi, LSQI_CURLMOPT_SOCKETFUNCTION, on_socket);
-    (void)curl->multi_setopt(ws->multi, LSQI_CURLMOPT_SOCKETDATA, ws);
-    (void)curl->multi_setopt(ws->multi, LSQI_CURLMOPT_TIMERFUNCTION, on_timer);
-    (void)curl->multi_setopt(ws->multi, LSQI_CURLMOPT_TIMERDATA, ws);
 }
 
 static bool set_up_easy(struct lsqi_ws *ws) {
@@ -211,7 +174,7 @@ static bool set_up_easy(struct lsqi_ws *ws) {
 static void set_due(struct lsqi_ws *ws) {
     int64_t due = ws->state == OPEN ? ws->silent_at : ws->connect_due;
 
-    if (ws->state == CONNECTING && ws->curl_due < due) due = ws->curl_due;
+    if (ws->state == CONNECTING && ws->multi.due < due) due = ws->multi.due;
     ws->watch.due = due;
 }
 
@@ -229,48 +192,27 @@ static void connected(struct lsqi_ws *ws) {
         connect_failed(ws, LSQI_CURLE_COULDNT_CONNECT);
         return;
     }
-    ws->fd = fd;
     ws->state = UPGRADING;
+    ws->socket = (struct pollfd){.fd = fd, .events = POLLIN};
+    ws->watch.fds = &ws->socket;
     ws->watch.fd_count = 1;
-    ws->watch.fds[0] = (struct lsqi_curl_waitfd){.fd = fd, .events = LSQI_CURL_WAIT_POLLIN};
     ws->watch.ready = true;
 }
 
-static void act(struct lsqi_ws *ws, int fd, int events) {
-    int running;
-
-    if (lsqi_curl()->multi_socket_action(ws->multi, fd, events, &running) != 0) no_memory(ws);
-}
-
-static int select_bits(short revents) {
-    int bits = 0;
-
-    if ((revents & LSQI_CURL_WAIT_POLLIN) != 0) bits |= LSQI_CURL_CSELECT_IN;
-    if ((revents & LSQI_CURL_WAIT_POLLOUT) != 0) bits |= LSQI_CURL_CSELECT_OUT;
-    return bits != 0 ? bits : LSQI_CURL_CSELECT_ERR;
-}
-
 static void drive_connecting(struct lsqi_ws *ws) {
-    struct lsqi_curl_waitfd fds[LSQI_WATCH_FDS];
-    unsigned count = ws->watch.fd_count;
-    struct lsqi_curl_msg *msg;
-    int left;
+    bool ok = lsqi_multi_drive(&ws->multi);
+    int result;
 
-    memcpy(fds, ws->watch.fds, sizeof(fds));
-    for (unsigned i = 0; i < count && ws->state == CONNECTING; i++)
-        if (fds[i].revents != 0) act(ws, fds[i].fd, select_bits(fds[i].revents));
-    if (ws->state == CONNECTING && ws->curl_due <= lsqi_now_ns()) {
-        ws->curl_due = INT64_MAX;
-        act(ws, LSQI_CURL_SOCKET_TIMEOUT, 0);
-    }
-    while (ws->state == CONNECTING &&
-           (msg = lsqi_curl()->multi_info_read(ws->multi, &left)) != NULL) {
-        if (msg->msg != LSQI_CURLMSG_DONE) continue;
-        if (msg->data.result == 0)
-            connected(ws);
-        else
-            connect_failed(ws, msg->data.result);
-    }
+    ws->watch.fds = ws->multi.fds;
+    ws->watch.fd_count = ws->multi.count;
+    if (!ok)
+        no_memory(ws);
+    else if (lsqi_multi_ended(&ws->multi, &result) == NULL)
+        return;
+    else if (result == 0)
+        connected(ws);
+    else
+        connect_failed(ws, result);
 }
 
 /* ---- Writing ---- */
@@ -304,9 +246,9 @@ static void write_out(struct lsqi_ws *ws) {
     if (ws->request.len > 0 && !write_buf(ws, &ws->request, &ws->requested)) return;
     if (ws->state != UPGRADING && !write_buf(ws, &ws->out, &ws->sent)) return;
     if (ws->watch.fd_count == 0) return;
-    ws->watch.fds[0].events = LSQI_CURL_WAIT_POLLIN;
+    ws->watch.fds[0].events = POLLIN;
     if (ws->request.len > 0 || (ws->state != UPGRADING && ws->out.len > 0))
-        ws->watch.fds[0].events |= LSQI_CURL_WAIT_POLLOUT;
+        ws->watch.fds[0].events |= POLLOUT;
 }
 
 bool lsqi_ws_send(struct lsqi_ws *ws, const struct iovec *parts, size_t count) {
@@ -522,16 +464,13 @@ enum lsq_status lsqi_ws_open(struct lsqi_ws **out, const struct lsqi_ws_config *
     ws->max_message = cfg->max_message;
     ws->connect_ms = cfg->connect_ms;
     ws->connect_due = in_ms(cfg->connect_ms);
-    ws->curl_due = lsqi_now_ns();
-    ws->watch.due = ws->curl_due;
+    ws->watch.due = lsqi_now_ns();
     ws->url = lsqi_strndup(cfg->url, strlen(cfg->url));
     ws->protocol = lsqi_strndup(cfg->protocol, strlen(cfg->protocol));
-    ws->multi = lsqi_curl()->multi_init();
-    if (ws->multi != NULL) set_up_multi(ws);
-    if (ws->multi != NULL) ws->easy = lsqi_curl()->easy_init();
+    if (lsqi_multi_init(&ws->multi)) ws->easy = lsqi_curl()->easy_init();
     lsqi_upgrade_request(&ws->request, cfg->url, cfg->headers, cfg->protocol, ws->key);
     if (ws->url == NULL || ws->protocol == NULL || ws->request.failed || ws->easy == NULL ||
-        !set_up_easy(ws) || lsqi_curl()->multi_add_handle(ws->multi, ws->easy) != 0) {
+        !set_up_easy(ws) || lsqi_curl()->multi_add_handle(ws->multi.handle, ws->easy) != 0) {
         destroy(ws);
         return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a connection");
     }

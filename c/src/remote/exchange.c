@@ -103,6 +103,7 @@ static enum lsq_status start_http(struct lsqi_exchange *x,
         .connect_ms = x->server->connect_ms,
         .first_byte_ms = x->server->first_byte_ms,
         .max_response = x->form == LSQI_HRANA_CURSOR ? 0 : x->server->max_response,
+        .compressed = address->compressed,
         .events = &events,
         .arg = x,
     };

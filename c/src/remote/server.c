@@ -88,6 +88,15 @@ static char *namespace_host(const char *base, const char *name) {
     return text;
 }
 
+/* Whether a base address, "http://host...", says that it is this machine's own. */
+static bool is_here(const char *base) {
+    const char *host = strstr(base, "://") + 3;
+    size_t len = host[0] == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":/");
+
+    return strncmp(host, "127.", 4) == 0 || (len == 9 && strncmp(host, "localhost", len) == 0) ||
+           (len == 5 && strncmp(host, "[::1]", len) == 0);
+}
+
 static enum lsq_status check_namespace(const char *name, struct lsq_error *err) {
     if (name == NULL) return LSQ_OK;
     if (name[0] != '\0' && strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -116,6 +125,7 @@ static enum lsq_status add_target(struct lsqi_server *server, const char *url,
     target->place = lsqi_place_get(base, way, server->peer);
     if (namespace_ != NULL) target->host = namespace_host(base, namespace_);
     target->socket = strncasecmp(url, "ws", 2) == 0;
+    target->here = is_here(base);
     lsqi_free(base);
     server->target_count++; /* to be released */
     return target->place == NULL || (namespace_ != NULL && target->host == NULL) ? LSQ_NOMEM
@@ -353,6 +363,8 @@ enum lsq_status lsqi_server_address(struct lsqi_server *server, size_t target, c
         return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
     }
     address->url = address->text.data;
+    /* A stream may be sent elsewhere by its server, from here or to here: so seldom that it does not count. */
+    address->compressed = !server->targets[target].here;
     for (size_t i = 0; i < parts.count; i++) address->headers[i] = address->text.data + parts.at[i];
     return LSQ_OK;
 }

@@ -18,6 +18,7 @@ struct lsqi_target {
     struct lsqi_place *place;
     char *host;  /* with the port, of the namespace; NULL: the URL's own */
     bool socket; /* by a WebSocket, where it has one: ws://, wss:// */
+    bool here;   /* on this machine: nothing is gained by compressing what it answers */
     /* Guarded by the server's lock. ns: no WebSocket was to be had; INT64_MAX: nor will one be */
     int64_t http_until;
 };
@@ -63,6 +64,7 @@ struct lsqi_server_address {
     struct lsqi_buf text;
     const char *url;
     const char *headers[LSQI_SERVER_HEADERS];
+    bool compressed; /* answers may be */
 };
 
 /* Whom to ask now: the number of a target. reads: one that follows the primary will do, and another than failed, if

@@ -37,7 +37,7 @@ static void load_finds_libcurl_and_may_come_again(void **state) {
     (void)state;
     assert_int_equal(lsqi_curl_load(&err), LSQ_OK);
     assert_int_equal(lsqi_curl_load(&err), LSQ_OK);
-    assert_non_null(lsqi_curl()->multi_poll);
+    assert_non_null(lsqi_curl()->multi_socket_action);
 }
 
 /* Beside files of its names that are no libraries. */

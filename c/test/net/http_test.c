@@ -56,6 +56,7 @@ static void request_is_what_was_asked(void **state) {
     call.request.headers = headers;
     call.request.body = "{}";
     call.request.body_len = 2;
+    call.request.compressed = true;
     http_run(&call);
     server_stop(server);
     expect_end(&call, LSQI_HTTP_DONE, true);
@@ -63,10 +64,46 @@ static void request_is_what_was_asked(void **state) {
     assert_non_null(strstr(head, "\r\nAuthorization: Bearer secret\r\n"));
     assert_non_null(strstr(head, "\r\nContent-Type: application/json\r\n"));
     assert_non_null(strstr(head, "\r\nContent-Length: 2\r\n"));
-    assert_non_null(strstr(head, "\r\nAccept-Encoding: "));
+    assert_non_null(strstr(head, "\r\nAccept-Encoding: gzip, deflate\r\n"));
     assert_null(strcasestr(head, "\r\nExpect:"));
     assert_null(strcasestr(head, "\r\nUpgrade:"));
     http_call_free(&call);
+}
+
+/* Requests to one peer share what libcurl needs for them, and nothing else. */
+static void requests_have_nothing_of_those_before(void **state) {
+    static char head[8192];
+    static const char *const headers[] = {"Authorization: Bearer secret", NULL};
+    struct server *server = server_start(keep_head, head);
+    struct http_call first;
+
+    (void)state;
+    http_call_init(&first, server_url(server, "/first"));
+    first.request.headers = headers;
+    first.request.body = "first of all";
+    first.request.body_len = 12;
+    first.request.compressed = true;
+    first.request.first_byte_ms = 5000;
+    http_run(&first);
+    expect_end(&first, LSQI_HTTP_DONE, true);
+    for (int i = 0; i < 4; i++) {
+        struct http_call call;
+
+        http_call_prepare(&call, server_url(server, "/other"));
+        call.request.peer = first.request.peer;
+        if (i % 2 == 0) call.request.body = "";
+        http_run(&call);
+        expect_end(&call, LSQI_HTTP_DONE, true);
+        assert_int_equal(strncmp(head, i % 2 == 0 ? "POST /other" : "GET /other ", 11), 0);
+        assert_null(strstr(head, "secret"));
+        assert_non_null(strstr(head, "\r\nAccept-Encoding: identity\r\n"));
+        if (i % 2 == 0) assert_non_null(strstr(head, "\r\nContent-Length: 0\r\n"));
+        if (i % 2 != 0) assert_null(strstr(head, "Content-Length"));
+        call.request.peer = NULL;
+        http_call_free(&call);
+    }
+    http_call_free(&first);
+    server_stop(server);
 }
 
 static void empty_body_is_a_post(void **state) {
@@ -314,6 +351,7 @@ int main(void) {
         cmocka_unit_test(shutdown_without_a_thread_does_nothing),
         cmocka_unit_test_teardown(answer_comes_whole, shut_down),
         cmocka_unit_test_teardown(request_is_what_was_asked, shut_down),
+        cmocka_unit_test_teardown(requests_have_nothing_of_those_before, shut_down),
         cmocka_unit_test_teardown(empty_body_is_a_post, shut_down),
         cmocka_unit_test_teardown(large_bodies_go_both_ways, shut_down),
         cmocka_unit_test_teardown(connection_is_kept, shut_down),
