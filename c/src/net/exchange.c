@@ -343,6 +343,7 @@ enum lsq_status lsqi_exchange_new(struct lsqi_http **out, const struct lsqi_http
     http->tls = request->url[4] == 's';
     http->fd = -1;
     set_limits(http, request);
+    http->group = request->group;
     http->peer = request->peer;
     lsqi_http_peer_ref(http->peer);
     if (request->body != NULL) http->easy = lsqi_http_peer_take_handle(http->peer);
@@ -378,6 +379,7 @@ void lsqi_exchange_free(struct lsqi_http *http) {
 /* ---- Deadlines ---- */
 
 int64_t lsqi_exchange_due(const struct lsqi_http *http) {
+    if (!http->running && (http->waiting || http->counted)) return http->total_due;
     if (!http->running) return sooner(http->begin_at, http->total_due);
     if (http->paused) return INT64_MAX;
     return sooner(http->total_due, sooner(http->connect_due, http->first_byte_due));
@@ -393,6 +395,7 @@ static bool has_connected(const struct lsqi_http *http) {
 }
 
 static const char *phase_of(const struct lsqi_http *http) {
+    if (http->waiting) return "queue";
     if (http->answered || info_time(http, LSQI_CURLINFO_STARTTRANSFER_TIME_T) > 0) return "answer";
     if (http->requested) return "first byte";
     return http->tls && has_connected(http) ? "tls" : "connect";

@@ -12,7 +12,12 @@ enum {
 };
 
 /* What other threads ask for. */
-enum { LSQI_HTTP_WANT_START = 1, LSQI_HTTP_WANT_CANCEL = 2, LSQI_HTTP_WANT_RESUME = 4 };
+enum {
+    LSQI_HTTP_WANT_START = 1,
+    LSQI_HTTP_WANT_CANCEL = 2,
+    LSQI_HTTP_WANT_RESUME = 4,
+    LSQI_HTTP_WANT_BEGIN = 8 /* its group has room for it */
+};
 
 struct lsqi_http {
     /* constant */
@@ -26,6 +31,7 @@ struct lsqi_http {
     int64_t first_byte_ns; /* 0: no deadline */
     bool tls;
     struct lsqi_http_peer *peer; /* a reference */
+    struct lsqi_http_group *group;
     void *easy;
     struct lsqi_curl_list *headers;
 
@@ -38,8 +44,13 @@ struct lsqi_http {
     /* The I/O thread's. */
     struct lsqi_http *next;
     struct lsqi_http *prev;
-    int fd;         /* of its last attempt to connect, maybe closed since; -1: none */
-    bool running;   /* libcurl has it; else it waits for begin_at */
+    int fd; /* of its last attempt to connect, maybe closed since; -1: none */
+    /* of its group: */
+    struct lsqi_http *next_waiting;
+    struct lsqi_http *prev_waiting;
+    bool waiting;   /* it is in the line */
+    bool counted;   /* it is one of those that are under way */
+    bool running;   /* libcurl has it; else it waits for begin_at, or in line */
     bool paused;    /* body() took less than all */
     bool requested; /* libcurl was about to send the request on a connection */
     bool answered;  /* a line of the answer came */

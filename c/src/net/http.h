@@ -50,7 +50,7 @@ struct lsqi_http_end {
     enum lsqi_http_end_kind kind;
     int status; /* of HTTP; 0: none came */
     bool sent;  /* a byte of the request may have reached the server: it may have acted on it */
-    /* With LSQI_HTTP_TIMEOUT, what was not done by then: "connect", "tls", "first byte", "answer". */
+    /* With LSQI_HTTP_TIMEOUT, what was not done by then: "queue", "connect", "tls", "first byte", "answer". */
     const char *phase;
     /* What happened, in words without any header's or URL's secret; borrowed. */
     const char *message;
@@ -63,6 +63,8 @@ struct lsqi_http_head {
     const char *content_type;
     const char *retry_after;
 };
+
+struct lsqi_http;
 
 struct lsqi_http_events {
     /* The head of the final answer (no 1xx, no redirect, no proxy's CONNECT). May be NULL. */
@@ -80,9 +82,10 @@ struct lsqi_http_events {
  * until done(). */
 struct lsqi_http_request {
     struct lsqi_http_peer *peer;
-    const char *url;            /* http:// or https:// */
-    const char *const *headers; /* "Name: value", NULL behind the last; may be NULL */
-    const void *body;           /* POST; NULL: GET */
+    struct lsqi_http_group *group; /* NULL: none */
+    const char *url;               /* http:// or https:// */
+    const char *const *headers;    /* "Name: value", NULL behind the last; may be NULL */
+    const void *body;              /* POST; NULL: GET */
     size_t body_len;
     int delay_ms; /* begins so much later */
     /* ms from lsqi_http_start() on, for the whole; 0: none. While the exchange is paused by body() it does not
@@ -99,7 +102,15 @@ struct lsqi_http_request {
     void *arg;
 };
 
-struct lsqi_http;
+/* Requests of which LSQI_HTTP_AT_ONCE are under way at a time, and the others wait in the order they came in: those to
+ * one server, which does not become faster by more. Zeroed at first; lives longer than its exchanges. The I/O thread's. */
+struct lsqi_http_group {
+    unsigned running;
+    struct lsqi_http *first; /* that wait */
+    struct lsqi_http *last;
+};
+
+enum { LSQI_HTTP_AT_ONCE = 32 };
 
 /* Begins an exchange. done() is called exactly once if this succeeds (maybe before it returns, by the I/O thread),
  * and never if it does not. *out is valid until done() is called. Redirects are not followed: a token would go elsewhere.

@@ -8,7 +8,7 @@
 
 enum {
     /* sqld answers 429 above 128 requests at once, and more connections make it slower, not faster. */
-    HOST_CONNECTIONS = 32,
+    HOST_CONNECTIONS = LSQI_HTTP_AT_ONCE,
     IDLE_CONNECTIONS = 256,
     /* With nothing to do the thread looks around this often. */
     LONGEST_WAIT_MS = 60000
@@ -100,6 +100,69 @@ static void unlink_exchange(struct lsqi_http *http) {
         lsqi_loop.last = http->prev;
 }
 
+/* ---- Groups ---- */
+
+static void wait_in_line(struct lsqi_http *http) {
+    struct lsqi_http_group *group = http->group;
+
+    http->waiting = true;
+    http->next_waiting = NULL;
+    http->prev_waiting = group->last;
+    if (group->last != NULL)
+        group->last->next_waiting = http;
+    else
+        group->first = http;
+    group->last = http;
+}
+
+static void leave_line(struct lsqi_http *http) {
+    struct lsqi_http_group *group = http->group;
+
+    http->waiting = false;
+    if (http->prev_waiting != NULL)
+        http->prev_waiting->next_waiting = http->next_waiting;
+    else
+        group->first = http->next_waiting;
+    if (http->next_waiting != NULL)
+        http->next_waiting->prev_waiting = http->prev_waiting;
+    else
+        group->last = http->prev_waiting;
+}
+
+/* Whether it may begin now; else it has its place in line. */
+static bool join_group(struct lsqi_http *http) {
+    struct lsqi_http_group *group = http->group;
+
+    if (group == NULL || http->counted) return true;
+    if (group->running == LSQI_HTTP_AT_ONCE) {
+        wait_in_line(http);
+        return false;
+    }
+    group->running++;
+    http->counted = true;
+    return true;
+}
+
+/* Its place is for the next one, who begins by a command: where this is called, nobody may end but the one who does. */
+static void leave_group(struct lsqi_http *http) {
+    struct lsqi_http *next = http->group == NULL ? NULL : http->group->first;
+
+    if (http->waiting) leave_line(http);
+    if (!http->counted) return;
+    http->counted = false;
+    if (next == NULL) {
+        http->group->running--;
+        return;
+    }
+    leave_line(next);
+    next->counted = true;
+    pthread_mutex_lock(&lsqi_loop.lock);
+    lsqi_loop_command_locked(next, LSQI_HTTP_WANT_BEGIN);
+    pthread_mutex_unlock(&lsqi_loop.lock);
+}
+
+/* ---- Their end ---- */
+
 static void count_connects(struct lsqi_http *http) {
     long connects = 0;
 
@@ -114,6 +177,7 @@ static void finish(struct lsqi_http *http, const struct lsqi_http_end *end) {
         count_connects(http);
     }
     unlink_exchange(http);
+    leave_group(http);
     if (lsqi_loop.first == NULL) lsqi_loop.idle_since = lsqi_now_ns();
     atomic_fetch_sub(&lsqi_loop.exchanges, 1);
     http->events->done(http->arg, end);
@@ -138,7 +202,13 @@ static void finish_cancelled(struct lsqi_http *http) {
     finish(http, &end);
 }
 
+/* ---- Their beginning ---- */
+
 static void begin(struct lsqi_http *http) {
+    if (!join_group(http)) {
+        lsqi_http_look_at(lsqi_exchange_due(http));
+        return;
+    }
     if (lsqi_loop.multi.handle == NULL) (void)lsqi_loop_make_multi(&lsqi_loop.multi);
     if (lsqi_loop.multi.handle == NULL ||
         lsqi_curl()->multi_add_handle(lsqi_loop.multi.handle, http->easy) != 0) {
@@ -150,7 +220,7 @@ static void begin(struct lsqi_http *http) {
 }
 
 static void begin_or_wait(struct lsqi_http *http, int64_t now) {
-    if (!http->running && http->begin_at <= now)
+    if (!http->running && !http->waiting && http->begin_at <= now)
         begin(http);
     else
         lsqi_http_look_at(lsqi_exchange_due(http));
@@ -162,7 +232,7 @@ static void obey(struct lsqi_http *http, unsigned wants, int resume_ms) {
     if (wants & LSQI_HTTP_WANT_START) link_exchange(http);
     if (wants & LSQI_HTTP_WANT_CANCEL) {
         finish_cancelled(http);
-    } else if (wants & LSQI_HTTP_WANT_START) {
+    } else if (wants & (LSQI_HTTP_WANT_START | LSQI_HTTP_WANT_BEGIN)) {
         begin_or_wait(http, lsqi_now_ns());
     } else if (wants & LSQI_HTTP_WANT_RESUME) {
         code = lsqi_exchange_resume(http, resume_ms);

@@ -127,7 +127,9 @@ void lsqi_exchange_timed_out(struct lsqi_http *http, const char *phase, struct l
     fill(http, 0, end);
     end->kind = LSQI_HTTP_TIMEOUT;
     end->phase = phase;
-    if (strcmp(phase, "connect") == 0)
+    if (strcmp(phase, "queue") == 0)
+        end->message = "too many requests to the server were under way for too long";
+    else if (strcmp(phase, "connect") == 0)
         end->message = "no connection to the server could be made in time";
     else if (strcmp(phase, "tls") == 0)
         end->message = "the server did not finish the TLS handshake in time";

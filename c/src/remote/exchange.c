@@ -94,6 +94,7 @@ static enum lsq_status start_http(struct lsqi_exchange *x,
                                   struct lsq_error *err) {
     const struct lsqi_http_request request = {
         .peer = x->server->peer,
+        .group = lsqi_place_group(x->server->targets[x->target].place),
         .url = address->url,
         .headers = address->headers,
         .body = x->body.data,

@@ -15,6 +15,7 @@ struct lsqi_place {
     char *way;
     char *health; /* the URL that is probed */
     struct lsqi_http_peer *peer;
+    struct lsqi_http_group group; /* the I/O thread's */
     /* guarded by places.lock */
     unsigned refs; /* the probe that is under way has one */
     unsigned failures;
@@ -95,6 +96,10 @@ void lsqi_place_unref(struct lsqi_place *place) {
     if (last) unlink_locked(place);
     pthread_mutex_unlock(&places.lock);
     if (last) place_free(place);
+}
+
+struct lsqi_http_group *lsqi_place_group(struct lsqi_place *place) {
+    return &place->group;
 }
 
 const char *lsqi_place_base(const struct lsqi_place *place) { return place->base; }

@@ -22,6 +22,8 @@ struct lsqi_place;
 struct lsqi_place *lsqi_place_get(const char *base, const char *way, struct lsqi_http_peer *peer);
 void lsqi_place_unref(struct lsqi_place *place); /* NULL is fine */
 
+/* Of the requests to it. */
+struct lsqi_http_group *lsqi_place_group(struct lsqi_place *place);
 const char *lsqi_place_base(const struct lsqi_place *place);
 /* Whether it may be asked. */
 bool lsqi_place_usable(struct lsqi_place *place);

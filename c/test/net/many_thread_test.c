@@ -16,6 +16,14 @@ static int shut_down(void **state) {
 }
 
 static struct http_call calls[4 * MANY];
+static struct lsqi_http_group group;
+
+/* Nobody is left in it. */
+static void expect_group_is_free(void) {
+    assert_int_equal(group.running, 0);
+    assert_null(group.first);
+    assert_null(group.last);
+}
 
 static void expect_nothing_runs(void) {
     struct lsqi_http_figures figures;
@@ -41,6 +49,7 @@ static void many_share_32_connections(void **state) {
     (void)state;
     for (int i = 0; i < MANY; i++) {
         http_call_init(&calls[i], server_url(server, "/"));
+        calls[i].request.group = &group;
         calls[i].request.body = bodies[i];
         calls[i].request.body_len = (size_t)snprintf(bodies[i], 16, "request %d", i);
         http_begin(&calls[i]);
@@ -55,6 +64,54 @@ static void many_share_32_connections(void **state) {
     assert_true(server_most_connections(server) <= 32);
     assert_int_equal(server_requests(server), MANY);
     expect_nothing_runs();
+    expect_group_is_free();
+    server_stop(server);
+}
+
+/* Answers nobody until it is told to. */
+struct gate {
+    atomic_bool open;
+};
+
+static void serve_when_open(struct peer *peer, void *arg) {
+    struct gate *gate = arg;
+
+    while (peer_read(peer)) {
+        while (!atomic_load(&gate->open)) sleep_ms(1);
+        if (!peer_answer(peer, "ok", 2)) return;
+    }
+}
+
+static void who_waits_in_a_group_can_be_ended(void **state) {
+    struct gate gate = {.open = false};
+    struct server *server = server_start(serve_when_open, &gate);
+    enum { WAIT = 9, ALL = LSQI_HTTP_AT_ONCE + WAIT };
+
+    (void)state;
+    for (int i = 0; i < ALL; i++) {
+        http_call_init(&calls[i], server_url(server, "/"));
+        calls[i].request.group = &group;
+        calls[i].request.total_ms = i >= LSQI_HTTP_AT_ONCE && i % 3 == 0 ? 50 : 0;
+        http_begin(&calls[i]);
+    }
+    for (int i = LSQI_HTTP_AT_ONCE; i < ALL; i++) {
+        if (i % 3 == 1) http_cancel(&calls[i]);
+        if (i % 3 == 2) continue;
+        http_wait(&calls[i]);
+        expect_end(&calls[i], i % 3 == 0 ? LSQI_HTTP_TIMEOUT : LSQI_HTTP_CANCELLED, false);
+        if (i % 3 == 0) assert_string_equal(calls[i].end.phase, "queue");
+    }
+    assert_true(server_most_connections(server) <= LSQI_HTTP_AT_ONCE);
+    atomic_store(&gate.open, true);
+    for (int i = 0; i < ALL; i++) {
+        if (i < LSQI_HTTP_AT_ONCE || i % 3 == 2) {
+            http_wait(&calls[i]);
+            expect_end(&calls[i], LSQI_HTTP_DONE, true);
+        }
+        http_call_free(&calls[i]);
+    }
+    expect_nothing_runs();
+    expect_group_is_free();
     server_stop(server);
 }
 
@@ -97,6 +154,7 @@ static void *cancel_main(void *arg) {
             call[k].take = rand_r(&canceller->seed) % 3 == 0 ? 5000 : 0;
             call[k].count_only = true;
             call[k].request.delay_ms = rand_r(&canceller->seed) % 3;
+            if (k > 0) call[k].request.group = &group;
             http_begin(&call[k]);
         }
         for (int k = 0; k < 4; k++) {
@@ -262,6 +320,7 @@ static void memory_comes_back(void **state) {
     lsq_memory(&before);
     for (int i = 0; i < 4 * MANY; i++) {
         http_call_init(&calls[i], server_url(server, "/"));
+        calls[i].request.group = &group;
         http_begin(&calls[i]);
         if (i % 2 == 0) http_cancel(&calls[i]);
     }
@@ -274,12 +333,14 @@ static void memory_comes_back(void **state) {
     lsq_memory(&after);
     assert_int_equal(after.blocks, before.blocks);
     assert_int_equal(after.bytes, before.bytes);
+    expect_group_is_free();
     server_stop(server);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(many_share_32_connections, shut_down),
+        cmocka_unit_test_teardown(who_waits_in_a_group_can_be_ended, shut_down),
         cmocka_unit_test_teardown(cancelled_by_other_threads_at_any_moment, shut_down),
         cmocka_unit_test_teardown(shutdown_ends_what_is_under_way, shut_down),
         cmocka_unit_test_teardown(begins_again_after_a_shutdown, shut_down),

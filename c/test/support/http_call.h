@@ -27,7 +27,6 @@ struct http_call {
     int dones;
     struct lsqi_http_end end; /* its message is `message` */
     char message[512];
-    const char *phase;
 };
 
 /* With a peer of its own that uses no proxy. */

@@ -147,7 +147,14 @@ const char *server_url(const struct server *server, const char *path) {
 
 int server_connections(const struct server *server) { return atomic_load(&server->connections); }
 
-int server_most_connections(const struct server *server) { return server->most; }
+int server_most_connections(struct server *server) {
+    int most;
+
+    pthread_mutex_lock(&server->lock);
+    most = server->most;
+    pthread_mutex_unlock(&server->lock);
+    return most;
+}
 
 int server_requests(const struct server *server) { return atomic_load(&server->requests); }
 

@@ -32,7 +32,7 @@ int server_port(const struct server *server);
 const char *server_url(const struct server *server, const char *path);
 int server_connections(const struct server *server);
 /* The most that were open at once. */
-int server_most_connections(const struct server *server);
+int server_most_connections(struct server *server);
 int server_requests(const struct server *server);
 
 /* Reads a request with its body. False: the connection ended, or the server stops. */
