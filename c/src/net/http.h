@@ -103,7 +103,7 @@ struct lsqi_http_request {
 };
 
 /* Requests of which LSQI_HTTP_AT_ONCE are under way at a time, and the others wait in the order they came in: those to
- * one server, which does not become faster by more. Zeroed at first; lives longer than its exchanges. The I/O thread's. */
+ * one server, which more of them make slower, not faster. Zeroed at first; lives longer than its exchanges. The I/O thread's. */
 struct lsqi_http_group {
     unsigned running;
     struct lsqi_http *first; /* that wait */

@@ -7,8 +7,8 @@
 #include "net/watch.h"
 
 enum {
-    /* sqld answers 429 above 128 requests at once, and more connections make it slower, not faster. */
-    HOST_CONNECTIONS = LSQI_HTTP_AT_ONCE,
+    /* sqld answers 429 above 128 requests at once. */
+    HOST_CONNECTIONS = 120,
     IDLE_CONNECTIONS = 256,
     /* With nothing to do the thread looks around this often. */
     LONGEST_WAIT_MS = 60000

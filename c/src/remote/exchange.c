@@ -94,7 +94,8 @@ static enum lsq_status start_http(struct lsqi_exchange *x,
                                   struct lsq_error *err) {
     const struct lsqi_http_request request = {
         .peer = x->server->peer,
-        .group = lsqi_place_group(x->server->targets[x->target].place),
+        /* Who goes on with a transaction waits for nobody: others may wait for its end, each with a place. */
+        .group = x->held ? NULL : lsqi_place_group(x->server->targets[x->target].place),
         .url = address->url,
         .headers = address->headers,
         .body = x->body.data,
@@ -262,7 +263,7 @@ static void note_health(struct lsqi_exchange *x, const struct lsqi_http_end *end
         lsqi_place_answered(
             place); /* it was there; an answer that always breaks is the call's own matter */
     else if (fails_for_a_while(x, end) || end->kind == LSQI_HTTP_TLS ||
-             (end->kind == LSQI_HTTP_TIMEOUT && !end->sent))
+             (end->kind == LSQI_HTTP_TIMEOUT && !end->sent && strcmp(end->phase, "queue") != 0))
         lsqi_place_failed(place);
 }
 

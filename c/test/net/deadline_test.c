@@ -365,10 +365,12 @@ static void waiting_for_a_connection_is_no_connecting(void **state) {
     int slow_ms = 200;
     struct server *server = server_start(serve_slow, &slow_ms);
     static struct http_call call[96];
+    struct lsqi_http_group group = {.running = 0};
 
     (void)state;
     for (int i = 0; i < 96; i++) {
         http_call_init(&call[i], server_url(server, "/"));
+        call[i].request.group = &group;
         call[i].request.connect_ms = 300;
         call[i].request.first_byte_ms = 10000;
         http_begin(&call[i]);
@@ -386,15 +388,17 @@ static void waiting_for_a_connection_ends_at_the_total(void **state) {
     int slow_ms = 1500;
     struct server *server = server_start(serve_slow, &slow_ms);
     static struct http_call call[33];
+    struct lsqi_http_group group = {.running = 0};
 
     (void)state;
     for (int i = 0; i < 33; i++) {
         http_call_init(&call[i], server_url(server, "/"));
+        call[i].request.group = &group;
         if (i == 32) call[i].request.total_ms = 200;
         http_begin(&call[i]);
     }
     http_wait(&call[32]);
-    expect_timeout(&call[32], "connect", false, 200);
+    expect_timeout(&call[32], "queue", false, 200);
     for (int i = 0; i < 33; i++) {
         http_wait(&call[i]);
         if (i < 32) expect_end(&call[i], LSQI_HTTP_DONE, true);

@@ -6,6 +6,7 @@
 
 #include "../support/db.h"
 #include "../support/sqld.h"
+#include "net/http.h"
 
 static struct lsq_conn *connect_to(const struct sqld *sqld, const struct lsq_remote *remote) {
     struct lsq_config cfg;
@@ -243,6 +244,76 @@ static void calls_need_no_thread(void **state) {
     sqld_kill(&sqld);
 }
 
+/* More writers than requests that may be under way: who has the lock must not stand behind those who wait for it. */
+static void *write_in_transactions(void *arg) {
+    struct lsq_conn *conn = connect_to(arg, NULL);
+
+    for (int i = 0; i < 3; i++) {
+        if (lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, NULL) == LSQ_OK &&
+            lsq_exec(conn, "INSERT INTO t VALUES ('w')", 26, NULL, NULL, NULL, NULL, NULL, NULL) ==
+                LSQ_OK &&
+            lsq_commit(conn, NULL, NULL) == LSQ_OK)
+            continue;
+        atomic_fetch_add(&failures, 1);
+        (void)lsq_rollback(conn, NULL, NULL);
+    }
+    db_close(conn);
+    return NULL;
+}
+
+static void many_writers_do_not_stop_one_another(void **state) {
+    enum { WRITERS = 64 };
+    pthread_t threads[WRITERS];
+    struct sqld sqld;
+    struct lsq_conn *conn;
+
+    (void)state;
+    sqld_start(&sqld, NULL);
+    fill(&sqld, "a");
+    atomic_store(&failures, 0);
+    for (int i = 0; i < WRITERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, write_in_transactions, &sqld), 0);
+    for (int i = 0; i < WRITERS; i++) pthread_join(threads[i], NULL);
+    assert_int_equal(atomic_load(&failures), 0);
+    conn = connect_to(&sqld, NULL);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 1 + 3 * WRITERS);
+    db_close(conn);
+    sqld_kill(&sqld);
+}
+
+/* Nor is a server away that has much to do. */
+static void who_waits_in_line_says_nothing_of_the_server(void **state) {
+    static const char endless[] = "WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) "
+                                  "SELECT count(*) FROM c";
+    static struct client clients[LSQI_HTTP_AT_ONCE + 8];
+    const struct lsq_remote once = {.retry_time = -1};
+    struct sqld sqld;
+    struct lsq_conn *conn;
+
+    (void)state;
+    sqld_start(&sqld, NULL);
+    for (int i = 0; i < LSQI_HTTP_AT_ONCE + 8; i++) {
+        bool waits = i >= LSQI_HTTP_AT_ONCE;
+        const struct lsq_call call = {
+            .timeout = waits ? 300 : 1500, .done = on_done, .done_arg = &clients[i]};
+        const char *sql = waits ? "SELECT 1" : endless;
+
+        clients[i] = (struct client){.conn = connect_to(&sqld, NULL), .left = 1};
+        atomic_fetch_add(&running, 1);
+        assert_int_equal(lsq_exec(clients[i].conn, sql, strlen(sql), NULL, &call, NULL, NULL,
+                                  &clients[i].reply, NULL),
+                         LSQ_PENDING);
+    }
+    for (int i = 0; i < 6000 && atomic_load(&running) > LSQI_HTTP_AT_ONCE; i++) sleep_ms(10);
+    conn = connect_to(&sqld, &once);
+    assert_int_equal(ask(conn, "SELECT 7"), 7);
+    for (int i = 0; i < 6000 && atomic_load(&running) > 0; i++) sleep_ms(10);
+    assert_int_equal(atomic_load(&running), 0);
+    db_close(conn);
+    for (int i = 0; i < LSQI_HTTP_AT_ONCE + 8; i++) db_close(clients[i].conn);
+    sqld_kill(&sqld);
+}
+
 /* What belongs to a call that prepares, and is gone with its end. */
 struct preparing {
     struct lsq_stmt *stmt;
@@ -313,6 +384,8 @@ int main(void) {
         TEST(a_server_that_says_nothing_is_waited_for_in_vain),
         TEST(a_call_can_be_called_off),
         TEST(calls_need_no_thread),
+        TEST(many_writers_do_not_stop_one_another),
+        TEST(who_waits_in_line_says_nothing_of_the_server),
         TEST(a_call_that_has_ended_is_not_touched),
     };
 
