@@ -199,10 +199,13 @@ static struct lsqi_stream *find_stream(int32_t id) {
 static struct lsqi_stream *find_idle(const struct lsqi_hub *hub) {
     struct lsqi_stream *best = NULL;
 
-    for (struct lsqi_socket *socket = hub->sockets; socket != NULL; socket = socket->next)
+    for (struct lsqi_socket *socket = hub->sockets; socket != NULL; socket = socket->next) {
+        if (socket->left)
+            continue; /* it may be about to end: who is told so may let go of others */
         for (struct lsqi_stream *stream = socket->streams; stream != NULL; stream = stream->next)
             if (stream->idle && (best == NULL || stream->idle_since > best->idle_since))
                 best = stream;
+    }
     return best;
 }
 
@@ -283,6 +286,16 @@ static void end_without_memory(struct lsqi_talk *talk) {
     end_talk(talk, &end);
 }
 
+/* Whether there may be one more stream, if need be for one that nobody uses. */
+static bool make_room(struct lsqi_hub *hub, unsigned most) {
+    struct lsqi_stream *idle;
+
+    if (count_streams(hub) < most) return true;
+    idle = find_idle(hub);
+    if (idle != NULL) close_stream(idle);
+    return idle != NULL && count_streams(hub) < most;
+}
+
 /* False: it has to wait. */
 static bool find_stream_for(struct lsqi_talk *talk) {
     struct lsqi_hub *hub = talk->hub;
@@ -290,7 +303,7 @@ static bool find_stream_for(struct lsqi_talk *talk) {
     struct lsqi_socket *socket;
 
     if (stream == NULL) {
-        if (count_streams(hub) >= (talk->begins ? STREAMS_IN_ALL : STREAMS)) return false;
+        if (!make_room(hub, talk->begins ? STREAMS_IN_ALL : STREAMS)) return false;
         socket = socket_of(hub, talk);
         if (socket != NULL) stream = stream_new(socket);
         if (stream == NULL) {
@@ -348,7 +361,7 @@ static void leave_socket(struct lsqi_socket *socket) {
 
 static void end_socket(struct lsqi_socket *socket, const struct lsqi_talk_end *end) {
     struct lsqi_hub *hub = socket->hub;
-    struct lsqi_talk *waiting = hub->waiting;
+    struct lsqi_talk *waiting;
 
     socket->left = true;
     socket->watch.ready = true;
@@ -366,6 +379,7 @@ static void end_socket(struct lsqi_socket *socket, const struct lsqi_talk_end *e
         serve_waiting(hub);
         return;
     }
+    waiting = hub->waiting;
     hub->waiting = NULL;
     while (waiting != NULL) {
         struct lsqi_talk *next = waiting->next_waiting;

@@ -172,6 +172,35 @@ static void nothing_of_a_call_is_left_to_the_next(void **state) {
     sqld_kill(&sqld);
 }
 
+enum { CALLERS = 24 };
+
+static void on_counted(void *arg, enum lsq_status st, const struct lsq_error *err) {
+    (void)err;
+    if (st == LSQ_OK) atomic_fetch_add((atomic_int *)arg, 1);
+}
+
+/* Streams that nobody uses, as many as there may be, give way to one that nothing was run in. */
+static void a_new_stream_is_to_be_had(void **state) {
+    static const char slow[] = "SELECT count(*) FROM generate_series(1, 2000000)";
+    const struct lsq_call call = {.timeout = 30000};
+    struct lsq_conn *conns[CALLERS];
+    atomic_int served = 0;
+    struct lsq_call begun = {.done = on_counted, .done_arg = &served};
+
+    (void)state;
+    sqld_start(&sqld, NULL);
+    for (int i = 0; i < CALLERS; i++) conns[i] = connect_to();
+    for (int i = 0; i < CALLERS; i++)
+        assert_int_equal(exec(conns[i], slow, NULL, &begun, NULL), LSQ_PENDING);
+    for (int i = 0; i < 6000 && atomic_load(&served) < CALLERS; i++) sleep_ms(10);
+    assert_int_equal(atomic_load(&served), CALLERS);
+    for (int i = 0; i < 3; i++)
+        if (exec(conns[0], "SELECT last_insert_rowid()", NULL, &call, NULL) != LSQ_OK)
+            fail_msg("%s", last_error.message);
+    for (int i = 0; i < CALLERS; i++) db_close(conns[i]);
+    sqld_kill(&sqld);
+}
+
 static void tokens_have_sockets_of_their_own(void **state) {
     const struct lsq_remote first = {.token = "one"};
     struct lsqi_talk_figures before;
@@ -412,6 +441,7 @@ int main(void) {
         TEST(a_transaction_ends_with_its_socket),
         TEST(the_schema_is_as_it_is_now),
         TEST(nothing_of_a_call_is_left_to_the_next),
+        TEST(a_new_stream_is_to_be_had),
         TEST(tokens_have_sockets_of_their_own),
         TEST(a_bad_token_is_refused),
         TEST(many_threads_share_one),
