@@ -118,7 +118,7 @@ int64_t lsqi_place_down_ms(struct lsqi_place *place) {
 }
 
 /* Closes the breaker, if it is open; failures: how many it is then known to have had. */
-static void close_breaker(struct lsqi_place *place, unsigned failures) {
+static void close_breaker(struct lsqi_place *place, unsigned failures, bool answered) {
     int64_t since;
 
     pthread_mutex_lock(&places.lock);
@@ -126,12 +126,12 @@ static void close_breaker(struct lsqi_place *place, unsigned failures) {
     place->down_since = 0;
     place->failures = failures;
     pthread_mutex_unlock(&places.lock);
-    if (since != 0)
+    if (since != 0 && answered)
         lsqi_server_event(LSQ_SERVER_UP, place->base, (lsqi_now_ns() - since) / 1000000, LSQ_OK);
 }
 
 /* What was under way when it opened tells as well as a probe, which may have to wait for a connection. */
-void lsqi_place_answered(struct lsqi_place *place) { close_breaker(place, 0); }
+void lsqi_place_answered(struct lsqi_place *place) { close_breaker(place, 0, true); }
 
 static void probe(struct lsqi_place *place);
 
@@ -178,13 +178,13 @@ static bool is_wanted(struct lsqi_place *place) {
 
 static void on_done(void *arg, const struct lsqi_http_end *end) {
     struct lsqi_place *place = arg;
+    bool answered = end->kind == LSQI_HTTP_DONE && end->status < 500;
 
-    if (end->kind != LSQI_HTTP_CANCELLED && is_wanted(place) &&
-        !(end->kind == LSQI_HTTP_DONE && end->status < 500)) {
+    if (end->kind != LSQI_HTTP_CANCELLED && is_wanted(place) && !answered) {
         probe(place);
         return;
     }
-    close_breaker(place, FAILURES - 1); /* half-open; who asks next finds out */
+    close_breaker(place, FAILURES - 1, answered); /* half-open; who asks next finds out */
     probed(place);
 }
 
@@ -204,6 +204,6 @@ static void probe(struct lsqi_place *place) {
     struct lsqi_http *http;
 
     if (lsqi_http_start(&http, &request, NULL) == LSQ_OK) return;
-    close_breaker(place, FAILURES - 1);
+    close_breaker(place, FAILURES - 1, false);
     probed(place);
 }
