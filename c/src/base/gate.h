@@ -46,7 +46,8 @@ struct lsqi_gate {
     struct lsqi_task close_task;
     struct lsqi_task clean_task;
     /* Cleans up, or closes where closing is true; then it may be called again for what was handed
-     * over meanwhile. Called on the helper thread with cleaning set and the lock not held. */
+     * over meanwhile. Called on the helper thread with cleaning set, or in a call with closing false; the lock is
+     * not held. */
     void (*clean)(struct lsqi_gate *gate, bool closing);
     /* The last reference is gone: frees the gate's owner. */
     void (*destroy)(struct lsqi_gate *gate);

@@ -39,12 +39,11 @@ static void end_run(struct lsq_stmt *stmt) {
     sqlite3_clear_bindings(stmt->prepared.stmt);
 }
 
-/* Takes the engine's part away. Who is in, or the helper. */
+/* Takes the engine's part away. Who is in, or the helper. What a server said of it stays with the handle: its user
+ * may be about to enter a connection that another thread closes. */
 static void orphan(struct lsq_stmt *stmt) {
     end_run(stmt);
     lsqi_prepared_release(&stmt->prepared);
-    lsqi_remote_stmt_free(stmt->remote);
-    stmt->remote = NULL;
     list_remove(stmt->conn, stmt);
 }
 
@@ -52,6 +51,7 @@ static void free_handle(struct lsq_stmt *stmt) {
     struct lsq_conn *conn = stmt->conn;
 
     lsq_result_free(stmt->kept);
+    lsqi_remote_stmt_free(stmt->remote);
     lsqi_free(stmt);
     lsqi_gate_unref(&conn->gate);
 }

@@ -232,7 +232,7 @@ static void lose(struct lsqi_call *call) {
 
     if (!call->x.on_socket && lsqi_exchange_baton(&call->x) != NULL)
         lsqi_exchange_leave_stream(&call->x, false);
-    else if (!call->x.on_socket)
+    else if (!call->x.on_socket && remote->baton != NULL)
         lsqi_exchange_close_stream(&remote->server, remote->baton, remote->base_url);
     if (call->controls)
         lsqi_remote_forget(remote);
@@ -316,10 +316,10 @@ static void drained(void *arg, enum lsq_status st, const struct lsq_error *why) 
     struct lsqi_call *call = arg;
     struct lsq_error err;
 
-    if (st == LSQ_OK)
-        st = lsqi_exchange_begin(&call->x, &err);
-    else
+    if (st != LSQ_OK)
         err = *why;
+    else if ((st = lsqi_remote_go_on(call->pending.remote, &call->x, &err)) == LSQ_OK)
+        st = lsqi_exchange_begin(&call->x, &err);
     if (st != LSQ_OK) on_ended(&call->x, st, &err);
 }
 
@@ -328,11 +328,14 @@ enum lsq_status lsqi_call_run(struct lsqi_call *call, struct lsq_error *err) {
     bool waits = call->pending.done == NULL;
     enum lsq_status st;
 
-    lsqi_remote_running(remote, &call->x);
-    if (remote->cursor != NULL)
-        st = lsqi_cursor_drain(remote->cursor, call->x.timeout_ms, drained, call, err);
-    else
+    if (remote->cursor != NULL) {
+        st = lsqi_exchange_keep(&call->x, err);
+        if (st == LSQ_OK)
+            st = lsqi_cursor_drain(remote->cursor, call->x.timeout_ms, drained, call, err);
+    } else {
+        lsqi_remote_running(remote, &call->x);
         st = lsqi_exchange_begin(&call->x, err);
+    }
     if (st != LSQ_OK) return lsqi_call_drop(call, st);
     if (!waits) return LSQ_PENDING;
     st = lsqi_pending_wait(&call->pending, err);

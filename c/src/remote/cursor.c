@@ -414,7 +414,7 @@ static void stream_free(void *arg, enum lsq_status st, const struct lsq_error *w
 
     if (st != LSQ_OK)
         err = *why;
-    else
+    else if ((st = lsqi_remote_go_on(cursor->remote, &cursor->x, &err)) == LSQ_OK)
         st = begin(cursor, fetch, &err);
     if (st == LSQ_OK) return;
     cursor->fetch = fetch;
@@ -425,10 +425,16 @@ static void stream_free(void *arg, enum lsq_status st, const struct lsq_error *w
 static enum lsq_status run(struct lsqi_cursor *cursor, struct fetch *fetch, struct lsq_error *err) {
     struct lsqi_remote *remote = cursor->remote;
 
-    if (cursor->begun) return lsqi_http_post(go_on, fetch, err);
-    if (remote->cursor != NULL)
-        return lsqi_cursor_drain(remote->cursor, fetch->timeout_ms, stream_free, fetch, err);
-    return begin(cursor, fetch, err);
+    enum lsq_status st;
+
+    if (!cursor->begun && remote->cursor != NULL) {
+        st = lsqi_exchange_keep(&cursor->x, err);
+        return st != LSQ_OK
+                   ? st
+                   : lsqi_cursor_drain(remote->cursor, fetch->timeout_ms, stream_free, fetch, err);
+    }
+    lsqi_remote_running(remote, &cursor->x);
+    return cursor->begun ? lsqi_http_post(go_on, fetch, err) : begin(cursor, fetch, err);
 }
 
 static struct fetch *fetch_new(struct lsqi_cursor *cursor, size_t max_rows,
@@ -495,19 +501,16 @@ enum lsq_status lsqi_cursor_fetch(struct lsqi_cursor *cursor, size_t max_rows,
                                   const struct lsq_call *call, const struct lsq_sink *sink,
                                   void *ctx, bool *end, struct lsq_error *err) {
     struct lsqi_remote *remote = cursor->remote;
-    enum lsq_status st = lsqi_pending_enter(remote, call, err);
+    enum lsq_status st = cursor->begun ? LSQ_OK : prepare(cursor, call, err);
     struct fetch *fetch;
     bool waits;
 
-    if (st != LSQ_OK) return st;
-    st = cursor->begun ? LSQ_OK : prepare(cursor, call, err);
     fetch = st == LSQ_OK ? fetch_new(cursor, max_rows, call, sink, ctx, end) : NULL;
     if (fetch == NULL) {
         lsqi_gate_end(remote->gate);
         return st == LSQ_OK ? no_memory(err) : st;
     }
     waits = fetch->pending.done == NULL;
-    lsqi_remote_running(remote, &cursor->x);
     st = run(cursor, fetch, err);
     if (st != LSQ_OK) {
         lsqi_remote_running(remote, NULL);
@@ -553,6 +556,7 @@ enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor, int timeout_ms,
     cursor->drained = fn;
     cursor->drained_arg = arg;
     cursor->drain_ms = timeout_ms;
+    lsqi_remote_running(cursor->remote, &cursor->x);
     return lsqi_http_post(drain, cursor, err);
 }
 

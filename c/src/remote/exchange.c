@@ -419,8 +419,18 @@ static void on_talked(void *arg, const struct lsqi_talk_end *end) {
 
 /* ---- From outside ---- */
 
+enum lsq_status lsqi_exchange_keep(struct lsqi_exchange *x, struct lsq_error *err) {
+    if (x->traceparent == NULL) return LSQ_OK;
+    lsqi_free(x->trace);
+    x->trace = lsqi_strndup(x->traceparent, strlen(x->traceparent));
+    x->traceparent = NULL;
+    return x->trace != NULL ? LSQ_OK
+                            : lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
+}
+
 enum lsq_status lsqi_exchange_begin(struct lsqi_exchange *x, struct lsq_error *err) {
     int64_t now = lsqi_now_ns();
+    enum lsq_status st;
 
     if (x->allowed == 0) x->allowed = SIZE_MAX;
     x->handler = (struct lsqi_hrana_handler){
@@ -428,11 +438,8 @@ enum lsq_status lsqi_exchange_begin(struct lsqi_exchange *x, struct lsq_error *e
     x->requests_len = x->body.len;
     if (x->timeout_ms > 0) x->deadline = now + (int64_t)x->timeout_ms * 1000000;
     x->retry_until = x->server->retry_ms > 0 ? now + (int64_t)x->server->retry_ms * 1000000 : now;
-    if (x->traceparent != NULL) {
-        x->trace = lsqi_strndup(x->traceparent, strlen(x->traceparent));
-        if (x->trace == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
-    }
-    return send(x, 0, err);
+    st = lsqi_exchange_keep(x, err);
+    return st == LSQ_OK ? send(x, 0, err) : st;
 }
 
 void lsqi_exchange_call_off_locked(struct lsqi_exchange *x) {

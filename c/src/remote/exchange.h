@@ -36,7 +36,7 @@ struct lsqi_exchange {
     const struct lsqi_exchange_hooks *hooks;
     struct lsqi_buf body;    /* the requests, without an end */
     const char *base_url;    /* of the stream; NULL: none. Borrowed */
-    const char *traceparent; /* borrowed until it is begun: copied */
+    const char *traceparent; /* borrowed until it is kept, or begun: copied */
     enum lsqi_hrana_form form;
     enum lsqi_exchange_tail tail;
     int timeout_ms; /* for all tries; 0: none */
@@ -75,6 +75,8 @@ struct lsqi_exchange {
     struct lsq_error err; /* for hooks->ended */
 };
 
+/* Copies what is borrowed of the caller, where something else comes first. Errors: LSQ_NOMEM. */
+enum lsq_status lsqi_exchange_keep(struct lsqi_exchange *x, struct lsq_error *err);
 /* Begins. If it succeeds, ended() will be called, on the I/O thread; else never. Errors: LSQ_NOMEM, LSQ_UNSUPPORTED,
  * LSQ_ERROR; the exchange is then to be released. */
 enum lsq_status lsqi_exchange_begin(struct lsqi_exchange *x, struct lsq_error *err);

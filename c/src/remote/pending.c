@@ -11,7 +11,10 @@ enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const struct lsq_
     if (call != NULL && call->stop != NULL && call->stop(call->stop_arg))
         return lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
     st = lsqi_gate_begin(remote->gate);
-    return st == LSQ_OK ? st : lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    if (st != LSQ_OK) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    /* A cursor that was discarded is not to be read to its end. */
+    remote->gate->clean(remote->gate, false);
+    return LSQ_OK;
 }
 
 void lsqi_pending_init(struct lsqi_pending *pending, struct lsqi_remote *remote,

@@ -119,6 +119,13 @@ void lsqi_remote_running(struct lsqi_remote *remote, struct lsqi_exchange *x) {
     pthread_mutex_unlock(&remote->gate->lock);
 }
 
+enum lsq_status lsqi_remote_go_on(struct lsqi_remote *remote, struct lsqi_exchange *x,
+                                  struct lsq_error *err) {
+    lsqi_remote_running(remote, x);
+    if (!atomic_load(&remote->gate->cancel)) return LSQ_OK;
+    return lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
+}
+
 void lsqi_remote_interrupt_locked(struct lsqi_remote *remote) {
     if (remote->running != NULL) lsqi_exchange_call_off_locked(remote->running);
 }

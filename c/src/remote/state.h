@@ -66,11 +66,14 @@ enum lsq_status lsqi_remote_there(const struct lsqi_remote *remote, struct lsq_e
 
 /* Whether the call that runs is this exchange's: it can be interrupted. */
 void lsqi_remote_running(struct lsqi_remote *remote, struct lsqi_exchange *x);
+/* The same after another one of the call. LSQ_INTERRUPTED: the call was, meanwhile. */
+enum lsq_status lsqi_remote_go_on(struct lsqi_remote *remote, struct lsqi_exchange *x,
+                                  struct lsq_error *err);
 
 /* ---- cursor.c ---- */
 
-/* Reads the rest of the stream's cursor within so many ms (0: no bound), so that the stream is free; then fn(arg, st). In a call. Errors: of
- * beginning; fn is then not called. */
+/* Reads the rest of the stream's cursor within so many ms (0: no bound), so that the stream is free; then fn(arg, st).
+ * In a call, which is the cursor's exchange's meanwhile. Errors: of beginning; fn is then not called. */
 enum lsq_status lsqi_cursor_drain(struct lsqi_cursor *cursor, int timeout_ms,
                                   void (*fn)(void *arg, enum lsq_status st,
                                              const struct lsq_error *err),

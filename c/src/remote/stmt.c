@@ -94,9 +94,13 @@ enum lsq_status lsqi_remote_stmt_start(struct lsqi_remote_stmt *stmt,
 enum lsq_status lsqi_remote_stmt_fetch(struct lsqi_remote_stmt *stmt, size_t max_rows,
                                        const struct lsq_call *call, const struct lsq_sink *sink,
                                        void *ctx, bool *end, struct lsq_error *err) {
-    if (stmt->cursor == NULL)
-        return lsqi_error_set(err, LSQ_MISUSE, "the cursor was not started, or has ended");
-    return lsqi_cursor_fetch(stmt->cursor, max_rows, call, sink, ctx, end, err);
+    enum lsq_status st = lsqi_pending_enter(stmt->remote, call, err);
+
+    if (st != LSQ_OK) return st;
+    if (stmt->cursor != NULL)
+        return lsqi_cursor_fetch(stmt->cursor, max_rows, call, sink, ctx, end, err);
+    lsqi_gate_end(stmt->remote->gate);
+    return lsqi_error_set(err, LSQ_MISUSE, "the cursor was not started, or has ended");
 }
 
 void lsqi_remote_stmt_reset(struct lsqi_remote_stmt *stmt) {

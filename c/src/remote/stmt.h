@@ -58,6 +58,7 @@ enum lsq_status lsqi_call_refuse_write(struct lsq_error *err);
 
 enum lsq_status lsqi_cursor_new(struct lsqi_cursor **out, struct lsqi_remote_stmt *stmt,
                                 const struct lsq_params *params, struct lsq_error *err);
+/* In the gate, which is left at the call's end. */
 enum lsq_status lsqi_cursor_fetch(struct lsqi_cursor *cursor, size_t max_rows,
                                   const struct lsq_call *call, const struct lsq_sink *sink,
                                   void *ctx, bool *end, struct lsq_error *err);
