@@ -338,7 +338,12 @@ static void end_seen(struct lsqi_cursor *cursor, enum lsq_status st, const struc
     bool draining = cursor->draining;
 
     close_own_stream(cursor);
-    if (st == LSQ_OK && cursor->st != LSQ_TRANSACTION_TIMEOUT)
+    /* The server says it once: who waits for the stream would run by himself. */
+    if (st == LSQ_OK && cursor->st == LSQ_TRANSACTION_TIMEOUT) {
+        st = cursor->st;
+        err = &cursor->err;
+    }
+    if (st == LSQ_OK)
         settle(cursor);
     else if (cursor->x.held && !cursor->x.untouched)
         lose(cursor);

@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "../support/db.h"
+#include "../support/server.h"
 #include "../support/sqld.h"
 
 static struct sqld sqld;
@@ -159,6 +160,95 @@ static void a_cursor_is_of_the_transaction_or_of_none(void **state) {
     }
 }
 
+/* ---- Lost in the midst of a cursor's rows ---- */
+
+static atomic_int writes;
+
+static char own_url[64];
+
+#define EXECUTED                                                                                   \
+    "{\"type\":\"execute\",\"result\":{\"cols\":[],\"rows\":[],\"affected_row_count\":0,"          \
+    "\"last_insert_rowid\":null}}"
+#define DESCRIBED                                                                                  \
+    "{\"type\":\"describe\",\"result\":{\"params\":[],\"cols\":[{\"name\":\"i\",\"decltype\":"     \
+    "null}],"                                                                                      \
+    "\"is_explain\":false,\"is_readonly\":true}}"
+
+static void answer_pipeline(struct peer *peer, bool holds, const char *response) {
+    char text[600];
+
+    snprintf(text, sizeof(text),
+             "{\"baton\":%s,\"base_url\":\"%s\",\"results\":[{\"type\":\"ok\",\"response\":%s},"
+             "{\"type\":\"ok\",\"response\":{\"type\":\"get_autocommit\",\"is_autocommit\":%s}}]}",
+             holds ? "\"one\"" : "null", own_url, response, holds ? "false" : "true");
+    (void)peer_answer(peer, text, strlen(text));
+}
+
+static void answer_cursor(struct peer *peer) {
+    char text[2048];
+    int len =
+        snprintf(text, sizeof(text),
+                 "{\"baton\":\"two\",\"base_url\":\"%s\"}\n{\"type\":\"step_begin\",\"step\":0,"
+                 "\"cols\":[{\"name\":\"i\"}]}\n",
+                 own_url);
+
+    for (int i = 0; i < 10; i++)
+        len +=
+            snprintf(text + len, sizeof(text) - (size_t)len,
+                     "{\"type\":\"row\",\"row\":[{\"type\":\"integer\",\"value\":\"%d\"}]}\n", i);
+    len +=
+        snprintf(text + len, sizeof(text) - (size_t)len,
+                 "{\"type\":\"step_error\",\"step\":0,\"error\":{\"message\":\"Transaction timed "
+                 "out\",\"code\":\"TRANSACTION_TIMEOUT\"}}\n");
+    (void)peer_answer(peer, text, (size_t)len);
+}
+
+static bool asks_for(const struct peer *peer, const char *what) {
+    return memmem(peer->body, peer->body_len, what, strlen(what)) != NULL;
+}
+
+static void serve_lost(struct peer *peer, void *arg) {
+    (void)arg;
+    while (peer_read(peer)) {
+        bool describes = asks_for(peer, "describe");
+
+        if (asks_for(peer, "INSERT")) atomic_fetch_add(&writes, 1);
+        if (strstr(peer->head, "/cursor") != NULL)
+            answer_cursor(peer);
+        else
+            answer_pipeline(peer, describes || asks_for(peer, "BEGIN"),
+                            describes ? DESCRIBED : EXECUTED);
+    }
+}
+
+/* A server tells it once; here to the cursor whose end a statement waits for. That is not run, for it would be stored
+ * by itself. */
+static void what_waits_for_a_lost_cursor_is_not_run(void **state) {
+    struct server *server = server_start(serve_lost, NULL);
+    struct lsq_config cfg;
+    struct lsq_conn *conn;
+    struct lsq_stmt *stmt;
+    bool end = true;
+
+    (void)state;
+    snprintf(own_url, sizeof(own_url), "%s", server_url(server, ""));
+    cfg = db_config(own_url);
+    conn = db_open_as(&cfg);
+    assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
+    if (lsq_stmt_new(&stmt, conn, "SELECT 1", 8, NULL, &last_error) != LSQ_OK)
+        fail_msg("%s", last_error.message);
+    assert_int_equal(lsq_stmt_start(stmt, NULL, &last_error), LSQ_OK);
+    if (lsq_stmt_fetch(stmt, 5, NULL, NULL, NULL, &end, &last_error) != LSQ_OK)
+        fail_msg("%s", last_error.message);
+    assert_false(end);
+    expect(LSQ_TRANSACTION_TIMEOUT, conn, "INSERT INTO t VALUES (1)");
+    assert_int_equal(atomic_load(&writes), 0);
+    assert_int_equal(lsq_commit(conn, NULL, &last_error), LSQ_NO_TRANSACTION);
+    lsq_stmt_free(stmt);
+    db_close(conn);
+    server_stop(server);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, db_forget)
 
 int main(void) {
@@ -167,6 +257,7 @@ int main(void) {
         TEST(a_write_whose_rows_do_not_come_is_undone),
         TEST(what_is_too_large_for_us_leaves_no_lock),
         TEST(a_cursor_is_of_the_transaction_or_of_none),
+        TEST(what_waits_for_a_lost_cursor_is_not_run),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
