@@ -277,10 +277,16 @@ defmodule EctoLibSql.Connection do
     end
   end
 
-  # The transaction is still open. DBConnection asks for no rollback; elsewhere, closing is one.
+  # The transaction is still open, but a server's. DBConnection asks for no rollback; elsewhere, closing is one.
   defp not_committed(%Error{code: code} = error, state) when code in [:constraint, :busy] do
-    {how, _, state} = rollback(state)
-    {if(how == :ok, do: :error, else: :disconnect), error, state}
+    case NIF.status(state.conn_id) do
+      :idle ->
+        {:error, error, %{state | trx_id: nil, begun: nil}}
+
+      _open ->
+        {how, _, state} = rollback(state)
+        {if(how == :ok, do: :error, else: :disconnect), error, state}
+    end
   end
 
   defp not_committed(error, state), do: {:disconnect, error, state}

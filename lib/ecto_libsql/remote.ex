@@ -30,6 +30,11 @@ defmodule EctoLibSql.Remote do
   defp check_options(%{foreign_keys: false}),
     do: {:error, "foreign_keys: false cannot be had of a server, which enforces them"}
 
+  defp check_options(%{journal_mode: mode}) when mode != :wal do
+    {:error,
+     "option :journal_mode is for local files, and of no use with a server (:uri), which has its own"}
+  end
+
   defp check_options(checked) do
     case Enum.find(
            @files_only,

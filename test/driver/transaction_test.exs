@@ -245,7 +245,6 @@ defmodule EctoLibSql.Driver.TransactionTest do
       assert stored(db) == [1, 3]
     end
 
-    @tag local: "the connection is given up"
     test "a commit that a constraint stops rolls back", %{db: db} do
       q(db, "CREATE TABLE p(id INTEGER PRIMARY KEY)")
       q(db, "CREATE TABLE c(p REFERENCES p DEFERRABLE INITIALLY DEFERRED)")

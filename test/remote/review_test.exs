@@ -3,7 +3,7 @@ defmodule EctoLibSql.Remote.ReviewTest do
   use ExUnit.Case, async: true
 
   alias EctoLibSql.{Error, Native}
-  alias EctoLibSql.Test.Sqld
+  alias EctoLibSql.Test.{Proxy, Sqld}
 
   @moduletag :sqld
 
@@ -46,6 +46,35 @@ defmodule EctoLibSql.Remote.ReviewTest do
     more = [{"ROLLBACK TO a", []}, {"RELEASE a", []}]
     assert {:ok, _} = Native.batch_transactional(db, items ++ more)
     assert all(db, "SELECT x FROM m") == [[1]]
+  end
+
+  test "a lock that the server has no end of waiting for is tried again" do
+    sqld = Sqld.start!()
+    proxy = Proxy.start!(to: sqld.port)
+    {:ok, db} = EctoLibSql.connect(uri: proxy.url, busy_timeout: 5_000)
+    all(db, "CREATE TABLE m (x)")
+
+    body =
+      ~s({"baton":null,"base_url":null,"results":[{"type":"error","error":{"message":"busy","code":"TRANSACTION_BUSY"}},) <>
+        ~s({"type":"ok","response":{"type":"close"}}]})
+
+    busy = {:reply, Proxy.http(200, body, [{"Content-Type", "application/json"}])}
+    Proxy.next(proxy, [busy, busy], "INTO m")
+    assert {:ok, _, %{num_rows: 1}, _} = EctoLibSql.query(db, "INSERT INTO m VALUES (1)", [])
+    assert all(db, "SELECT x FROM m") == [[1]]
+
+    :ok = EctoLibSql.set_busy_timeout(db, 0)
+    Proxy.next(proxy, [busy], "INTO m")
+
+    assert {:error, %Error{code: :busy, outcome: :none}, _} =
+             EctoLibSql.query(db, "INSERT INTO m VALUES (2)", [])
+  end
+
+  test "a journal is the server's own" do
+    assert {:error, %Error{code: :bad_argument, message: message}} =
+             EctoLibSql.connect(uri: "http://127.0.0.1:1", journal_mode: :delete)
+
+    assert message =~ ":journal_mode"
   end
 
   test "a user and a password" do

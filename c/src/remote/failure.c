@@ -75,6 +75,8 @@ static enum lsq_status of_server(struct lsq_error *err, const struct server_code
     lsqi_error_set(err, st, "%s", engine_words(message));
     if (err != NULL && st == LSQ_SQL) read_offset(err);
     if (err != NULL) err->transient = code->transient;
+    /* A lock of others, as the engine has it: of a turn, which servers have none of, there is no code. */
+    if (err != NULL && st == LSQ_BUSY) err->engine_code = lsqi_failure_code("SQLITE_BUSY");
     return st;
 }
 
