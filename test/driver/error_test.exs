@@ -357,6 +357,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     end
 
     @tag skip: not @python?
+    @tag local: "of the locks of a file"
     test "while opening", %{path: path, conn: db} do
       EctoLibSql.close(db)
       file = path <> "-rollback"

@@ -70,6 +70,36 @@ defmodule EctoLibSql.Remote.ReviewTest do
              EctoLibSql.query(db, "INSERT INTO m VALUES (2)", [])
   end
 
+  test "a batch that is half done is not begun again" do
+    sqld = Sqld.start!()
+    proxy = Proxy.start!(to: sqld.port)
+    {:ok, db} = EctoLibSql.connect(uri: proxy.url, busy_timeout: 5_000)
+    all(db, "CREATE TABLE m (x)")
+    done = ~s({"cols":[],"rows":[],"affected_row_count":1,"last_insert_rowid":"1"})
+    busy = ~s({"message":"SQLite error: database is locked","code":"SQLITE_BUSY"})
+
+    body =
+      ~s({"baton":null,"base_url":null,"results":[{"type":"ok","response":{"type":"batch","result":) <>
+        ~s({"step_results":[#{done},null],"step_errors":[null,#{busy}]}}},) <>
+        ~s({"type":"ok","response":{"type":"close"}}]})
+
+    Proxy.next(proxy, [{:reply, Proxy.http(200, body)}], "INTO m")
+    items = [{"INSERT INTO m VALUES (1)", []}, {"INSERT INTO m VALUES (2)", []}]
+
+    assert {:error, %Error{code: :busy, statement_number: 2, outcome: :unknown, transient?: false}} =
+             Native.batch(db, items)
+
+    assert all(db, "SELECT x FROM m") == []
+    all(db, "CREATE TABLE u (x UNIQUE)")
+    insert = {"INSERT INTO u VALUES (1)", []}
+
+    assert {:error, %Error{code: :constraint, statement_number: 2, outcome: :unknown}} =
+             Native.batch(db, [insert, insert])
+
+    assert {:error, %Error{code: :constraint, statement_number: 1, outcome: :none}} =
+             Native.batch(db, [insert, insert])
+  end
+
   test "a journal is the server's own" do
     assert {:error, %Error{code: :bad_argument, message: message}} =
              EctoLibSql.connect(uri: "http://127.0.0.1:1", journal_mode: :delete)

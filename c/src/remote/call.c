@@ -95,6 +95,14 @@ static const struct lsq_sink *on_sink(struct lsqi_exchange *x, size_t request, s
     return call->shape == LSQI_SHAPE_MANY ? &many_sink : call->sink;
 }
 
+/* What the steps before have done stays: it is not to be begun again. */
+static void note_half_done(struct lsqi_call *call) {
+    if (call->shape != LSQI_SHAPE_BATCH || call->wrapped || call->steps_done == 0) return;
+    call->err.transient = false;
+    if (call->x.stores && call->err.outcome == LSQ_OUTCOME_NONE)
+        call->err.outcome = LSQ_OUTCOME_UNKNOWN;
+}
+
 static void note_failure(struct lsqi_call *call, const struct lsqi_hrana_result *r) {
     size_t statement = r->step == SIZE_MAX ? SIZE_MAX : statement_of(call, r->step);
 
@@ -107,6 +115,7 @@ static void note_failure(struct lsqi_call *call, const struct lsqi_hrana_result 
     if (call->st == LSQ_RESPONSE_TOO_LARGE && call->x.stores)
         call->err.outcome =
             call->shape == LSQI_SHAPE_ONE ? LSQ_OUTCOME_COMMITTED : LSQ_OUTCOME_UNKNOWN;
+    note_half_done(call);
     call->undone = call->st == LSQ_RESPONSE_TOO_LARGE && call->x.held && call->writes;
 }
 
