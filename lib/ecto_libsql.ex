@@ -45,8 +45,8 @@ defmodule EctoLibSql do
 
   ## Time-outs and interrupts
 
-  `timeout: ms` (from 1) among the options of a call bounds the whole call, waiting included (default: none; by way
-  of `DBConnection` its own `:timeout`). The answer comes on time even where the engine cannot be stopped
+  `timeout: ms` (from 1) among the options of a call bounds the whole call, waiting included (default: none, and 30 s
+  of a server's, unless it is given as `:infinity`; by way of `DBConnection` its own `:timeout`). The answer comes on time even where the engine cannot be stopped
   at once (a sort, a CREATE INDEX, one long SQL function): the connection is then in use until the engine
   returns. `busy_timeout` bounds only the waiting for other programs' locks.
 
@@ -64,7 +64,19 @@ defmodule EctoLibSql do
   parameter (a map that JSON cannot hold, no list at all) raises `ArgumentError` before anything is run.
   """
 
-  alias EctoLibSql.{Connection, Encoder, Error, Forms, NIF, Observed, Query, Result, State, Stats}
+  alias EctoLibSql.{
+    Connection,
+    Deadline,
+    Encoder,
+    Error,
+    Forms,
+    NIF,
+    Observed,
+    Query,
+    Result,
+    State,
+    Stats
+  }
 
   @typedoc "SQL, or what `EctoLibSql.Native.prepare/2` gave."
   @type statement :: iodata() | Query.t() | reference()
@@ -203,12 +215,14 @@ defmodule EctoLibSql do
   @doc """
   Runs one statement.
 
-  Options: `:timeout` in ms, or `:infinity` (default); `declared_types: true` fills the result's `types`.
+  Options: `:timeout` in ms, or `:infinity` (the default of a file's); `declared_types: true` fills the result's `types`.
   """
   @spec query(State.t(), statement(), params(), keyword()) :: query_answer()
   def query(state, statement, params \\ [], opts \\ []) do
     flags = Connection.flags(opts)
-    run = &Connection.execute(state, text(statement), params, timeout(opts), flags + &1)
+
+    run =
+      &Connection.execute(state, text(statement), params, Deadline.direct(opts, state), flags + &1)
 
     case observed(state, statement, opts, run) do
       {:ok, result, state} -> {:ok, to_query(statement), result, state}
@@ -232,7 +246,13 @@ defmodule EctoLibSql do
   @spec query_one(State.t(), statement(), params(), keyword()) ::
           {:ok, [Result.value()]} | {:error, Error.t()}
   def query_one(state, statement, params \\ [], opts \\ []) do
-    case Connection.execute(state, text(statement), params, timeout(opts), Connection.one()) do
+    case Connection.execute(
+           state,
+           text(statement),
+           params,
+           Deadline.direct(opts, state),
+           Connection.one()
+         ) do
       {:ok, {_command, _columns, [row], _count, _rowid, _autocommit}, _state} -> {:ok, row}
       {:ok, _empty_sql, _state} -> {:error, Error.new(:no_row, "there is no statement in the text")}
       {_failed, error, _state} -> {:error, error}
@@ -242,7 +262,7 @@ defmodule EctoLibSql do
   @doc "Runs any statement, with rows or without; the rows are dropped."
   @spec run(State.t(), statement(), params(), keyword()) :: {:ok, State.t()} | {:error, Error.t()}
   def run(state, statement, params \\ [], opts \\ []) do
-    case Connection.execute(state, text(statement), params, timeout(opts), 0) do
+    case Connection.execute(state, text(statement), params, Deadline.direct(opts, state), 0) do
       {:ok, _native, state} -> {:ok, state}
       {_failed, error, _state} -> {:error, error}
     end
@@ -260,7 +280,7 @@ defmodule EctoLibSql do
     sql = IO.iodata_to_binary(sql)
     args = [state.conn_id, state.trx_id, sql, rows]
 
-    case Connection.timed(:execute_many, args, timeout(opts)) do
+    case Connection.timed(:execute_many, args, Deadline.direct(opts, state)) do
       {:ok, native} -> {:ok, Result.from_native(native)}
       {:error, error} -> {:error, %{error | statement: sql}}
     end
@@ -360,6 +380,4 @@ defmodule EctoLibSql do
   defp to_query(%Query{} = query), do: query
   defp to_query(statement) when is_reference(statement), do: %Query{prepared: statement}
   defp to_query(statement), do: %Query{statement: IO.iodata_to_binary(statement)}
-
-  defp timeout(opts), do: Keyword.get(opts, :timeout, :infinity)
 end

@@ -56,6 +56,18 @@ defmodule EctoLibSql.Deadline do
     end
   end
 
+  @doc """
+  The time-out of a call without DBConnection: native code's own where there is none, which servers have (30 s) and
+  files have not.
+  """
+  def direct(opts, state) do
+    case Keyword.fetch(opts, :timeout) do
+      {:ok, :infinity} when state.mode == :remote -> @endless
+      {:ok, given} -> given
+      :error -> :infinity
+    end
+  end
+
   defp from_now(opts) do
     case Keyword.get(opts, :timeout) || @default do
       :infinity -> before(Keyword.get(opts, :deadline))

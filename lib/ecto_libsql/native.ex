@@ -4,7 +4,7 @@ defmodule EctoLibSql.Native do
   counters. `EctoLibSql` has the rest. Errors are `%EctoLibSql.Error{}` everywhere.
   """
 
-  alias EctoLibSql.{Connection, Encoder, Error, IdleWriter, NIF, Query, Result, State}
+  alias EctoLibSql.{Connection, Deadline, Encoder, Error, IdleWriter, NIF, Query, Result, State}
   alias EctoLibSql.Native.{Raw, Sql}
 
   @type answer(value) :: {:ok, value} | {:error, Error.t()}
@@ -87,7 +87,8 @@ defmodule EctoLibSql.Native do
   def begin(state, opts \\ []) do
     kind = Raw.kind(Keyword.get(opts, :behavior, :deferred))
 
-    with {:ok, trx} <- Connection.timed(:begin, [state.conn_id, kind], timeout(opts)),
+    with {:ok, trx} <-
+           Connection.timed(:begin, [state.conn_id, kind], Deadline.direct(opts, state)),
          do: {:ok, IdleWriter.begun(state, kind, trx)}
   end
 
@@ -368,6 +369,4 @@ defmodule EctoLibSql.Native do
 
   defp ok({:error, error}), do: {:error, error}
   defp ok(value), do: {:ok, value}
-
-  defp timeout(opts), do: Keyword.get(opts, :timeout, :infinity)
 end

@@ -100,6 +100,20 @@ defmodule EctoLibSql.Remote.ReviewTest do
              Native.batch(db, [insert, insert])
   end
 
+  test "a call takes 30 s, or as long as it is said to" do
+    sqld = Sqld.start!()
+    db = dial(sqld)
+    sql = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    unbounded = Task.async(fn -> EctoLibSql.query(dial(sqld), sql, [], timeout: :infinity) end)
+    {us, answer} = :timer.tc(fn -> EctoLibSql.query(db, sql, []) end)
+    assert {:error, %Error{code: :timeout}, _} = answer
+    assert div(us, 1_000_000) in 29..60
+    assert Task.yield(unbounded, 3_000) == nil
+    Sqld.kill(sqld)
+    assert {:error, %Error{code: code}, _} = Task.await(unbounded, 60_000)
+    assert code in [:connection_lost, :unreachable]
+  end
+
   test "a journal is the server's own" do
     assert {:error, %Error{code: :bad_argument, message: message}} =
              EctoLibSql.connect(uri: "http://127.0.0.1:1", journal_mode: :delete)
