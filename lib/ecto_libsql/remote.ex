@@ -60,7 +60,7 @@ defmodule EctoLibSql.Remote do
 
   @doc "What NIF.open/2 takes beside the address: asks for the token."
   def native(checked) do
-    with {:ok, token} <- token(checked.auth_token) do
+    with {:ok, token} <- first_token(checked) do
       tls = checked.tls
 
       {:ok,
@@ -80,6 +80,15 @@ defmodule EctoLibSql.Remote do
          replicas: checked.replicas,
          read_replicas: checked.read_from == :replicas
        }}
+    end
+  end
+
+  # A pool's connection that cannot be opened is the pool's matter: its callers would be told that there is none. Opened
+  # without a token, its calls are refused, ask for one, and are told why there is none.
+  defp first_token(%{auth_token: source, pooled: pooled?}) do
+    case token(source) do
+      {:error, _why} when pooled? -> {:ok, nil}
+      answer -> answer
     end
   end
 

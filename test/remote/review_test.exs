@@ -3,7 +3,7 @@ defmodule EctoLibSql.Remote.ReviewTest do
   use ExUnit.Case, async: true
 
   alias EctoLibSql.{Error, Native}
-  alias EctoLibSql.Test.{Proxy, Sqld}
+  alias EctoLibSql.Test.{Jwt, Proxy, Sqld}
 
   @moduletag :sqld
 
@@ -170,6 +170,34 @@ defmodule EctoLibSql.Remote.ReviewTest do
       # What a report of its crash would show. (What start_link/1 was given is Ecto's, in its supervisor.)
       {:ok, spec} = :supervisor.get_childspec(Repo, DBConnection.ConnectionPool)
       refute inspect(spec, limit: :infinity, printable_limit: :infinity) =~ "very-secret"
+    end
+
+    test "a function without a token is told to who asks, and asked again" do
+      key = Jwt.new_key()
+      sqld = Sqld.start!(auth_jwt_key: Jwt.public_key(key))
+      {:ok, source} = Agent.start_link(fn -> fn -> raise "very-secret" end end)
+      token = fn -> Agent.get(source, & &1).() end
+
+      for uri <- [sqld.url, String.replace_prefix(sqld.url, "http", "ws")] do
+        start_supervised!({Repo, uri: uri, pool_size: 2, log: false, auth_token: token})
+
+        for {broken, words} <- [
+              {fn -> raise "very-secret" end, "failed"},
+              {fn -> :nothing end, "gave no token"}
+            ] do
+          Agent.update(source, fn _ -> broken end)
+          assert {:error, %Error{code: :unauthorized} = error} = Repo.query("SELECT 1")
+          assert error.message =~ words
+          refute inspect(error) =~ "very-secret"
+          assert {:error, %Error{code: :unauthorized}} = Repo.query("SELECT 1")
+        end
+
+        good = Jwt.token(key)
+        Agent.update(source, fn _ -> fn -> good end end)
+        assert {:ok, %{rows: [[1]]}} = Repo.query("SELECT 1")
+        stop_supervised!(Repo)
+        Agent.update(source, fn _ -> fn -> raise "very-secret" end end)
+      end
     end
 
     test "BEGIN on a Repo's pool would be anybody's" do
