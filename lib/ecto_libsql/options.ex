@@ -114,7 +114,7 @@ defmodule EctoLibSql.Options do
      "which events of `EctoLibSql.Telemetry` the connection tells: with `:all` also those of each query, " <>
        "transaction and savepoint, which take a few microseconds each"},
     {:uri, :string, nil,
-     "address of a server: `libsql://HOST`, `https://…`, `http://…`, `wss://…`, `ws://…`; all speak HTTP to it"},
+     "address of a server: `libsql://HOST`, `https://…`, `http://…`, `wss://…`, `ws://…` (a WebSocket; what cannot go by it goes by HTTP)"},
     {:auth_token, :token, nil,
      "the server's token: a text (or `\"Basic \" <> Base.encode64(\"user:password\")`, for an `sqld --http-auth`); or a function without arguments or `{module, function, arguments}` that " <>
        "answers one, asked when a connection opens and once more when the server refuses the token"},
