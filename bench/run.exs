@@ -171,7 +171,7 @@ defmodule Bench do
       {:ok, result} ->
         result
 
-      :async ->
+      {:later, _seen, :async} ->
         ref = make_ref()
         :ok = NIF.submit(conn, ref, op, [conn | args])
 

@@ -1,10 +1,47 @@
 /* How a call comes to its connection. A native function begins on the caller's scheduler (if it may be
  * short) or on a dirty one, tries the gate, and answers :in_use rather than wait. What is long answers
  * :async and comes again as a job (job.c). */
+#include <string.h>
+
 #include "base/clock.h"
 #include "nif.h"
 
 _Thread_local ErlNifEnv *calling_env; /* Process-wide: no, one for each thread */
+
+/* ---- Interrupts ----
+ *
+ * An interrupt finds what runs, and the jobs of the connection. A call that is between two of these, answered
+ * and about to come again, is found by what it has seen: its answer says so, and it brings that along. */
+
+static ERL_NIF_TERM later(ErlNifEnv *env, struct nif_state *state, unsigned seen,
+                          ERL_NIF_TERM answer) {
+    return enif_make_tuple3(env, state->atoms.later, enif_make_uint(env, seen), answer);
+}
+
+static ERL_NIF_TERM make_async(ErlNifEnv *env, struct nif_state *state, struct conn_res *res,
+                               const ERL_NIF_TERM argv[], int arity) {
+    unsigned seen = interrupts_of(res, stmt_among(env, state, argv, arity));
+
+    return later(env, state, seen, state->atoms.async);
+}
+
+/* lsq_call.stop on a dirty scheduler. */
+static bool interrupted_since(void *arg) {
+    struct call *call = arg;
+
+    return interrupts_of(call->res, call->about) != call->seen;
+}
+
+/* To a dirty scheduler, with what it has seen as one more argument. */
+static ERL_NIF_TERM go_dirty(ErlNifEnv *env, const ERL_NIF_TERM argv[], const struct op *op,
+                             unsigned seen,
+                             ERL_NIF_TERM (*dirty)(ErlNifEnv *, int, const ERL_NIF_TERM[])) {
+    ERL_NIF_TERM more[MOST_ARGS + 1];
+
+    memcpy(more, argv, (size_t)op->arity * sizeof(argv[0]));
+    more[op->arity] = enif_make_uint(env, seen);
+    return enif_schedule_nif(env, op->name, ERL_NIF_DIRTY_JOB_IO_BOUND, dirty, op->arity + 1, more);
+}
 
 /* ---- Calls ---- */
 
@@ -29,10 +66,13 @@ static ERL_NIF_TERM in_connection(struct call *call, const struct op *op) {
 }
 
 static bool call_init(struct call *call, ErlNifEnv *env, enum stage stage,
-                      const ERL_NIF_TERM argv[], struct outcome *out) {
+                      const ERL_NIF_TERM argv[], const struct op *op, struct outcome *out) {
     *call = (struct call){
         .env = env, .state = enif_priv_data(env), .stage = stage, .argv = argv, .out = out};
-    return conn_get(env, call->state, argv[0], &call->res);
+    if (!conn_get(env, call->state, argv[0], &call->res)) return false;
+    call->about = stmt_among(env, call->state, argv, op->arity);
+    call->seen = interrupts_of(call->res, call->about);
+    return true;
 }
 
 ERL_NIF_TERM call_end(struct call *call, enum lsq_status st) {
@@ -45,16 +85,16 @@ ERL_NIF_TERM call_short(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], con
     struct conn_res *res;
 
     if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
-    if (lsq_conn_is_remote(res->conn)) return state->atoms.async;
-    return enif_schedule_nif(env, op->name, ERL_NIF_DIRTY_JOB_IO_BOUND, dirty, argc, argv);
+    if (lsq_conn_is_remote(res->conn)) return make_async(env, state, res, argv, argc);
+    return go_dirty(env, argv, op, interrupts_of(res, stmt_among(env, state, argv, argc)), dirty);
 }
 
 ERL_NIF_TERM call_long(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     struct nif_state *state = enif_priv_data(env);
     struct conn_res *res;
 
-    (void)argc;
-    return conn_get(env, state, argv[0], &res) ? state->atoms.async : enif_make_badarg(env);
+    if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
+    return make_async(env, state, res, argv, argc);
 }
 
 ERL_NIF_TERM call_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], const struct op *op) {
@@ -62,12 +102,14 @@ ERL_NIF_TERM call_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], con
     struct call call;
     ERL_NIF_TERM answer;
 
-    (void)argc;
-    if (!call_init(&call, env, STAGE_DIRTY, argv, &out)) return enif_make_badarg(env);
+    if (!call_init(&call, env, STAGE_DIRTY, argv, op, &out) || argc != op->arity + 1 ||
+        !enif_get_uint(env, argv[op->arity], &call.seen))
+        return enif_make_badarg(env);
     calling_env = env;
     answer = in_connection(&call, op);
     calling_env = NULL;
-    return call.again ? call.state->atoms.async : answer;
+    if (call.again) answer = call.state->atoms.async;
+    return call.again || call.later ? later(env, call.state, call.seen, answer) : answer;
 }
 
 /* Tells the scheduler what part of a time slice, 1 ms, was used. */
@@ -85,10 +127,12 @@ ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], co
     unsigned flags;
     int64_t start;
 
-    if (!call_init(&call, env, STAGE_NORMAL, argv, &out) ||
+    (void)argc;
+    if (!call_init(&call, env, STAGE_NORMAL, argv, op, &out) ||
         !enif_get_uint(env, argv[op->arity - 1], &flags))
         return enif_make_badarg(env);
-    if (lsq_conn_is_remote(call.res->conn)) return call.state->atoms.async;
+    if (lsq_conn_is_remote(call.res->conn))
+        return later(env, call.state, call.seen, call.state->atoms.async);
     if (call.res->fast_path && (flags & FLAG_FAST) != 0) {
         start = lsqi_now_ns();
         calling_env = env;
@@ -97,7 +141,7 @@ ERL_NIF_TERM call_normal(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], co
         report_time(env, start);
         if (!call.again) return answer;
     }
-    return enif_schedule_nif(env, op->name, ERL_NIF_DIRTY_JOB_IO_BOUND, dirty, argc, argv);
+    return go_dirty(env, argv, op, call.seen, dirty);
 }
 
 /* The process whose call it is; 0: none. For the core it is a number: the pid, a term of this VM's. */
@@ -141,6 +185,9 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
         options->done = job_done;
         options->done_arg = call->job;
         options->traceparent = job_trace(call->job);
+    } else if (call->stage == STAGE_DIRTY) {
+        options->stop = interrupted_since;
+        options->stop_arg = call;
     }
     return true;
 }
@@ -187,6 +234,7 @@ ERL_NIF_TERM call_failed(struct call *call, const struct lsq_error *err) {
         call->again = true;
         return call->state->atoms.async;
     }
+    call->later = call->stage != STAGE_WORKER && err->status == LSQ_BUSY && err->transient;
     /* What runs on the fast path only reads: its failure ends no transaction. */
     if (call->stage != STAGE_NORMAL) call_look(call);
     return make_error(call->env, call->state, err);

@@ -21,6 +21,23 @@ void conn_destroy(ErlNifEnv *env, void *obj) {
     if (res->lock != NULL) enif_mutex_destroy(res->lock);
 }
 
+/* ---- Interrupts ---- */
+
+struct stmt_res *stmt_among(ErlNifEnv *env, struct nif_state *state, const ERL_NIF_TERM argv[],
+                            int arity) {
+    void *obj;
+
+    for (int i = 1; i < arity && i <= 2; i++)
+        if (enif_get_resource(env, argv[i], state->stmt_type, &obj)) return obj;
+    return NULL;
+}
+
+unsigned interrupts_of(struct conn_res *res, struct stmt_res *stmt) {
+    unsigned count = atomic_load(&res->interrupts);
+
+    return stmt == NULL ? count : count + atomic_load(&stmt->interrupts);
+}
+
 /* ---- Statements: held while they are used ---- */
 
 bool call_enter_stmt(struct call *call, ERL_NIF_TERM term, struct stmt_res **stmt,

@@ -19,15 +19,16 @@ struct job {
     const struct op *op;
     ErlNifEnv *env; /* owns the terms, and becomes the message */
     ERL_NIF_TERM ref;
-    ERL_NIF_TERM argv[6];
+    ERL_NIF_TERM argv[MOST_ARGS];
     int64_t since; /* ns, when it was submitted: its time-out counts from then */
     ErlNifPid pid;
     ErlNifMonitor monitor; /* of res on pid */
     bool monitored;
-    bool small;            /* its arguments are few, and short */
-    bool in_line;          /* it waits, or has waited, for its connection's turn to write */
-    atomic_bool cancelled; /* set under res->lock */
+    bool small;          /* its arguments are few, and short */
+    bool in_line;        /* it waits, or has waited, for its connection's turn to write */
+    atomic_bool stopped; /* cancelled or interrupted; set under res->lock */
     /* guarded by res->lock */
+    bool behind;           /* it waits until whoever is in the connection leaves it */
     bool running;          /* it is in the connection */
     bool ran;              /* it was, and its answer is about to be sent */
     bool told;             /* {ref, :interrupting} was sent */
@@ -37,12 +38,13 @@ struct job {
     struct outcome out;    /* who runs it: a worker, then a server's answer */
 };
 
-/* Tells the job's process that its call was interrupted: it need not wait for the engine. */
+/* The job is to end, wherever it is; its process is told, and need not wait for the engine. */
 static void tell_locked(struct job *job, ErlNifEnv *env) {
     ErlNifEnv *message;
 
-    if (!(job->running || job->turn != NULL) || job->told) return;
+    if (job->told) return;
     job->told = true;
+    atomic_store(&job->stopped, true);
     message = enif_alloc_env();
     (void)enif_send(env, &job->pid, message,
                     enif_make_tuple2(message, enif_make_copy(message, job->ref),
@@ -52,25 +54,32 @@ static void tell_locked(struct job *job, ErlNifEnv *env) {
 
 /* While it waits, a statement is but one of its arguments. */
 static bool uses(struct job *job, const struct stmt_res *stmt) {
-    void *obj;
-
-    if (job->stmt == stmt) return true;
-    for (int i = 0; i < job->op->arity; i++)
-        if (enif_get_resource(job->env, job->argv[i], job->res->state->stmt_type, &obj) &&
-            obj == stmt)
-            return true;
-    return false;
+    return job->stmt == stmt ||
+           stmt_among(job->env, job->res->state, job->argv, job->op->arity) == stmt;
 }
 
+static bool any_runs_locked(const struct conn_res *res) {
+    const struct job *job = res->jobs;
+
+    while (job != NULL && !job->running) job = job->next;
+    return job != NULL;
+}
+
+/* One that waits for another's call to leave the connection is not meant. */
 void jobs_tell_locked(struct conn_res *res, const struct stmt_res *stmt, ErlNifEnv *env) {
-    for (struct job *job = res->jobs; job != NULL; job = job->next)
-        if (stmt == NULL || uses(job, stmt)) tell_locked(job, env);
+    bool others = any_runs_locked(res);
+
+    for (struct job *job = res->jobs; job != NULL; job = job->next) {
+        bool waits = !job->running && !job->in_line && (job->behind || others);
+
+        if (!waits && (stmt == NULL || uses(job, stmt))) tell_locked(job, env);
+    }
 }
 
 void job_use_locked(struct job *job, struct stmt_res *stmt) { job->stmt = stmt; }
 
 bool job_called_off(void *arg) {
-    return atomic_load_explicit(&((struct job *)arg)->cancelled, memory_order_relaxed);
+    return atomic_load_explicit(&((struct job *)arg)->stopped, memory_order_relaxed);
 }
 
 const char *job_trace(const struct job *job) { return job->trace; }
@@ -122,7 +131,7 @@ static void job_finish(struct job *job, ERL_NIF_TERM answer) {
     job_free(job);
 }
 
-/* False: it was cancelled, and its caller was told that it has not begun. */
+/* False: it was cancelled, and its caller was told that it has not begun; or interrupted. */
 static bool job_begin(struct job *job) {
     enif_mutex_lock(job->res->lock);
     job->running = !job_called_off(job);
@@ -134,6 +143,12 @@ static void job_end(struct job *job) {
     enif_mutex_lock(job->res->lock);
     job->running = false;
     job->ran = true;
+    enif_mutex_unlock(job->res->lock);
+}
+
+static void job_behind(struct job *job, bool behind) {
+    enif_mutex_lock(job->res->lock);
+    job->behind = behind;
     enif_mutex_unlock(job->res->lock);
 }
 
@@ -151,6 +166,7 @@ static void job_defer(void *arg) {
     struct job *job = arg;
     struct lsq_error err;
 
+    job_behind(job, false);
     if (job_is_quick(job))
         job_run_one(job);
     else if (lsq_defer(job_run, job, &err) != LSQ_OK)
@@ -175,10 +191,19 @@ static bool job_enter(struct job *job, ERL_NIF_TERM *answer) {
         *answer = res->state->atoms.in_use;
         return true;
     }
-    if (st == LSQ_IN_USE) st = lsq_conn_notify(res->conn, job_defer, job);
+    if (st == LSQ_IN_USE) {
+        job_behind(job, true);
+        st = lsq_conn_notify(res->conn, job_defer, job);
+    }
     if (st == LSQ_OK) return false;
     *answer = make_failure(job->env, res->state, st, NULL);
     return true;
+}
+
+static ERL_NIF_TERM job_stopped(struct job *job) {
+    bool closed = atomic_load(&job->res->closed);
+
+    return make_failure(job->env, job->res->state, closed ? LSQ_CLOSED : LSQ_INTERRUPTED, NULL);
 }
 
 static struct call job_call(struct job *job) {
@@ -211,6 +236,7 @@ static void job_run_one(struct job *job) {
             lsq_conn_leave(res->conn);
         }
     }
+    if (answer == res->state->atoms.nil) answer = job_stopped(job); /* it has not run */
     job_finish(job, answer);
 }
 
@@ -330,15 +356,43 @@ static struct job *job_new(ErlNifEnv *env, const ERL_NIF_TERM argv[], ERL_NIF_TE
     return job;
 }
 
-/* The job may be gone as soon as it is started. */
-static void job_link(ErlNifEnv *env, struct job *job) {
+/* seen: interrupts_of() when its call began, or no number. False: it was interrupted since, and is not to run.
+ * Who interrupts counts first, and then looks under the lock for jobs. The job may be gone as soon as it is
+ * started. */
+static bool job_link(ErlNifEnv *env, struct job *job, ERL_NIF_TERM seen) {
     struct conn_res *res = job->res;
+    struct stmt_res *stmt = stmt_among(job->env, res->state, job->argv, job->op->arity);
+    unsigned before;
+    bool known = enif_get_uint(env, seen, &before) != 0;
+    bool linked;
 
     job->monitored = enif_monitor_process(env, res, &job->pid, &job->monitor) == 0;
     enif_mutex_lock(res->lock);
-    job->next = res->jobs;
-    res->jobs = job;
+    linked = !known || interrupts_of(res, stmt) == before;
+    if (linked) {
+        job->next = res->jobs;
+        res->jobs = job;
+    }
     enif_mutex_unlock(res->lock);
+    return linked;
+}
+
+/* What has not begun, and never will; calling_env is set. */
+static void job_drop(ErlNifEnv *env, struct job *job) {
+    enif_mutex_lock(job->res->lock);
+    (void)job_unlink_locked(job);
+    enif_mutex_unlock(job->res->lock);
+    calling_env = env;
+    job_free(job);
+    calling_env = NULL;
+}
+
+static ERL_NIF_TERM job_not_linked(ErlNifEnv *env, struct job *job) {
+    struct nif_state *state = job->res->state;
+    bool closed = atomic_load(&job->res->closed);
+
+    job_drop(env, job);
+    return make_failure(env, state, closed ? LSQ_CLOSED : LSQ_INTERRUPTED, NULL);
 }
 
 ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
@@ -348,11 +402,12 @@ ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
     struct job *job = job_new(env, argv, &answer);
 
     if (job == NULL) return answer == 0 ? enif_make_badarg(env) : answer;
-    if (argc == 5 && argv[4] != state->atoms.nil && !get_text(env, argv[4], &job->trace)) {
+    if (argc == 6 && argv[5] != state->atoms.nil && !get_text(env, argv[5], &job->trace)) {
         job_free(job);
         return enif_make_badarg(env);
     }
-    job_link(env, job);
+    if (!job_link(env, job, argc == 6 ? argv[4] : state->atoms.nil))
+        return job_not_linked(env, job);
     if (job_is_quick(job)) {
         calling_env = env;
         job_run_one(job);
@@ -360,12 +415,7 @@ ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
         return state->atoms.ok;
     }
     if (lsq_defer(job_run, job, &err) == LSQ_OK) return state->atoms.ok;
-    enif_mutex_lock(job->res->lock);
-    (void)job_unlink_locked(job);
-    enif_mutex_unlock(job->res->lock);
-    calling_env = env;
-    job_free(job);
-    calling_env = NULL;
+    job_drop(env, job);
     return make_error(env, state, &err);
 }
 
@@ -376,15 +426,17 @@ ERL_NIF_TERM nif_submit_in_turn(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
     struct job *job = job_new(env, argv, &answer);
     struct lsq_turn *turn;
 
-    (void)argc;
     if (job == NULL) return answer == 0 ? enif_make_badarg(env) : answer;
+    job->in_line = true;
+    if (!job_link(env, job, argc == 5 ? argv[4] : state->atoms.nil))
+        return job_not_linked(env, job);
     if (lsq_turn_new(&turn, job->res->conn, job_granted, job, &err) != LSQ_OK) {
-        job_free(job);
+        job_drop(env, job);
         return make_error(env, state, &err);
     }
+    enif_mutex_lock(job->res->lock);
     job->turn = turn;
-    job->in_line = true;
-    job_link(env, job);
+    enif_mutex_unlock(job->res->lock);
     calling_env = env;
     lsq_turn_wait(turn);
     calling_env = NULL;
@@ -398,7 +450,7 @@ static void job_out_of_line(struct job *job, struct lsq_turn *turn) {
 
 static void job_cancel_locked(struct job *job) {
     (void)job_unlink_locked(job);
-    atomic_store(&job->cancelled, true);
+    atomic_store(&job->stopped, true);
     /* The lock keeps the job in the connection, so that this stops no other call. */
     if (job->running) lsq_conn_interrupt(job->res->conn);
 }
@@ -423,10 +475,15 @@ void conn_down(ErlNifEnv *env, void *obj, ErlNifPid *pid, ErlNifMonitor *monitor
     calling_env = NULL;
 }
 
-static struct job *job_find_locked(struct conn_res *res, ERL_NIF_TERM ref) {
+/* The caller's own: that of another process may still be on its way into line. */
+static struct job *job_find_locked(ErlNifEnv *env, struct conn_res *res, ERL_NIF_TERM ref) {
     struct job *job = res->jobs;
+    ErlNifPid self;
 
-    while (job != NULL && !enif_is_identical(job->ref, ref)) job = job->next;
+    enif_self(env, &self);
+    while (job != NULL &&
+           !(enif_is_identical(job->ref, ref) && enif_compare_pids(&job->pid, &self) == 0))
+        job = job->next;
     return job;
 }
 
@@ -440,7 +497,7 @@ static ERL_NIF_TERM cancel(ErlNifEnv *env, const ERL_NIF_TERM argv[], bool only_
 
     if (!conn_get(env, state, argv[0], &res)) return enif_make_badarg(env);
     enif_mutex_lock(res->lock);
-    job = job_find_locked(res, argv[1]);
+    job = job_find_locked(env, res, argv[1]);
     begun = job != NULL && job->running;
     stays = job == NULL || job->ran || (only_waiting && begun);
     if (!stays) {

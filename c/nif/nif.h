@@ -108,10 +108,15 @@ struct call {
     const ERL_NIF_TERM *argv;
     struct job *job; /* STAGE_WORKER */
     const struct op *op;
-    struct outcome *out; /* the job's, where it has one */
-    bool again;          /* run() found that the call belongs to the next stage */
-    bool how;            /* the answer is to say how the statement was run */
+    struct outcome *out;    /* the job's, where it has one */
+    struct stmt_res *about; /* the statement among its arguments; NULL: none */
+    unsigned seen;          /* interrupts_of() when it came */
+    bool again;             /* run() found that the call belongs to the next stage */
+    bool later;             /* it met a lock: its caller will come again */
+    bool how;               /* the answer is to say how the statement was run */
 };
+
+enum { MOST_ARGS = 6 };
 
 /* A function that enters the connection, its first argument. */
 struct op {
@@ -175,6 +180,12 @@ ERL_NIF_TERM nif_set_token(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 /* ---- handle.c: resources ---- */
 
 bool conn_get(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM term, struct conn_res **res);
+/* The statement among the arguments of a call, borrowed from the term; NULL: none. */
+struct stmt_res *stmt_among(ErlNifEnv *env, struct nif_state *state, const ERL_NIF_TERM argv[],
+                            int arity);
+/* How often the connection, and the statement (NULL: none), were interrupted so far. Where it has changed
+ * since a call began, the call is to end, wherever it waits. */
+unsigned interrupts_of(struct conn_res *res, struct stmt_res *stmt);
 void conn_destroy(ErlNifEnv *env, void *obj);
 void stmt_destroy(ErlNifEnv *env, void *obj);
 
@@ -188,7 +199,7 @@ ERL_NIF_TERM nif_stmt_interrupt(ErlNifEnv *env, int argc, const ERL_NIF_TERM arg
 
 /* ---- job.c: long calls ---- */
 
-/* lsq_call.stop: whether the job, its argument, was cancelled. */
+/* lsq_call.stop: whether the job, its argument, was cancelled or interrupted. */
 bool job_called_off(void *arg);
 /* The process whose call it is. */
 ERL_NIF_TERM job_caller(struct job *job);

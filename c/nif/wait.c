@@ -130,6 +130,7 @@ ERL_NIF_TERM nif_close(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
         closer->ref = enif_make_copy(closer->env, argv[2]);
     }
     atomic_store(&res->closed, true);
+    atomic_fetch_add(&res->interrupts, 1);
     enif_mutex_lock(res->lock);
     jobs_tell_locked(res, NULL, env);
     enif_mutex_unlock(res->lock);

@@ -10,6 +10,10 @@ defmodule EctoLibSql.Call do
   #             no line (of one who reads): again in a millisecond, until the busy time-out
   #   unauthorized   a server refuses the token: once more, if another can be had
   #
+  # Between an answer and the next try nothing of a call is there that an interrupt could find: {:later, seen, _}
+  # says how many there were when it came, and it goes on only as long as there are no more. One that waits for
+  # another's call to leave the connection has not begun, and is not meant.
+  #
   # Whatever happens, no message of ours is left in the caller's mailbox. An answer is {:ok, _}, :ok,
   # {:error, native} or {:abandoned, native}: the call was given up at its deadline while the engine
   # goes on; the connection is in use until the engine returns.
@@ -102,6 +106,7 @@ defmodule EctoLibSql.Call do
           flags: flags,
           deadline: deadline(timeout),
           waited: 0,
+          seen: nil,
           renewed?: false
         }
 
@@ -120,7 +125,7 @@ defmodule EctoLibSql.Call do
   defp told(answer, _op), do: answer
 
   defp final?(:in_use), do: false
-  defp final?(:async), do: false
+  defp final?({:later, _, _}), do: false
   defp final?({:error, {:busy, _, _, _, _, transient?, _, _}}), do: not transient?
   defp final?({:error, {:unauthorized, _, _, _, _, _, _, _}}), do: false
   defp final?(_answer), do: true
@@ -137,9 +142,14 @@ defmodule EctoLibSql.Call do
   defp again(%{flags: nil} = call), do: attempt(call.op, call.args, nil, 0)
   defp again(call), do: attempt(call.op, call.args, native(left(call.deadline)), call.flags)
 
+  defp go_on({:later, seen, answer}, %{seen: nil} = call), do: go_on(answer, %{call | seen: seen})
+  defp go_on({:later, _seen, answer}, call), do: go_on(answer, call)
+
   defp go_on(:in_use, call) do
-    case await_idle(call.conn, call.deadline) do
-      :ok -> call |> again() |> go_on(call)
+    with false <- interrupted?(call), :ok <- await_idle(call.conn, call.deadline) do
+      call |> again() |> go_on(%{call | seen: nil})
+    else
+      true -> stopped(call)
       error -> error
     end
   end
@@ -161,7 +171,7 @@ defmodule EctoLibSql.Call do
     start = now()
     # In all, however often it goes on to wait for its turn in between.
     until = start + max(NIF.busy_timeout(call.conn) - call.waited, 0)
-    {answer, duration} = timed(fn -> wait_for_lock(busy, call, until, interrupts(call)) end)
+    {answer, duration} = timed(fn -> wait_for_lock(busy, call, until) end)
     call = %{call | waited: call.waited + now() - start}
     Telemetry.event(:busy, %{duration: duration}, %{result: result(answer)})
     if final?(answer) or locked?(answer), do: answer, else: go_on(answer, call)
@@ -182,30 +192,32 @@ defmodule EctoLibSql.Call do
 
   ## Another connection's lock
 
-  # Between two tries nothing runs that an interrupt could stop: they are counted.
+  defp interrupted?(%{seen: nil}), do: false
+  defp interrupted?(call), do: rem(interrupts(call), 0x100000000) != call.seen
+
   defp interrupts(%{op: op, args: [conn, _, stmt | _]}) when op in [:stmt_execute, :cursor_start],
-    do: {NIF.interrupts(conn), NIF.interrupts(stmt)}
+    do: NIF.interrupts(conn) + NIF.interrupts(stmt)
 
-  defp interrupts(%{op: :cursor_fetch, args: [conn, stmt | _]}),
-    do: {NIF.interrupts(conn), NIF.interrupts(stmt)}
+  defp interrupts(%{op: op, args: [conn, stmt | _]})
+       when op in [:cursor_fetch, :stmt_reset, :stmt_info],
+       do: NIF.interrupts(conn) + NIF.interrupts(stmt)
 
-  defp interrupts(%{conn: conn}), do: {NIF.interrupts(conn), 0}
+  defp interrupts(%{conn: conn}), do: NIF.interrupts(conn)
 
   # Answers what the call answers, or the last :busy.
-  defp wait_for_lock(busy, call, until, interrupts) do
+  defp wait_for_lock(busy, call, until) do
     cond do
       past?(call.deadline) -> {:error, late()}
       now() >= until -> busy
-      interrupts(call) != interrupts -> {:error, interrupted()}
-      true -> call |> paused_try() |> wait_on(call, until, interrupts)
+      interrupted?(call) -> stopped(call)
+      true -> call |> paused_try() |> wait_on(call, until)
     end
   end
 
-  defp wait_on({:error, {:busy, code, _, _, _, true, _, _}} = busy, call, until, interrupts)
-       when code != 0,
-       do: wait_for_lock(busy, call, until, interrupts)
+  defp wait_on({:error, {:busy, code, _, _, _, true, _, _}} = busy, call, until) when code != 0,
+    do: wait_for_lock(busy, call, until)
 
-  defp wait_on(answer, _call, _until, _interrupts), do: answer
+  defp wait_on(answer, _call, _until), do: answer
 
   defp interrupted, do: failure(:interrupted, "the call was interrupted", :none)
 
@@ -223,7 +235,8 @@ defmodule EctoLibSql.Call do
   # A call that is long is sent to a thread each time; while it waits for a lock it is short.
   defp try_again(call) do
     case again(call) do
-      :async -> submit(call)
+      {:later, _seen, :async} -> submit(call)
+      {:later, _seen, busy} -> busy
       other -> other
     end
   end
@@ -255,7 +268,7 @@ defmodule EctoLibSql.Call do
   defp in_turn(busy, call) do
     ref = make_ref()
 
-    case NIF.submit_in_turn(call.conn, ref, call.op, submitted(call)) do
+    case NIF.submit_in_turn(call.conn, ref, call.op, submitted(call), call.seen) do
       :ok -> await_turn(busy, call, ref, line_end(call), Deadlock.callers(), nil)
       error -> {:over, error}
     end
@@ -358,7 +371,9 @@ defmodule EctoLibSql.Call do
   defp submit(call) do
     ref = make_ref()
 
-    case NIF.submit(call.conn, ref, call.op, submitted(call), Remote.traceparent(call.conn)) do
+    trace = Remote.traceparent(call.conn)
+
+    case NIF.submit(call.conn, ref, call.op, submitted(call), call.seen, trace) do
       :ok -> await(call, ref)
       error -> error
     end
@@ -395,6 +410,9 @@ defmodule EctoLibSql.Call do
         receive do
           {^ref, answer} when answer != :interrupting -> ended(ref, answer)
         end
+
+      :not_begun when code == :interrupted ->
+        ended(ref, stopped(%{conn: conn}))
 
       :not_begun ->
         ended(ref, {:error, failure(code, "the call could not begin in time", :none)})

@@ -15,11 +15,13 @@ defmodule EctoLibSql.NIF do
   #       a list of texts
   #   :in_use   another process is in the connection: nothing has happened; wait with notify_idle/2
   #       and call again
-  #   :async    the call may take long and cannot be stopped early: nothing has happened; send it
-  #       to a thread of ours with submit/4
+  #   {:later, seen, :async}   the call may take long and cannot be stopped early: nothing has happened; send it
+  #       to a thread of ours with submit/6
+  #   {:later, seen, {:error, busy}}   it met a lock, as is said next; seen: interrupts/1 of the connection and of
+  #       the statement, added, when the call came
   #
   # Native code never waits for a lock of another connection: it answers :busy, with engine_code 0 where
-  # another connection of this VM has the turn to write, and the caller gets in line with submit_in_turn/4;
+  # another connection of this VM has the turn to write, and the caller gets in line with submit_in_turn/5;
   # else the lock is another's, and the caller tries again (EctoLibSql.Call). `timeout` is ms for this call,
   # 0 for none. `flags` is a sum of
   # 1 (may run on this scheduler, if known to be short), 8 (exactly one row), 16 (a batch is one
@@ -65,8 +67,8 @@ defmodule EctoLibSql.NIF do
 
   def interrupt(_conn), do: stub()
 
-  # How often a connection or statement was interrupted: for those who wait for a lock, outside of
-  # native code.
+  # How often a connection or statement was interrupted, or the connection closed: for those who wait outside of
+  # native code. Modulo 2^32.
   def interrupts(_handle), do: stub()
   def reset(_conn), do: stub()
   def set_busy_timeout(_conn, _ms), do: stub()
@@ -151,17 +153,19 @@ defmodule EctoLibSql.NIF do
 
   # Runs function op of this module with args on a thread of ours; {ref, answer} comes as a
   # message -> :ok | {:error, _}. args are those of the function, conn first. If the caller ends, the
-  # call is cancelled.
+  # call is cancelled. {ref, :interrupting} may come before: it was interrupted, and is to end.
   def submit(_conn, _ref, _op, _args), do: stub()
 
-  # The same with the caller's trace context (a traceparent, or nil), which a server is told.
-  def submit(_conn, _ref, _op, _args, _trace), do: stub()
+  # The same for a call that was answered {:later, seen, _}, or nil: interrupted since, it is an error of that.
+  # With the caller's trace context (a traceparent, or nil), which a server is told.
+  def submit(_conn, _ref, _op, _args, _seen, _trace), do: stub()
 
   # The same for what is to write, when it is the connection's turn to write to its file. The answer may be
   # :in_use.
   def submit_in_turn(_conn, _ref, _op, _args), do: stub()
+  def submit_in_turn(_conn, _ref, _op, _args, _seen), do: stub()
 
-  # Stops what submit/4 or submit_in_turn/4 started: :cancelled (no message will come), :not_begun (nor will
+  # Stops what this process submitted: :cancelled (no message will come), :not_begun (nor will
   # it run), or :sent (the message has come or is about to: receive it). Interrupts the engine, does not wait for it.
   def cancel(_conn, _ref), do: stub()
 

@@ -130,6 +130,30 @@ defmodule EctoLibSql.Driver.OtherProgramsTest do
     assert all(open(path), "SELECT n FROM t") == [[4]]
   end
 
+  # The turn is a call's for a moment before it stands in line for the other program, and again while it is
+  # handed to a thread: whoever sees that may interrupt it.
+  test "interrupted at the very moment at which it is seen to have the turn, it ends", context do
+    %{path: path, db: watcher, port: port} = context
+    {:ok, db} = EctoLibSql.connect(database: path, busy_timeout: 60_000)
+
+    for _ <- 1..100 do
+      task = Task.async(fn -> EctoLibSql.query(db, "INSERT INTO t (n) VALUES (2)") end)
+      await_holder(watcher, task.pid)
+      :ok = EctoLibSql.interrupt_connection(db)
+      assert {:ok, {:error, error, _}} = Task.yield(task, 20_000)
+      assert %Error{code: :interrupted, outcome: :none} = error
+    end
+
+    EctoLibSql.close(db)
+    release_python(port)
+    assert all(watcher, "SELECT count(*) FROM t") == [[0]]
+  end
+
+  # Without a pause between two looks.
+  defp await_holder(db, pid) do
+    unless match?({^pid, _, _}, NIF.turn_holder(db.conn_id)), do: await_holder(db, pid)
+  end
+
   test "its file is made when it first waits, and goes with the database", context do
     %{path: path, port: port} = context
     refute File.exists?(path <> "-lane")

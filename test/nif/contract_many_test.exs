@@ -40,7 +40,7 @@ defmodule EctoLibSql.NIF.ContractManyTest do
       long = for i <- 1..3000, do: [nil, i]
       ref = make_ref()
       sql = "INSERT INTO t(a, b) VALUES (?, ?)"
-      assert Direct.execute_many(conn, nil, sql, long, 0, 0) == :async
+      assert {:later, 0, :async} = Direct.execute_many(conn, nil, sql, long, 0, 0)
       assert NIF.submit(conn, ref, :execute_many, [conn, nil, sql, long, 0, 0]) == :ok
       assert {:ok, {:insert, nil, nil, 3000, _, true}} = answer(ref)
     end
@@ -97,7 +97,7 @@ defmodule EctoLibSql.NIF.ContractManyTest do
       assert NIF.rollback(conn, trx) == :ok
 
       long = "SELECT 1; -- " <> String.duplicate("x", 70_000)
-      assert Direct.batch_sql(conn, nil, long, 0, 0) == :async
+      assert {:later, 0, :async} = Direct.batch_sql(conn, nil, long, 0, 0)
 
       assert {:ok, [{:select, ["1"], [[1]], 1, _, true}]} =
                Call.timed(:batch_sql, [conn, nil, long], :infinity)

@@ -187,8 +187,8 @@ defmodule EctoLibSql.NIF.ContractTest do
     end
 
     test "says :async for what is long, and has done nothing", %{conn: conn} do
-      assert Direct.execute(conn, nil, endless(), [], 0, 0) == :async
-      assert Direct.execute(conn, nil, "CREATE TABLE u(a)", [], 0, 1) == :async
+      assert {:later, 0, :async} = Direct.execute(conn, nil, endless(), [], 0, 0)
+      assert {:later, 0, :async} = Direct.execute(conn, nil, "CREATE TABLE u(a)", [], 0, 1)
       assert rows!(conn, "SELECT count(*) FROM sqlite_schema WHERE name = 'u'") == [[0]]
     end
 

@@ -27,7 +27,7 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       assert_receive {:answers, answers}, 5000
       {long, short} = Enum.split_with(answers, fn {name, _} -> name in @long end)
       for {name, answer} <- short, do: assert({name, answer} == {name, :in_use})
-      for {name, answer} <- long, do: assert({name, answer} == {name, :async})
+      for {name, answer} <- long, do: assert({name, answer} == {name, {:later, 0, :async}})
 
       assert NIF.busy_timeout(conn) == 5000
       assert NIF.status(conn) == :idle
@@ -267,6 +267,56 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       assert {NIF.interrupts(conn), NIF.interrupts(stmt)} == {1, 0}
       NIF.stmt_interrupt(stmt)
       assert {NIF.interrupts(conn), NIF.interrupts(stmt)} == {1, 1}
+    end
+
+    # Between its answer and the next try nothing of a call is there to be found.
+    test "an interrupt between an answer and what is submitted next is not lost", %{conn: conn} do
+      path = tmp_path()
+      [holder, other] = for _ <- 1..2, do: connect(path)
+      execute!(holder, "CREATE TABLE t(a)")
+      stmt = prepare!(other, "INSERT INTO t VALUES (1)")
+      {:ok, trx} = NIF.begin(holder, :immediate, 0, 0)
+
+      for {op, args, handle, call} <- [
+            {:begin, [other, :immediate, 0, 0], other, &Direct.begin/4},
+            {:stmt_execute, [other, nil, stmt, [], 0, 0], other, &Direct.stmt_execute/6},
+            {:stmt_execute, [other, nil, stmt, [], 0, 0], stmt, &Direct.stmt_execute/6}
+          ] do
+        assert {:later, seen, {:error, {:busy, 0, _, _, _, true, :none, nil}}} = apply(call, args)
+        interrupt(handle)
+        assert code(Direct.submit_in_turn(other, make_ref(), op, args, seen)) == :interrupted
+        # The next call is another one.
+        ref = make_ref()
+        assert {:later, seen, {:error, _busy}} = apply(call, args)
+        assert :ok = Direct.submit_in_turn(other, ref, op, args, seen)
+        assert NIF.cancel(other, ref) == :not_begun
+      end
+
+      endless = [conn, nil, endless(), [], 0, 0]
+      assert {:later, seen, :async} = apply(&Direct.execute/6, endless)
+      interrupt(conn)
+      assert code(Direct.submit(conn, make_ref(), :execute, endless, seen, nil)) == :interrupted
+
+      args = [other, :immediate, 0, 0]
+      assert {:later, seen, {:error, _busy}} = apply(&Direct.begin/4, args)
+      close!(other)
+      assert code(Direct.submit_in_turn(other, make_ref(), :begin, args, seen)) == :closed
+      assert NIF.rollback(holder, trx) == :ok
+      assert {:ok, _} = NIF.begin(holder, :immediate, 0, 0)
+      assert mailbox() == []
+    end
+
+    defp interrupt(handle) do
+      :ok = NIF.interrupt(handle)
+    rescue
+      ArgumentError -> :ok = NIF.stmt_interrupt(handle)
+    end
+
+    test "what is submitted is cancelled by who submitted it", %{conn: conn} do
+      ref = start_endless(conn)
+      assert Task.await(Task.async(fn -> NIF.cancel(conn, ref) end)) == :sent
+      assert NIF.info(conn, false) == :in_use
+      assert NIF.cancel(conn, ref) == :cancelled
     end
 
     test "interrupt tells at once, and the connection goes on", %{conn: conn} do

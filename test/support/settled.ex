@@ -1,7 +1,7 @@
 defmodule EctoLibSql.Settled do
   @moduledoc """
   The functions of `EctoLibSql.NIF` by their names and arguments, but that each waits for its answer
-  where the native one says `:async`; and `open/1`, which waits for the connection.
+  where the native one says that it is long; and `open/1`, which waits for the connection.
 
       alias EctoLibSql.Settled, as: NIF
   """
@@ -28,7 +28,8 @@ defmodule EctoLibSql.Settled do
 
     def unquote(name)(unquote_splicing(args)) do
       case NIF.unquote(name)(unquote_splicing(args)) do
-        :async -> submitted(unquote(name), unquote(args))
+        {:later, _seen, :async} -> submitted(unquote(name), unquote(args))
+        {:later, _seen, busy} -> busy
         answer -> answer
       end
     end
