@@ -84,6 +84,7 @@ static bool has_come_locked(const struct lsqi_ticket *ticket) {
 static void give_locked(struct lsqi_lane *lane, const void *conn, int64_t now) {
     if (lane->conn == conn) return;
     lane->conn = conn;
+    lane->by = NULL;
     lane->used = false;
     lane->since = now;
     lane->about.caller = 0;
@@ -111,8 +112,14 @@ static void grant_locked(struct lsqi_ticket *ticket, struct news *news) {
 
     leave_lines_locked(ticket);
     count_waits_locked(ticket, now);
-    for (unsigned i = 0; i < ticket->count; i++)
-        give_locked(ticket->stands[i].lane, ticket->conn, now);
+    for (unsigned i = 0; i < ticket->count; i++) {
+        struct lsqi_lane *lane = ticket->stands[i].lane;
+
+        /* What the connection has already, another ticket may have been given. */
+        if (lane->conn == ticket->conn) continue;
+        give_locked(lane, ticket->conn, now);
+        lane->by = ticket;
+    }
     news->of[news->count].fn = ticket->fn;
     news->of[news->count++].arg = ticket->arg;
 }
@@ -222,7 +229,7 @@ bool lsqi_lanes_cancel(struct lsqi_ticket *ticket) {
     for (unsigned i = 0; i < ticket->count && !waited; i++) {
         struct lsqi_lane *lane = ticket->stands[i].lane;
 
-        if (lane->conn == ticket->conn && !lane->used) lane->conn = NULL;
+        if (lane->conn == ticket->conn && lane->by == ticket && !lane->used) lane->conn = NULL;
     }
     for (unsigned i = 0; i < ticket->count; i++) look_locked(ticket->stands[i].lane, &news);
     pthread_mutex_unlock(&lock);

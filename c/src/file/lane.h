@@ -35,6 +35,7 @@ struct lsqi_lane_counts {
 struct lsqi_lane {
     const void *conn;             /* whose turn it is; NULL: nobody's */
     bool used;                    /* it has begun to use it */
+    const struct lsqi_ticket *by; /* the ticket that it was given to; NULL: it was taken without */
     int64_t since;                /* ns, when it was given; then what it is used for: */
     struct lsq_turn_holder about; /* held is not set */
     struct lsqi_stand *first;

@@ -122,6 +122,38 @@ static void who_leaves_the_line_holds_nobody_up(void **state) {
     assert_true(take(&a));
 }
 
+/* Two processes wait for one connection's turn. The first one's ticket may be given back only when the turn is
+ * the second one's already. */
+static void a_ticket_takes_no_other_tickets_turn(void **state) {
+    struct place first;
+    struct place next;
+    struct place of_c;
+
+    (void)state;
+    assert_true(take(&a));
+    stand(&first, &b, "1");
+    stand(&next, &b, "2");
+    stand(&of_c, &c, "c");
+    leave(&a);
+    assert_true(take(&b));
+    leave(&b);
+    assert_string_equal(told, "12");
+    assert_false(cancel(&first));
+    assert_string_equal(told, "12");
+    assert_false(take(&c));
+    assert_true(take(&b));
+    assert_false(cancel(&next));
+    leave(&b);
+    assert_string_equal(told, "12c");
+    /* Its memory is used again by one that comes while the turn is the connection's anyhow. */
+    leave(&c);
+    assert_false(cancel(&of_c));
+    assert_true(take(&b));
+    stand(&next, &b, "2");
+    assert_false(cancel(&next));
+    assert_false(take(&c));
+}
+
 static void told_at_once_where_it_is_free(void **state) {
     struct place of_a;
 
@@ -476,6 +508,7 @@ int main(void) {
         TEST(free_it_is_anybodys),
         TEST(first_in_first_out),
         TEST(who_leaves_the_line_holds_nobody_up),
+        TEST(a_ticket_takes_no_other_tickets_turn),
         TEST(told_at_once_where_it_is_free),
         TEST(the_holder_is_known),
         TEST(the_next_holder_is_another),
