@@ -141,8 +141,9 @@ defmodule EctoLibSql do
   end
 
   @doc """
-  Stops what runs on the connection, from any process. The stopped call answers `:interrupted`; the
-  connection stays usable. An interrupted write inside a transaction rolls the whole transaction back.
+  Stops what runs on the connection, or waits for its turn to write or for another program, from any process. The
+  stopped call answers `:interrupted`; the connection stays usable. What waits until another process's call has left
+  the connection has not begun, and goes on. An interrupted write inside a transaction rolls the whole transaction back.
   """
   @spec interrupt_connection(State.t()) :: :ok
   def interrupt_connection(state), do: NIF.interrupt(state.conn_id)

@@ -444,16 +444,22 @@ defmodule EctoLibSql.Call do
   @doc "Closes and waits until the file is closed, at most `timeout`."
   def close(conn, timeout) do
     ref = make_ref()
+    # What cannot be stopped may be closed long after; the message then comes to nobody.
+    {told, monitor} = spawn_monitor(fn -> receive(do: ({^ref, :closed} -> :ok)) end)
 
-    case NIF.close(conn, self(), ref) do
+    case NIF.close(conn, told, ref) do
       :ok ->
         receive do
-          {^ref, :closed} -> :ok
+          {:DOWN, ^monitor, :process, _told, _reason} -> :ok
         after
-          timeout -> :still_closing
+          timeout ->
+            Process.demonitor(monitor, [:flush])
+            :still_closing
         end
 
       error ->
+        Process.demonitor(monitor, [:flush])
+        Process.exit(told, :kill)
         error
     end
   end

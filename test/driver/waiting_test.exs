@@ -405,7 +405,9 @@ defmodule EctoLibSql.Driver.WaitingTest do
       {took, :ok} = timed(fn -> EctoLibSql.close(db, wait: 50) end)
       assert took < 1000
       assert {:error, %Error{}, _} = Task.await(running, 30_000)
-      Process.sleep(10)
+      # Until it is closed in fact.
+      assert :ok = EctoLibSql.close(db, wait: 60_000)
+      Process.sleep(100)
       assert_no_messages()
     end
   end
