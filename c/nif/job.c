@@ -6,7 +6,10 @@
  * and the worker frees the job as soon as it is done with it. So exactly one of the two takes it from the
  * list, and only the worker's side frees it; but for a job that is taken out of line, which no worker ever
  * sees. The end of the process that waits for the answer cancels,
- * too: nobody else could stop a call that has no end. */
+ * too: nobody else could stop a call that has no end.
+ *
+ * An interrupt, or close, stops it wherever it is, and leaves it in the list: its answer says so. One that came
+ * before submit is known by its count. */
 #include <sched.h>
 #include <string.h>
 
