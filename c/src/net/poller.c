@@ -12,13 +12,15 @@ enum {
     NO_MEMORY_MS = 10 /* then it is tried again */
 };
 
-/* Process-wide: of the one I/O thread. */
-static struct {
+struct poller {
     int reads; /* the ends of a pipe */
     int writes;
     struct pollfd *fds; /* the pipe's, libcurl's, the watches' */
     unsigned room;
-} poller = {.reads = -1, .writes = -1};
+};
+
+/* Process-wide: of the one I/O thread. */
+static struct poller poller = {.reads = -1, .writes = -1};
 
 bool lsqi_poller_open(void) {
     int ends[2];
