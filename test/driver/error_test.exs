@@ -357,6 +357,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
     end
 
     @tag skip: not @python?
+    @tag unreplicated: "a replica's file has a WAL, and no other journal"
     test "while opening", %{path: path, conn: db} do
       EctoLibSql.close(db)
       file = path <> "-rollback"
