@@ -3,7 +3,7 @@ defmodule EctoLibSql.Remote.ReviewTest do
   use ExUnit.Case, async: true
 
   alias EctoLibSql.{Error, Native}
-  alias EctoLibSql.Test.{Jwt, Proxy, Sqld}
+  alias EctoLibSql.Test.{Proxy, Sqld}
 
   @moduletag :sqld
 
@@ -173,8 +173,8 @@ defmodule EctoLibSql.Remote.ReviewTest do
     end
 
     test "a function without a token is told to who asks, and asked again" do
-      key = Jwt.new_key()
-      sqld = Sqld.start!(auth_jwt_key: Jwt.public_key(key))
+      key = EctoLibSql.Test.Jwt.new_key()
+      sqld = Sqld.start!(auth_jwt_key: EctoLibSql.Test.Jwt.public_key(key))
       {:ok, source} = Agent.start_link(fn -> fn -> raise "very-secret" end end)
       token = fn -> Agent.get(source, & &1).() end
 
@@ -192,7 +192,7 @@ defmodule EctoLibSql.Remote.ReviewTest do
           assert {:error, %Error{code: :unauthorized}} = Repo.query("SELECT 1")
         end
 
-        good = Jwt.token(key)
+        good = EctoLibSql.Test.Jwt.token(key)
         Agent.update(source, fn _ -> fn -> good end end)
         assert {:ok, %{rows: [[1]]}} = Repo.query("SELECT 1")
         stop_supervised!(Repo)
