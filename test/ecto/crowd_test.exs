@@ -6,6 +6,7 @@ defmodule Ecto.Adapters.LibSql.CrowdTest do
   #     CROWD_OPENINGS=200       rounds in which 64 connections open a new file
   use EctoLibSql.Case, async: false
   import EctoLibSql.DriverHelpers, only: [open: 1, all: 2, one: 2, q: 2]
+  alias EctoLibSql.Test.Program
 
   defmodule Repo do
     use Ecto.Repo, otp_app: :ecto_libsql, adapter: Ecto.Adapters.LibSql
@@ -143,10 +144,10 @@ defmodule Ecto.Adapters.LibSql.CrowdTest do
     @tag timeout: 600_000
     test "writers of four programs: no error within busy_timeout" do
       {path, db} = new_file()
-      ports = for _ <- 1..@programs, do: start(["write", path, "12", "50"])
+      ports = for _ <- 1..@programs, do: Program.start(@script, ["write", path, "12", "50"])
       for port <- ports, do: said(port, "ready")
       for port <- ports, do: Port.command(port, "go\n")
-      ended = Enum.map(ports, &finish/1)
+      ended = Enum.map(ports, &Program.finish/1)
       assert for({status, text} <- ended, status != 0, do: text) == []
 
       longest =
@@ -165,7 +166,7 @@ defmodule Ecto.Adapters.LibSql.CrowdTest do
     @tag timeout: 600_000
     test "sixteen connections of four programs open a new file at once" do
       rounds = env("CROWD_OPENINGS", 3)
-      ports = for _ <- 1..@programs, do: start(["open", "16"])
+      ports = for _ <- 1..@programs, do: Program.start(@script, ["open", "16"])
       for port <- ports, do: said(port, "ready")
 
       for _ <- 1..rounds do
@@ -185,17 +186,6 @@ defmodule Ecto.Adapters.LibSql.CrowdTest do
 
   ## Programs
 
-  defp start(args) do
-    paths = for path <- :code.get_path(), path = to_string(path), path =~ "/lib/", do: ["-pa", path]
-
-    Port.open({:spawn_executable, System.find_executable("elixir")}, [
-      :binary,
-      :exit_status,
-      :stderr_to_stdout,
-      args: List.flatten(paths) ++ [@script | args]
-    ])
-  end
-
   # That line, and nothing else.
   defp said(port, line) do
     receive do
@@ -203,15 +193,6 @@ defmodule Ecto.Adapters.LibSql.CrowdTest do
       {^port, {:exit_status, status}} -> flunk("it ended with #{status} instead of #{line}")
     after
       120_000 -> flunk("it does not say #{line}")
-    end
-  end
-
-  defp finish(port, text \\ "") do
-    receive do
-      {^port, {:data, more}} -> finish(port, text <> more)
-      {^port, {:exit_status, status}} -> {status, text}
-    after
-      300_000 -> flunk("no end: " <> text)
     end
   end
 end

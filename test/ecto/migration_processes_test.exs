@@ -2,33 +2,16 @@ defmodule Ecto.Adapters.LibSql.MigrationProcessesTest do
   # Processes of the operating system that migrate one database.
   use EctoLibSql.Case, async: true
   import EctoLibSql.DriverHelpers
+  alias EctoLibSql.Test.Program
 
   @script Path.expand("support/migrator.exs", __DIR__)
 
-  defp start(what, path) do
-    paths = for path <- :code.get_path(), path = to_string(path), path =~ "/lib/", do: ["-pa", path]
-
-    Port.open({:spawn_executable, System.find_executable("elixir")}, [
-      :binary,
-      :exit_status,
-      :stderr_to_stdout,
-      args: List.flatten(paths) ++ [@script, what, path]
-    ])
-  end
-
-  defp finish(port, text \\ "") do
-    receive do
-      {^port, {:data, more}} -> finish(port, text <> more)
-      {^port, {:exit_status, status}} -> {status, text}
-    after
-      120_000 -> flunk("no end: " <> text)
-    end
-  end
+  defp start(what, path), do: Program.start(@script, [what, path])
 
   @tag timeout: 240_000
   test "eight migrate at once: each version once, and all end well" do
     path = tmp_path()
-    ended = for(_ <- 1..8, do: start("migrate", path)) |> Enum.map(&finish/1)
+    ended = for(_ <- 1..8, do: start("migrate", path)) |> Enum.map(&Program.finish/1)
     assert for({status, text} <- ended, status != 0, do: text) == []
 
     versions =
@@ -57,7 +40,7 @@ defmodule Ecto.Adapters.LibSql.MigrationProcessesTest do
   @tag timeout: 120_000
   test "killed while a table is built anew: the old table is there" do
     path = tmp_path()
-    assert {0, _text} = "migrate" |> start(path) |> finish()
+    assert {0, _text} = "migrate" |> start(path) |> Program.finish()
     db = open(path)
     q(db, "INSERT INTO comments (post_id) VALUES (1), (2)")
 
@@ -71,7 +54,7 @@ defmodule Ecto.Adapters.LibSql.MigrationProcessesTest do
     assert_receive {^port, {:data, "middle" <> _}}, 60_000
     {:os_pid, pid} = Port.info(port, :os_pid)
     {_, 0} = System.cmd("kill", ["-9", "#{pid}"])
-    assert {status, _} = finish(port)
+    assert {status, _} = Program.finish(port)
     assert status != 0
 
     assert rows.() == before

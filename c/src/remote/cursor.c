@@ -429,14 +429,12 @@ static void stream_free(void *arg, enum lsq_status st, const struct lsq_error *w
 /* The fetch is in the call. */
 static enum lsq_status run(struct lsqi_cursor *cursor, struct fetch *fetch, struct lsq_error *err) {
     struct lsqi_remote *remote = cursor->remote;
-
     enum lsq_status st;
 
     if (!cursor->begun && remote->cursor != NULL) {
         st = lsqi_exchange_keep(&cursor->x, err);
-        return st != LSQ_OK
-                   ? st
-                   : lsqi_cursor_drain(remote->cursor, fetch->timeout_ms, stream_free, fetch, err);
+        if (st != LSQ_OK) return st;
+        return lsqi_cursor_drain(remote->cursor, fetch->timeout_ms, stream_free, fetch, err);
     }
     lsqi_remote_running(remote, &cursor->x);
     return cursor->begun ? lsqi_http_post(go_on, fetch, err) : begin(cursor, fetch, err);

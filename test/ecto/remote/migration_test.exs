@@ -4,7 +4,7 @@ defmodule Ecto.Adapters.LibSql.RemoteMigrationTest do
 
   alias Ecto.Adapters.LibSql.Structure
   alias EctoLibSql.Error
-  alias EctoLibSql.Test.Sqld
+  alias EctoLibSql.Test.{Program, Sqld}
 
   @moduletag :sqld
 
@@ -163,29 +163,9 @@ defmodule Ecto.Adapters.LibSql.RemoteMigrationTest do
 
   @script Path.expand("../../remote/support/migrator.exs", __DIR__)
 
-  defp start(url) do
-    paths = for path <- :code.get_path(), path = to_string(path), path =~ "/lib/", do: ["-pa", path]
-
-    Port.open({:spawn_executable, System.find_executable("elixir")}, [
-      :binary,
-      :exit_status,
-      :stderr_to_stdout,
-      args: List.flatten(paths) ++ [@script, url]
-    ])
-  end
-
-  defp finish(port, text \\ "") do
-    receive do
-      {^port, {:data, more}} -> finish(port, text <> more)
-      {^port, {:exit_status, status}} -> {status, text}
-    after
-      120_000 -> flunk("no end: " <> text)
-    end
-  end
-
   @tag timeout: 240_000
   test "programs that migrate at once: each version once, the slow one undisturbed", %{sqld: sqld} do
-    ended = for(_ <- 1..2, do: start(sqld.url)) |> Enum.map(&finish/1)
+    ended = for(_ <- 1..2, do: Program.start(@script, [sqld.url])) |> Enum.map(&Program.finish/1)
     assert for({status, text} <- ended, status != 0, do: text) == []
 
     runs =
