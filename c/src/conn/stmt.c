@@ -65,8 +65,8 @@ static enum lsq_status describe(struct lsq_stmt **out, struct lsq_stmt *stmt, co
     list_add(conn, stmt);
     lsqi_gate_ref(&conn->gate);
     lsqi_call_end(conn);
-    *out =
-        stmt; /* before it begins: a pending call may have ended, and the caller's memory be gone, when it returns */
+    /* Before it begins: a pending call may have ended, and the caller's memory be gone, when it returns. */
+    *out = stmt;
     st = lsqi_remote_stmt_new(&stmt->remote, conn->remote, sql, len, call, err);
     if (st == LSQ_OK || st == LSQ_PENDING) return st;
     *out = NULL;

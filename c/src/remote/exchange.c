@@ -89,13 +89,19 @@ static int left(const struct lsqi_exchange *x) {
     return ms < 1 ? 1 : (int)ms;
 }
 
+/* Who goes on with a transaction waits for nobody: others, each with a place, may wait for its end. And a cursor takes no
+ * place: whoever reads it may want something else before he goes on. */
+static struct lsqi_http_group *group_of(const struct lsqi_exchange *x) {
+    if (x->held || x->form == LSQI_HRANA_CURSOR) return NULL;
+    return lsqi_place_group(x->server->targets[x->target].place);
+}
+
 static enum lsq_status start_http(struct lsqi_exchange *x,
                                   const struct lsqi_server_address *address, int delay_ms,
                                   struct lsq_error *err) {
     const struct lsqi_http_request request = {
         .peer = x->server->peer,
-        /* Who goes on with a transaction waits for nobody: others may wait for its end, each with a place. */
-        .group = x->held ? NULL : lsqi_place_group(x->server->targets[x->target].place),
+        .group = group_of(x),
         .url = address->url,
         .headers = address->headers,
         .body = x->body.data,

@@ -67,11 +67,37 @@ static void a_connection_may_go_before_its_cursor_has_ended(void **state) {
     sqld_kill(&sqld);
 }
 
+/* More of them than requests that may be under way at a time. */
+static void open_cursors_are_in_nobodys_way(void **state) {
+    enum { CURSORS = 40 };
+    struct lsq_conn *conns[CURSORS];
+    struct lsq_stmt *stmts[CURSORS];
+    struct lsq_conn *conn;
+    struct sqld sqld;
+
+    (void)state;
+    sqld_start(&sqld, NULL);
+    for (int i = 0; i < CURSORS; i++) {
+        conns[i] = connect_to(&sqld);
+        stmts[i] = half_read(conns[i], 10);
+    }
+    conn = connect_to(&sqld);
+    assert_int_equal(ask(conn, "SELECT 7"), 7);
+    assert_int_equal(ask(conns[3], "SELECT 8"), 8);
+    db_close(conn);
+    for (int i = 0; i < CURSORS; i++) {
+        lsq_stmt_free(stmts[i]);
+        db_close(conns[i]);
+    }
+    sqld_kill(&sqld);
+}
+
 #define TEST(name) cmocka_unit_test_teardown(name, db_forget)
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_connection_may_go_before_its_cursor_has_ended),
+        TEST(open_cursors_are_in_nobodys_way),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
