@@ -70,8 +70,8 @@ defmodule Ecto.Adapters.LibSql.DisconnectAllTest do
   test "breaks nothing off" do
     tasks = for _ <- 1..4, do: Task.async(fn -> Repo.query(@long, [], timeout: 120_000) end)
 
-    writers =
-      for n <- 1..200, do: Task.async(fn -> Repo.query("INSERT INTO t VALUES (?1)", [n]) end)
+    insert = &Repo.query("INSERT INTO t VALUES (?1)", [&1], timeout: 60_000)
+    writers = for n <- 1..200, do: Task.async(fn -> insert.(n) end)
 
     Process.sleep(20)
     for _ <- 1..5, do: Repo.disconnect_all(0) && Process.sleep(20)
