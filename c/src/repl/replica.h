@@ -1,0 +1,174 @@
+/* replica.h - a local file that follows a database on a server: one record for each such file of the process,
+ * shared by its connections.
+ *
+ * Here is everything but the connections: the file's state on disk, the exchange with the server, the frames that
+ * are put into the file. Reading it is an ordinary connection's work, writing the server's.
+ *
+ *   lsqi_replica_open()     finds out what is on the disk; no network. usable: there is a file that can be read
+ *   lsqi_replica_sync()     fetches; the first one of a new replica makes the file
+ *   lsqi_replica_unref()    the last one ends what runs and gives the file free, on a thread of the library
+ *
+ * The order for a connection: open; sync, as the settings say (necessarily where the file is not usable); then the
+ * engine opens lsqi_replica_path() like any file (it is in WAL mode, and must not be written to); at the end it is
+ * closed, then unref.
+ *
+ * Files beside NAME: NAME-replica (metadata.h), NAME-replica-lock, NAME-incoming and NAME-incoming-state (a base that
+ * is being fetched), NAME-aside-1 and -2 (what was found inconsistent, the younger one has the higher time).
+ *
+ * Threads: any, but where a function says that it may wait. Callbacks are called on threads of the library with no
+ * lock held, and must be short. */
+#ifndef LSQI_REPL_REPLICA_H
+#define LSQI_REPL_REPLICA_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lsq/lsq.h"
+
+struct lsqi_replica;
+
+/* Everything is borrowed until lsqi_replica_open() returns. */
+struct lsqi_replica_config {
+    const char *path; /* of the local file: a plain name, no URI */
+    /* The server: path is its URL, and remote (may be NULL) how it is reached. http and libsql schemes; ws is taken
+     * for http. remote->replicas are not asked: frames come from the primary alone. */
+    const struct lsq_config *server;
+    int sync_interval; /* ms between syncs that nobody asks for; 0: none. Less a random tenth; backs off on failures */
+    /* A file that has data and no metadata of ours is refused (LSQ_NOT_A_REPLICA) unless this is set: then it is
+     * set aside, and the replica made in its place. */
+    bool adopt_replace;
+    bool any_filesystem; /* as LSQ_OPEN_ANY_FILESYSTEM */
+};
+
+/* Opens the record of the file, or shares the one that is open (its settings hold; another server is
+ * LSQ_ALREADY_OPEN). Looks at the file and its metadata; what does not fit together is set aside, with an event, and
+ * fetched anew by the first sync. May wait: for the disk, and for the end of a record of that file that is closing.
+ * Caller owns *out, a reference.
+ * Errors: LSQ_ALREADY_OPEN (as a plain file in this process; by another process as a replica), LSQ_NOT_A_REPLICA,
+ * LSQ_BAD_ARGUMENT, LSQ_UNSAFE_FILESYSTEM, LSQ_UNSUPPORTED (a build without libSQL's engine), LSQ_IO, LSQ_PERMISSION,
+ * LSQ_NOMEM. */
+enum lsq_status lsqi_replica_open(struct lsqi_replica **out, const struct lsqi_replica_config *cfg,
+                                  struct lsq_error *err);
+void lsqi_replica_ref(struct lsqi_replica *replica);
+void lsqi_replica_unref(struct lsqi_replica *replica); /* NULL is fine; never waits */
+
+/* Whether the file at path may be opened as an ordinary one: LSQ_OK; LSQ_ALREADY_OPEN where it is a replica (open in
+ * this process, or by its metadata), in words for people. Looks at the disk. */
+enum lsq_status lsqi_replica_check_plain(const char *path, struct lsq_error *err);
+
+/* The file's absolute name. Borrowed from the record. */
+const char *lsqi_replica_path(const struct lsqi_replica *replica);
+/* There is a file that can be read: some committed state of the primary's. It never becomes unusable again. */
+bool lsqi_replica_usable(struct lsqi_replica *replica);
+/* The last frame that is in the file; 0: none. Lock-free: for read-your-writes, compared with the replication_index of
+ * the server's answers. While a replacement of the whole content is under way it is 0. */
+uint64_t lsqi_replica_applied(const struct lsqi_replica *replica);
+/* The server named this index as its last (in an answer to a write): for info, and for what lag there is. */
+void lsqi_replica_heard(struct lsqi_replica *replica, uint64_t index);
+enum lsq_status lsqi_replica_set_token(struct lsqi_replica *replica, const char *token,
+                                       struct lsq_error *err);
+
+/* ---- Syncs ---- */
+
+struct lsqi_replica_sync_result {
+    uint64_t frame;   /* the last one that is in the file */
+    uint64_t applied; /* how many frames went in since the caller asked */
+    uint64_t bytes;   /* of answers, since then */
+};
+
+/* One caller's wish; all zero, then filled in down to arg. The memory is the caller's, and stays until done() was
+ * called or lsqi_replica_sync_cancel() answered true. Many of them share one exchange with the server. */
+struct lsqi_replica_sync {
+    /* 0: everything that the server has when this is asked; else, until that frame is in the file. */
+    uint64_t until;
+    int timeout; /* ms; 0: none. Then LSQ_TIMEOUT; what was applied by then stays */
+    /* Called once. err is borrowed, NULL where status is LSQ_OK. result is set in any case. Not called from within
+     * lsqi_replica_sync() itself. */
+    void (*done)(void *arg, enum lsq_status status, const struct lsqi_replica_sync_result *result,
+                 const struct lsq_error *err);
+    void *arg;
+    /* replica.c's, guarded by its lock */
+    struct lsqi_replica_sync *next;
+    uint64_t after;
+    uint64_t applied_before;
+    uint64_t bytes_before;
+    int64_t deadline;
+    bool waiting;
+};
+
+/* Begins. Errors (done() is then not called): LSQ_CLOSED (frozen), LSQ_NOMEM, LSQ_ERROR where no thread can be
+ * started, LSQ_UNSUPPORTED where libcurl is not there (this one may come by done(), too). Those that done() is given:
+ * LSQ_UNREACHABLE, LSQ_TLS, LSQ_UNAUTHORIZED, LSQ_NAMESPACE_NOT_FOUND, LSQ_PROTOCOL_UNSUPPORTED (no server of frames),
+ * LSQ_CONNECTION_LOST, LSQ_TIMEOUT, LSQ_OVERLOADED, LSQ_CORRUPT (what came is no database), LSQ_IO, LSQ_FULL, LSQ_NOMEM,
+ * LSQ_CLOSED (frozen meanwhile). Transport failures are retried within remote->retry_time before they are told. */
+enum lsq_status lsqi_replica_sync(struct lsqi_replica *replica, struct lsqi_replica_sync *sync,
+                                  struct lsq_error *err);
+
+/* Leaves at once. True: done() was not called and will not be. False: it was, or is running. What is transferred is
+ * ended when nobody is left who wants it; what has come is kept. */
+bool lsqi_replica_sync_cancel(struct lsqi_replica *replica, struct lsqi_replica_sync *sync);
+
+/* The same for a thread that may wait. stop: asked every 10 ms, true ends it with LSQ_INTERRUPTED; may be NULL. */
+enum lsq_status lsqi_replica_sync_wait(struct lsqi_replica *replica, uint64_t until, int timeout,
+                                       bool (*stop)(void *arg), void *stop_arg,
+                                       struct lsqi_replica_sync_result *result,
+                                       struct lsq_error *err);
+
+/* Whatever was asked for so far and all who wait are answered with LSQ_CLOSED; the metadata is removed, and the file is
+ * an ordinary one from then on (when the record is closed: until then it is still lsqi_replica_path() of this record,
+ * usable, and lsqi_replica_check_plain() answers LSQ_OK). May wait for the end of an apply.
+ * Errors: LSQ_MISUSE where there is no usable file, LSQ_IO. */
+enum lsq_status lsqi_replica_freeze(struct lsqi_replica *replica, struct lsq_error *err);
+
+/* ---- What is known ---- */
+
+struct lsqi_replica_info {
+    bool usable;
+    bool frozen;
+    bool running;     /* an exchange is under way */
+    uint64_t applied; /* the last frame that is in the file; 0: none */
+    uint64_t highest; /* the highest that the server has named; 0: none */
+    uint64_t lag;     /* highest - applied, 0 where that is negative */
+    int64_t
+        synced_ago; /* ms since the file was known to have all that the server had; -1: never in this process */
+    int64_t waiting;   /* callers */
+    uint64_t syncs;    /* exchanges that came to a good end, since it was opened */
+    uint64_t failures; /* that did not */
+    uint64_t rebuilds; /* the content was replaced as a whole */
+    uint64_t frames;   /* applied, since it was opened */
+    uint64_t bytes;    /* of answers, since it was opened */
+    struct lsq_error
+        last_error;  /* of the last exchange that failed; LSQ_OK: none since the last good one */
+    char log_id[40]; /* of the history that the file belongs to; "": none */
+};
+
+void lsqi_replica_info(struct lsqi_replica *replica, struct lsqi_replica_info *info);
+
+/* ---- Events ---- */
+
+enum lsqi_replica_event_kind {
+    LSQI_REPLICA_BOOTSTRAPPED, /* the file was made, or made anew */
+    LSQI_REPLICA_SYNCED,       /* frames were applied */
+    LSQI_REPLICA_FAILED,       /* an exchange failed: why, message */
+    LSQI_REPLICA_SET_ASIDE, /* something did not fit, message says what; aside is what it was renamed to */
+    LSQI_REPLICA_REPLACED /* the server has another history: the content was replaced under open connections */
+};
+
+/* Everything is borrowed for the length of the call. */
+struct lsqi_replica_event {
+    enum lsqi_replica_event_kind kind;
+    const char *path;
+    enum lsq_status why;
+    const char *message; /* "" where there is nothing to say */
+    const char *aside;   /* NULL: nothing was kept */
+    uint64_t frame;      /* the last one in the file */
+    uint64_t frames;     /* that this was about */
+    uint64_t bytes;
+    int64_t took_ns;
+};
+
+/* One for the process: the last one counts; NULL: none. Called on threads of the library and of who opens. */
+void lsqi_on_replica_event(void (*fn)(const struct lsqi_replica_event *event, void *arg),
+                           void *arg);
+
+#endif
