@@ -129,7 +129,9 @@ static void keep_value(char *field, size_t size, const char *line, size_t len, c
 static void tell_head(struct lsqi_http *http) {
     struct lsqi_http_head head = {.status = (int)info_long(http, LSQI_CURLINFO_RESPONSE_CODE),
                                   .content_type = http->content_type,
-                                  .retry_after = http->retry_after};
+                                  .retry_after = http->retry_after,
+                                  .grpc_status = http->grpc_status,
+                                  .grpc_message = http->grpc_message};
 
     if (http->headed || head.status < 200) return;
     http->headed = true;
@@ -147,11 +149,15 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg) {
     if (len >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         http->content_type[0] = '\0';
         http->retry_after[0] = '\0';
+        http->grpc_status[0] = '\0';
+        http->grpc_message[0] = '\0';
     } else if (line[0] == '\r' || line[0] == '\n') {
         tell_head(http);
     } else {
         keep_value(http->content_type, sizeof(http->content_type), line, len, "content-type:");
         keep_value(http->retry_after, sizeof(http->retry_after), line, len, "retry-after:");
+        keep_value(http->grpc_status, sizeof(http->grpc_status), line, len, "grpc-status:");
+        keep_value(http->grpc_message, sizeof(http->grpc_message), line, len, "grpc-message:");
     }
     return len;
 }

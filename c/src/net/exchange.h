@@ -70,6 +70,8 @@ struct lsqi_http {
     int64_t first_byte_due;
     char content_type[128];
     char retry_after[64];
+    char grpc_status[8];
+    char grpc_message[256];
     char error[LSQI_HTTP_ERROR_BYTES]; /* libcurl writes here */
 };
 

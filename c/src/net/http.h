@@ -62,6 +62,8 @@ struct lsqi_http_head {
     int status;
     const char *content_type;
     const char *retry_after;
+    const char *grpc_status; /* where an answer of gRPC has no more than its end */
+    const char *grpc_message;
 };
 
 struct lsqi_http;

@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
+#include "hrana/base64.h"
 #include "remote/events.h"
 #include "remote/remote.h"
 
@@ -301,6 +302,9 @@ enum lsq_status lsqi_server_init(struct lsqi_server *server, const struct lsq_co
     if (pthread_mutex_init(&server->lock, NULL) != 0)
         return lsqi_error_set(err, LSQ_NOMEM, "no mutex for a server");
     st = read_settings(server, remote, err);
+    if (st == LSQ_OK && remote->namespace_ != NULL &&
+        (server->namespace_ = copy(remote->namespace_)) == NULL)
+        st = LSQ_NOMEM;
     if (st == LSQ_OK) st = lsqi_server_set_token(server, remote->token, err);
     if (st == LSQ_OK) st = make_peer(server, remote, err);
     if (st == LSQ_OK) st = add_targets(server, cfg->path, remote, err);
@@ -316,6 +320,7 @@ void lsqi_server_release(struct lsqi_server *server) {
     }
     lsqi_http_peer_unref(server->peer);
     lsqi_free(server->encryption_key);
+    lsqi_free(server->namespace_);
     lsqi_free(server->token);
     pthread_mutex_destroy(&server->lock);
 }
@@ -335,10 +340,36 @@ static void add_header(struct parts *parts, const char *name, const char *value)
     lsqi_buf_add(parts->text, "", 1);
 }
 
+/* What every request to the target says. */
+static void add_headers(struct parts *parts, struct lsqi_server *server, size_t target) {
+    const char *host = server->targets[target].host;
+
+    if (host != NULL) add_header(parts, "Host: ", host);
+    if (server->encryption_key != NULL)
+        add_header(parts, "x-turso-encryption-key: ", server->encryption_key);
+    pthread_mutex_lock(&server->lock);
+    if (server->token != NULL)
+        add_header(parts, is_basic(server->token) ? "Authorization: " : "Authorization: Bearer ",
+                   server->token);
+    pthread_mutex_unlock(&server->lock);
+}
+
+/* The pieces do not move any more. */
+static enum lsq_status set_parts(struct lsqi_server_address *address, const struct parts *parts,
+                                 struct lsq_error *err) {
+    if (address->text.failed) {
+        lsqi_server_address_release(address);
+        return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
+    }
+    address->url = address->text.data;
+    for (size_t i = 0; i < parts->count; i++)
+        address->headers[i] = address->text.data + parts->at[i];
+    return LSQ_OK;
+}
+
 enum lsq_status lsqi_server_address(struct lsqi_server *server, size_t target, const char *base,
                                     int version, const char *path, const char *traceparent,
                                     struct lsqi_server_address *address, struct lsq_error *err) {
-    const char *host = server->targets[target].host;
     struct parts parts = {.text = &address->text};
 
     *address = (struct lsqi_server_address){.url = NULL};
@@ -348,25 +379,47 @@ enum lsq_status lsqi_server_address(struct lsqi_server *server, size_t target, c
     lsqi_buf_add_text(&address->text, path);
     lsqi_buf_add(&address->text, "", 1);
     add_header(&parts, "Content-Type: ", "application/json");
-    if (host != NULL) add_header(&parts, "Host: ", host);
-    if (server->encryption_key != NULL)
-        add_header(&parts, "x-turso-encryption-key: ", server->encryption_key);
     if (traceparent != NULL && is_header_text(traceparent))
         add_header(&parts, "traceparent: ", traceparent);
-    pthread_mutex_lock(&server->lock);
-    if (server->token != NULL)
-        add_header(&parts, is_basic(server->token) ? "Authorization: " : "Authorization: Bearer ",
-                   server->token);
-    pthread_mutex_unlock(&server->lock);
-    if (address->text.failed) {
-        lsqi_server_address_release(address);
-        return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a request");
-    }
-    address->url = address->text.data;
+    add_headers(&parts, server, target);
     /* A stream may be sent elsewhere by its server, from here or to here: so seldom that it does not count. */
     address->compressed = !server->targets[target].here;
-    for (size_t i = 0; i < parts.count; i++) address->headers[i] = address->text.data + parts.at[i];
-    return LSQ_OK;
+    return set_parts(address, &parts, err);
+}
+
+/* The replication service takes the namespace from a header; libSQL's own clients fill it with the first label of the
+ * host, or "default" where that is none. */
+static void add_namespace(struct parts *parts, const struct lsqi_server *server) {
+    const char *host = strstr(lsqi_place_base(server->targets[0].place), "://") + 3;
+    size_t len = strcspn(host, ".:/[");
+    bool label = host[len] == '.' && strspn(host, "0123456789.") < strcspn(host, ":/");
+    const char *name = server->namespace_ != NULL ? server->namespace_ : label ? host : "default";
+
+    if (server->namespace_ != NULL || !label) len = strlen(name);
+    add_header(parts, "x-namespace-bin: ", "");
+    if (parts->text->failed) return;
+    parts->text->len--; /* its NUL */
+    lsqi_base64_encode(parts->text, name, len);
+    while (parts->text->len > 0 && parts->text->data[parts->text->len - 1] == '=')
+        parts->text->len--; /* sqld takes it without padding only */
+    lsqi_buf_add(parts->text, "", 1);
+}
+
+enum lsq_status lsqi_server_log_address(struct lsqi_server *server, const char *method,
+                                        const char *session, struct lsqi_server_address *address,
+                                        struct lsq_error *err) {
+    struct parts parts = {.text = &address->text};
+
+    *address = (struct lsqi_server_address){.url = NULL};
+    lsqi_buf_add_text(&address->text, lsqi_place_base(server->targets[0].place));
+    lsqi_buf_add_text(&address->text, "/wal_log.ReplicationLog/");
+    lsqi_buf_add_text(&address->text, method);
+    lsqi_buf_add(&address->text, "", 1);
+    add_header(&parts, "Content-Type: ", "application/grpc-web+proto");
+    add_namespace(&parts, server);
+    if (session[0] != '\0') add_header(&parts, "x-session-token: ", session);
+    add_headers(&parts, server, 0);
+    return set_parts(address, &parts, err);
 }
 
 void lsqi_server_address_release(struct lsqi_server_address *address) {

@@ -30,6 +30,7 @@ struct lsqi_server {
     bool read_replicas;
     atomic_uint reads; /* so far: they take turns */
     char *encryption_key;
+    char *namespace_; /* NULL: the URL's own */
     /* of struct lsq_remote, its defaults filled in; -1: none */
     int connect_ms;
     int first_byte_ms;
@@ -76,6 +77,11 @@ size_t lsqi_server_pick(struct lsqi_server *server, bool reads, size_t failed);
 enum lsq_status lsqi_server_address(struct lsqi_server *server, size_t target, const char *base,
                                     int version, const char *path, const char *traceparent,
                                     struct lsqi_server_address *address, struct lsq_error *err);
+
+/* For a method of the primary's replication service. session: "" for none. Errors: LSQ_NOMEM. */
+enum lsq_status lsqi_server_log_address(struct lsqi_server *server, const char *method,
+                                        const char *session, struct lsqi_server_address *address,
+                                        struct lsq_error *err);
 void lsqi_server_address_release(struct lsqi_server_address *address);
 
 #endif

@@ -20,12 +20,19 @@
 #ifndef LSQI_REPL_REPLICA_H
 #define LSQI_REPL_REPLICA_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "lsq/lsq.h"
 
 struct lsqi_replica;
+
+/* How a replica begins: what is asked for at each read. */
+struct lsqi_replica_face {
+    _Atomic uint64_t applied;
+    _Atomic uint64_t written;
+};
 
 /* Everything is borrowed until lsqi_replica_open() returns. */
 struct lsqi_replica_config {
@@ -60,11 +67,24 @@ enum lsq_status lsqi_replica_check_plain(const char *path, struct lsq_error *err
 const char *lsqi_replica_path(const struct lsqi_replica *replica);
 /* There is a file that can be read: some committed state of the primary's. It never becomes unusable again. */
 bool lsqi_replica_usable(struct lsqi_replica *replica);
-/* The last frame that is in the file; 0: none. Lock-free: for read-your-writes, compared with the replication_index of
- * the server's answers. While a replacement of the whole content is under way it is 0. */
-uint64_t lsqi_replica_applied(const struct lsqi_replica *replica);
-/* The server named this index as its last (in an answer to a write): for info, and for what lag there is. */
-void lsqi_replica_heard(struct lsqi_replica *replica, uint64_t index);
+/* Makes an empty database where there is no file, so that it is usable before the first sync. Errors: LSQ_IO, ... */
+enum lsq_status lsqi_replica_make_empty(struct lsqi_replica *replica, struct lsq_error *err);
+
+/* The last frame that is in the file; 0: none. For read-your-writes, compared with the replication_index of the
+ * server's answers. */
+static inline uint64_t lsqi_replica_applied(const struct lsqi_replica *replica) {
+    return atomic_load_explicit(&((const struct lsqi_replica_face *)(const void *)replica)->applied,
+                                memory_order_acquire);
+}
+
+/* The highest index that a write was answered with, as lsqi_replica_wrote() was told. It is 0 again when the server
+ * turns out to have another history, for what was written to the old one may be gone. */
+static inline uint64_t lsqi_replica_written(const struct lsqi_replica *replica) {
+    return atomic_load_explicit(&((const struct lsqi_replica_face *)(const void *)replica)->written,
+                                memory_order_acquire);
+}
+/* The server answered a write with that index. */
+void lsqi_replica_wrote(struct lsqi_replica *replica, uint64_t index);
 enum lsq_status lsqi_replica_set_token(struct lsqi_replica *replica, const char *token,
                                        struct lsq_error *err);
 

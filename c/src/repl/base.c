@@ -1,0 +1,215 @@
+#include "repl/base.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "repl/apply.h"
+#include "repl/disk.h"
+
+enum { MARK_BYTES = 64 * 1024 * 1024, MARK_MS = 3000 };
+
+#define INCOMING "-incoming"
+#define STATE "-incoming-state"
+
+void lsqi_base_release(struct lsqi_base *base) {
+    if (base->fd >= 0) close(base->fd);
+    *base = (struct lsqi_base){.fd = -1};
+}
+
+void lsqi_base_discard(struct lsqi_base *base, const char *path) {
+    lsqi_base_release(base);
+    lsqi_disk_remove(path, STATE);
+    lsqi_disk_remove(path, INCOMING);
+    lsqi_disk_remove(path, INCOMING "-wal");
+    lsqi_disk_remove(path, INCOMING "-shm");
+}
+
+/* ---- Beginning ---- */
+
+static bool goes_on(struct lsqi_base *base, const char *path, const char *log_id, uint64_t index) {
+    char name[LSQI_DISK_NAME];
+    struct stat st;
+
+    lsqi_disk_beside(name, path, STATE);
+    if (lsqi_meta_read(&base->meta, name, NULL) != LSQ_OK) return false;
+    if (strcmp(base->meta.log_id, log_id) != 0 || base->meta.target > index + 1) return false;
+    lsqi_disk_beside(name, path, INCOMING);
+    base->fd = open(name, O_RDWR | O_CLOEXEC);
+    return base->fd >= 0 && fstat(base->fd, &st) == 0 && (uint64_t)st.st_ino == base->meta.inode;
+}
+
+static enum lsq_status create(struct lsqi_base *base, const char *path, const char *log_id,
+                              uint64_t index, struct lsq_error *err) {
+    char name[LSQI_DISK_NAME];
+    struct stat st;
+
+    lsqi_disk_beside(name, path, INCOMING);
+    base->fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (base->fd < 0 || fstat(base->fd, &st) != 0) return lsqi_disk_failed(err, "create", name);
+    base->meta = (struct lsqi_meta){
+        .state = LSQI_META_READY, .inode = (uint64_t)st.st_ino, .target = index + 1};
+    (void)snprintf(base->meta.log_id, sizeof(base->meta.log_id), "%s", log_id);
+    lsqi_disk_beside(name, path, STATE);
+    return lsqi_meta_create(&base->meta, name, err);
+}
+
+enum lsq_status lsqi_base_begin(struct lsqi_base *base, const char *path, const char *log_id,
+                                uint64_t index, struct lsq_error *err) {
+    enum lsq_status st;
+
+    lsqi_base_release(base);
+    base->marked_at = lsqi_now_ns();
+    if (goes_on(base, path, log_id, index)) return LSQ_OK;
+    lsqi_base_discard(base, path);
+    st = create(base, path, log_id, index, err);
+    base->marked_at = lsqi_now_ns();
+    if (st != LSQ_OK) lsqi_base_discard(base, path);
+    return st;
+}
+
+/* ---- Filling ---- */
+
+static enum lsq_status write_state(struct lsqi_base *base, const char *path,
+                                   struct lsq_error *err) {
+    char name[LSQI_DISK_NAME];
+
+    lsqi_disk_beside(name, path, STATE);
+    return lsqi_meta_write(&base->meta, name, LSQI_META_DURABLE, err);
+}
+
+enum lsq_status lsqi_base_write(struct lsqi_base *base, const char *path,
+                                const struct lsqi_frame *frame, const void *page, size_t len,
+                                struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+
+    if (base->meta.page_size == 0) base->meta.page_size = (uint32_t)len;
+    if (base->meta.page_size != len)
+        return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
+                              "the server sends pages of %zu bytes among those of %u", len,
+                              (unsigned)base->meta.page_size);
+    if (frame->number >= base->meta.target) {
+        base->meta.target = frame->number + 1;
+        st = write_state(base, path, err);
+    }
+    if (st != LSQ_OK) return st;
+    base->unmarked += len;
+    if (lsqi_disk_write(base->fd, page, len, (int64_t)(frame->page - 1) * (int64_t)len))
+        return LSQ_OK;
+    return lsqi_disk_failed(err, "write what comes beside", path);
+}
+
+enum lsq_status lsqi_base_mark(struct lsqi_base *base, const char *path, uint64_t next,
+                               uint64_t pages, bool must, struct lsq_error *err) {
+    int64_t now = lsqi_now_ns();
+
+    if (!must && base->unmarked < MARK_BYTES && now - base->marked_at < (int64_t)MARK_MS * 1000000)
+        return LSQ_OK;
+    if (fdatasync(base->fd) != 0) return lsqi_disk_failed(err, "sync what comes beside", path);
+    base->meta.applied = next;
+    base->meta.pages = pages;
+    if (base->meta.target < next) base->meta.target = next;
+    base->unmarked = 0;
+    base->marked_at = now;
+    return write_state(base, path, err);
+}
+
+/* ---- Installing ---- */
+
+static enum lsq_status damaged(struct lsq_error *err, const char *why) {
+    return lsqi_error_set(err, LSQ_CORRUPT, "what the server sent is no database: %s", why);
+}
+
+/* The header by https://sqlite.org/fileformat2.html, 1.3: that it is one, of pages of that size. It is made one in WAL
+ * mode, which the replica is. */
+static enum lsq_status check_header(struct lsqi_base *base, struct lsq_error *err) {
+    enum { HEADER = 100, PAGE_SIZE = 16, VERSIONS = 18 };
+    static const unsigned char wal[2] = {2, 2};
+    unsigned char header[HEADER];
+    uint32_t page_size;
+
+    if (!lsqi_disk_read(base->fd, header, sizeof(header), 0)) return damaged(err, "it has no page");
+    if (memcmp(header, "SQLite format 3", 16) != 0) return damaged(err, "its header is none");
+    page_size = (uint32_t)header[PAGE_SIZE] << 8 | header[PAGE_SIZE + 1];
+    if (page_size == 1) page_size = LSQI_MOST_PAGE;
+    if (page_size != base->meta.page_size) return damaged(err, "its pages have another size");
+    if (memcmp(header + VERSIONS, wal, sizeof(wal)) != 0 &&
+        !lsqi_disk_write(base->fd, wal, sizeof(wal), VERSIONS))
+        return lsqi_disk_failed(err, "write", "an incoming replica");
+    return LSQ_OK;
+}
+
+static enum lsq_status check(struct lsqi_base *base, const char *path, struct lsq_error *err) {
+    int64_t size = (int64_t)base->meta.pages * base->meta.page_size;
+    char name[LSQI_DISK_NAME];
+    struct stat st;
+    enum lsq_status result = check_header(base, err);
+
+    if (result != LSQ_OK) return result;
+    if (fstat(base->fd, &st) != 0 || (int64_t)st.st_size < size)
+        return damaged(err, "pages are missing");
+    if (ftruncate(base->fd, size) != 0 || fsync(base->fd) != 0)
+        return lsqi_disk_failed(err, "sync what came beside", path);
+    lsqi_disk_beside(name, path, INCOMING);
+    result = lsqi_apply_check(name, err);
+    lsqi_disk_remove(path, INCOMING "-wal");
+    lsqi_disk_remove(path, INCOMING "-shm");
+    return result;
+}
+
+enum lsq_status lsqi_base_installed(const char *path, struct lsqi_meta *meta,
+                                    struct lsq_error *err) {
+    char name[LSQI_DISK_NAME];
+    enum lsq_status st;
+
+    meta->state = LSQI_META_READY;
+    lsqi_disk_beside(name, path, "-replica");
+    st = lsqi_meta_write(meta, name, LSQI_META_DURABLE, err);
+    if (st == LSQ_OK) lsqi_disk_remove(path, STATE);
+    return st;
+}
+
+/* Where a file has come into its place meanwhile, that one is somebody's. */
+static bool put_in_place(const char *from, const char *to) {
+#ifdef RENAME_NOREPLACE
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) return true;
+    if (errno != EINVAL && errno != ENOSYS) return false;
+#endif
+    if (access(to, F_OK) == 0) errno = EEXIST;
+    return access(to, F_OK) != 0 && rename(from, to) == 0;
+}
+
+/* The metadata say first what is going to be: so that a break leaves no file of which nothing is known. */
+enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, struct lsqi_meta *meta,
+                                  struct lsq_error *err) {
+    struct lsqi_meta mine = base->meta;
+    char from[LSQI_DISK_NAME];
+    char name[LSQI_DISK_NAME];
+    enum lsq_status st = check(base, path, err);
+
+    if (st != LSQ_OK) {
+        if (st == LSQ_CORRUPT || st == LSQ_NOT_A_DATABASE) lsqi_base_discard(base, path);
+        return st;
+    }
+    mine.state = LSQI_META_INSTALLING;
+    lsqi_disk_beside(name, path, "-replica");
+    st = lsqi_meta_create(&mine, name, err);
+    if (st != LSQ_OK) return st;
+    /* What an older file left: its WAL would be taken for the new one's. */
+    lsqi_disk_remove(path, "-wal");
+    lsqi_disk_remove(path, "-shm");
+    lsqi_disk_remove(path, "-journal");
+    lsqi_disk_beside(from, path, INCOMING);
+    if (!put_in_place(from, path))
+        return lsqi_disk_failed(err, "put the replica in its place,", path);
+    st = lsqi_disk_sync_folder(path, err);
+    lsqi_base_release(base);
+    if (st == LSQ_OK) st = lsqi_base_installed(path, &mine, err);
+    if (st == LSQ_OK) *meta = mine;
+    return st;
+}

@@ -1,0 +1,47 @@
+/* base.h - a replica's file in the making: NAME-incoming, and NAME-incoming-state, which says how far it is.
+ *
+ * Pages are written to their places as frames come, so on the way the file is no database; it is one when the frames
+ * up to the end of a transaction are in, of which no later one was. A break, of the connection, the process or the
+ * power, costs what came since the last mark: frames are put in again from there on, in their order, and each page's
+ * last write counts.
+ * Threads: one at a time. */
+#ifndef LSQI_REPL_BASE_H
+#define LSQI_REPL_BASE_H
+
+#include "repl/meta.h"
+#include "repl/wire.h"
+
+/* All zero with fd -1 is one that is not begun. */
+struct lsqi_base {
+    int fd;
+    struct lsqi_meta meta; /* as NAME-incoming-state has it */
+    uint64_t unmarked;     /* bytes since then */
+    int64_t marked_at;     /* ns */
+};
+
+/* Goes on with the file that is there, if it is of that history and not ahead of it; else begins one. index: the
+ * server's last frame. base->meta.applied: where to go on. */
+enum lsq_status lsqi_base_begin(struct lsqi_base *base, const char *path, const char *log_id,
+                                uint64_t index, struct lsq_error *err);
+/* Keeps what is there, for the next time. */
+void lsqi_base_release(struct lsqi_base *base);
+
+enum lsq_status lsqi_base_write(struct lsqi_base *base, const char *path,
+                                const struct lsqi_frame *frame, const void *page, size_t len,
+                                struct lsq_error *err);
+/* All frames before `next` are in; the database then had so many pages (0: it is amid a transaction). Durable once in
+ * a while, or if it must. */
+enum lsq_status lsqi_base_mark(struct lsqi_base *base, const char *path, uint64_t next,
+                               uint64_t pages, bool must, struct lsq_error *err);
+
+/* It is whole, as the last mark says: checks it, and puts it in its place, where no file may be. *meta is that of the
+ * replica from then on, and written. */
+enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, struct lsqi_meta *meta,
+                                  struct lsq_error *err);
+/* What follows the rename, after a break too. */
+enum lsq_status lsqi_base_installed(const char *path, struct lsqi_meta *meta,
+                                    struct lsq_error *err);
+/* Throws it away. */
+void lsqi_base_discard(struct lsqi_base *base, const char *path);
+
+#endif

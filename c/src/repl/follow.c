@@ -1,0 +1,392 @@
+/* Following a server's log: what comes goes to the file in the making, or, where there is a file, to the spool, and
+ * from there into the file in whole transactions. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/error.h"
+#include "repl/disk.h"
+#include "repl/events.h"
+#include "repl/state.h"
+
+enum {
+    APPLY_BYTES = 4 * 1024 * 1024, /* of whole transactions: they go in though more is coming */
+    FIRST_DELAY_MS = 20, /* before it is tried again; doubled each time, to MOST_DELAY_MS */
+    MOST_DELAY_MS = 500,
+    MOST_GREETINGS = 5 /* without a frame in between */
+};
+
+static void tell(struct lsqi_replica *r, enum lsqi_replica_event_kind kind, const char *message,
+                 const char *aside, uint64_t frames) {
+    const struct lsqi_replica_event event = {
+        .kind = kind,
+        .path = r->path,
+        .why = LSQ_OK,
+        .message = message,
+        .aside = aside,
+        .frame = lsqi_replica_applied(r),
+        .frames = frames,
+    };
+
+    lsqi_replica_tell(&event);
+}
+
+/* ---- What others see ---- */
+
+uint64_t lsqi_follow_asks(struct lsqi_replica *r) {
+    uint64_t serial;
+
+    pthread_mutex_lock(&r->lock);
+    serial = ++r->serial;
+    pthread_mutex_unlock(&r->lock);
+    return serial;
+}
+
+void lsqi_follow_reached(struct lsqi_replica *r, uint64_t serial) {
+    pthread_mutex_lock(&r->lock);
+    r->reached = serial;
+    r->synced_at = lsqi_now_ns();
+    pthread_mutex_unlock(&r->lock);
+}
+
+void lsqi_follow_got_bytes(struct lsqi_replica *r, uint64_t bytes) {
+    pthread_mutex_lock(&r->lock);
+    r->counts.bytes += bytes;
+    pthread_mutex_unlock(&r->lock);
+}
+
+/* After frames went in. */
+static void publish(struct lsqi_replica *r, uint64_t frames, bool rebuilt) {
+    uint64_t last = r->meta.applied == 0 ? 0 : r->meta.applied - 1;
+
+    pthread_mutex_lock(&r->lock);
+    r->counts.frames += frames;
+    r->counts.rebuilds += rebuilt;
+    r->usable = r->apply != NULL;
+    if (r->highest < last) r->highest = last;
+    (void)snprintf(r->counts.log_id, sizeof(r->counts.log_id), "%s", r->meta.log_id);
+    pthread_mutex_unlock(&r->lock);
+    atomic_store_explicit(&r->face.applied, last, memory_order_release);
+}
+
+/* ---- Into the file ---- */
+
+static enum lsq_status write_meta(struct lsqi_replica *r, enum lsqi_meta_write how,
+                                  struct lsq_error *err) {
+    return lsqi_meta_write(&r->meta, r->meta_name, how, err);
+}
+
+/* The end of what has come that is whole transactions; where the file may have frames already that come again, all of
+ * them must be in it. */
+static bool may_apply(const struct lsqi_replica *r) {
+    return r->apply != NULL && !r->in_snapshot && r->spool.committed > 0 &&
+           r->committed_next >= r->meta.target;
+}
+
+static enum lsq_status apply(struct lsqi_replica *r, struct lsq_error *err) {
+    size_t n = r->spool.committed;
+    enum lsq_status st;
+
+    if (!may_apply(r)) return LSQ_OK;
+    r->meta.target = r->committed_next;
+    st = write_meta(r, LSQI_META_DURABLE, err);
+    if (st == LSQ_OK) st = lsqi_apply_put(r->apply, &r->spool, n, lsqi_replica_stops, r, err);
+    if (st != LSQ_OK) return st;
+    r->meta.applied = r->committed_next;
+    r->meta.pages = r->committed_pages;
+    r->meta.checksum = r->committed_sum;
+    r->meta.page_size = r->spool.page_size;
+    st = write_meta(r, LSQI_META_LAZY, err);
+    publish(r, n, r->replaced);
+    if (st == LSQ_OK) st = lsqi_spool_drop(&r->spool, n, err);
+    tell(r, r->replaced ? LSQI_REPLICA_REPLACED : LSQI_REPLICA_SYNCED, "", NULL, n);
+    r->replaced = false;
+    return st;
+}
+
+static enum lsq_status mark_base(struct lsqi_replica *r, bool must, struct lsq_error *err) {
+    uint64_t pages = r->committed_next == r->next ? r->committed_pages : 0;
+
+    r->base.meta.checksum = r->committed_sum;
+    return lsqi_base_mark(&r->base, r->path, r->next, pages, must, err);
+}
+
+enum lsq_status lsqi_follow_pause(void *arg, struct lsq_error *err) {
+    struct lsqi_replica *r = arg;
+
+    if (r->in_snapshot) return LSQ_OK;
+    if (r->apply == NULL) return mark_base(r, false, err);
+    if (r->spool.committed * (uint64_t)r->spool.page_size < APPLY_BYTES) return LSQ_OK;
+    return apply(r, err);
+}
+
+/* ---- What comes ---- */
+
+static enum lsq_status keep(struct lsqi_replica *r, const struct lsqi_frame *frame,
+                            const void *page, size_t len, struct lsq_error *err) {
+    if (r->apply == NULL) return lsqi_base_write(&r->base, r->path, frame, page, len, err);
+    return lsqi_spool_add(&r->spool, frame, page, len, err);
+}
+
+static void commit(struct lsqi_replica *r, uint64_t next, uint32_t pages, uint64_t sum) {
+    r->committed_next = next;
+    r->committed_pages = pages;
+    r->committed_sum = sum;
+}
+
+static enum lsq_status out_of_order(struct lsq_error *err, const struct lsqi_frame *frame,
+                                    uint64_t expected) {
+    return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
+                          "the server sent frame %llu where %llu was due",
+                          (unsigned long long)frame->number, (unsigned long long)expected);
+}
+
+static enum lsq_status snapshot_frame(struct lsqi_replica *r, const struct lsqi_frame *frame,
+                                      const void *page, size_t len, struct lsq_error *err) {
+    struct lsqi_snapshot *snapshot = &r->snapshot;
+    bool first = snapshot->next == 0;
+
+    if (snapshot->pages > 0 || frame->number < r->next ||
+        (!first && frame->number >= snapshot->lowest))
+        return out_of_order(err, frame, first ? r->next : snapshot->lowest - 1);
+    if (first) {
+        snapshot->next = frame->number + 1;
+        snapshot->sum = frame->checksum;
+    }
+    snapshot->lowest = frame->number;
+    snapshot->pages = frame->size_after;
+    return keep(r, frame, page, len, err);
+}
+
+void lsqi_follow_snapshot_begin(struct lsqi_replica *r) {
+    r->in_snapshot = true;
+    r->snapshot = (struct lsqi_snapshot){.spooled = r->spool.count};
+}
+
+enum lsq_status lsqi_follow_snapshot_end(struct lsqi_replica *r, bool whole,
+                                         struct lsq_error *err) {
+    const struct lsqi_snapshot *snapshot = &r->snapshot;
+
+    r->in_snapshot = false;
+    if (!whole || snapshot->pages == 0) {
+        lsqi_spool_cut(&r->spool, snapshot->spooled);
+        return whole ? lsqi_error_set(err, LSQ_CONNECTION_LOST, "a snapshot has no end") : LSQ_OK;
+    }
+    r->next = snapshot->next;
+    commit(r, snapshot->next, snapshot->pages, snapshot->sum);
+    return r->apply == NULL ? mark_base(r, true, err) : LSQ_OK;
+}
+
+enum lsq_status lsqi_follow_frame(void *arg, const struct lsqi_frame *frame, const void *page,
+                                  size_t len, struct lsq_error *err) {
+    struct lsqi_replica *r = arg;
+    enum lsq_status st;
+
+    if (r->in_snapshot) return snapshot_frame(r, frame, page, len, err);
+    if (frame->number != r->next) return out_of_order(err, frame, r->next);
+    st = keep(r, frame, page, len, err);
+    if (st != LSQ_OK) return st;
+    r->next = frame->number + 1;
+    if (frame->size_after > 0) commit(r, r->next, frame->size_after, frame->checksum);
+    return LSQ_OK;
+}
+
+/* ---- Who the server is ---- */
+
+/* What the file has is not of the server's history: kept in a copy, for it may be all that is left of it. From now on
+ * the file is to get, in one transaction, everything that the server has. */
+static enum lsq_status change_history(struct lsqi_replica *r, struct lsq_error *err) {
+    struct lsqi_meta meta = r->meta;
+    char aside[LSQI_DISK_NAME];
+    enum lsq_status st = LSQ_OK;
+
+    if (meta.applied > 0) {
+        lsqi_disk_aside_name(aside, r->path);
+        st = lsqi_apply_copy(r->apply, aside, err);
+        if (st != LSQ_OK) return st;
+    }
+    meta.applied = 0;
+    meta.target = r->hello.index + 1;
+    meta.checksum = 0;
+    (void)snprintf(meta.log_id, sizeof(meta.log_id), "%s", r->hello.log_id);
+    st = lsqi_meta_write(&meta, r->meta_name, LSQI_META_DURABLE, err);
+    if (st != LSQ_OK) return st;
+    if (r->meta.applied > 0)
+        tell(r, LSQI_REPLICA_SET_ASIDE, "the server has another history", aside, 0);
+    r->replaced = r->meta.applied > 0 || r->replaced;
+    r->meta = meta;
+    atomic_store_explicit(&r->face.written, 0, memory_order_release);
+    publish(r, 0, false);
+    return LSQ_OK;
+}
+
+/* What has come and was not applied is asked for again. */
+static void restart(struct lsqi_replica *r, uint64_t next, uint64_t pages) {
+    lsqi_spool_cut(&r->spool, 0);
+    r->next = next;
+    commit(r, pages > 0 ? next : 0, (uint32_t)pages, r->meta.checksum);
+}
+
+/* An empty database takes on any history. */
+static enum lsq_status take_history(struct lsqi_replica *r, struct lsq_error *err) {
+    (void)snprintf(r->meta.log_id, sizeof(r->meta.log_id), "%s", r->hello.log_id);
+    return write_meta(r, LSQI_META_DURABLE, err);
+}
+
+static enum lsq_status compare_history(struct lsqi_replica *r, struct lsq_error *err) {
+    bool same = strcmp(r->meta.log_id, r->hello.log_id) == 0;
+    enum lsq_status st = LSQ_OK;
+
+    /* A server that lost the end of its log goes on with other frames of the same numbers. */
+    if (same && (r->hello.index + 1 >= r->meta.target || r->meta.target == 0)) {
+        if (r->next < r->meta.applied) restart(r, r->meta.applied, r->meta.pages);
+        return LSQ_OK;
+    }
+    if (r->meta.log_id[0] == '\0')
+        st = take_history(r, err);
+    else
+        st = change_history(r, err);
+    if (st == LSQ_OK) restart(r, 0, 0);
+    return st;
+}
+
+static enum lsq_status begin_base(struct lsqi_replica *r, struct lsq_error *err) {
+    const struct lsqi_meta *meta = &r->base.meta;
+    enum lsq_status st;
+
+    if (r->base.fd >= 0 && strcmp(meta->log_id, r->hello.log_id) == 0 &&
+        meta->target <= r->hello.index + 1)
+        return LSQ_OK;
+    st = lsqi_base_begin(&r->base, r->path, r->hello.log_id, r->hello.index, err);
+    if (st == LSQ_OK) restart(r, meta->applied, meta->pages);
+    if (st == LSQ_OK) r->committed_sum = meta->checksum;
+    return st;
+}
+
+static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
+    enum lsq_status st = r->protocol->greet(r, err);
+
+    if (st == LSQ_OK) {
+        pthread_mutex_lock(&r->lock);
+        r->highest = r->hello.index;
+        pthread_mutex_unlock(&r->lock);
+        st = r->apply == NULL ? begin_base(r, err) : compare_history(r, err);
+    }
+    r->greeted = st == LSQ_OK;
+    return st;
+}
+
+/* ---- The file that has come ---- */
+
+/* Of a server that has nothing yet. */
+static enum lsq_status install_empty(struct lsqi_replica *r, struct lsq_error *err) {
+    enum lsq_status st = lsqi_replica_create_empty(r, err);
+
+    lsqi_base_discard(&r->base, r->path);
+    return st == LSQ_OK ? take_history(r, err) : st;
+}
+
+static enum lsq_status install(struct lsqi_replica *r, struct lsq_error *err) {
+    enum lsq_status st = mark_base(r, true, err);
+
+    if (st == LSQ_OK) st = lsqi_base_install(&r->base, r->path, &r->meta, err);
+    if (st == LSQ_OK) st = lsqi_apply_open(&r->apply, r->path, err);
+    if (st != LSQ_OK) r->greeted = false;
+    return st;
+}
+
+static bool is_whole(const struct lsqi_replica *r) {
+    return r->next > 0 && r->committed_next == r->next && r->next >= r->base.meta.target;
+}
+
+/* At the end of the log. */
+static enum lsq_status finish_base(struct lsqi_replica *r, struct lsq_error *err) {
+    enum lsq_status st;
+
+    if (r->next > 0 && !is_whole(r))
+        return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
+                              "the server's log ends at frame %llu, amid a transaction",
+                              (unsigned long long)r->next);
+    st = r->next == 0 ? install_empty(r, err) : install(r, err);
+    if (st != LSQ_OK) return st;
+    publish(r, r->meta.applied, false);
+    tell(r, LSQI_REPLICA_BOOTSTRAPPED, "", NULL, r->meta.applied);
+    return LSQ_OK;
+}
+
+/* ---- An exchange ---- */
+
+static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetings,
+                            struct lsq_error *err) {
+    uint64_t before = r->next;
+    enum lsq_status st = LSQ_OK;
+
+    *end = false;
+    if (!r->greeted && ++*greetings > MOST_GREETINGS)
+        return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
+                              "the server wants to be greeted again and again");
+    if (!r->greeted) st = greet(r, err);
+    if (st == LSQ_OK) st = r->protocol->fetch(r, end, err);
+    if (r->next != before) *greetings = 0;
+    if (st == LSQ_OK && r->apply != NULL) st = apply(r, err);
+    if (st == LSQ_OK && r->apply == NULL && *end) st = finish_base(r, err);
+    return st;
+}
+
+static bool is_worth_it(enum lsq_status st) {
+    return st == LSQ_UNREACHABLE || st == LSQ_CONNECTION_LOST || st == LSQ_OVERLOADED ||
+           st == LSQ_TIMEOUT;
+}
+
+/* False: it is to be given up. */
+static bool wait_to_retry(struct lsqi_replica *r, unsigned tries) {
+    int64_t now = lsqi_now_ns();
+    int delay = FIRST_DELAY_MS;
+    bool stops;
+
+    for (unsigned i = 1; i < tries && delay < MOST_DELAY_MS; i++) delay *= 2;
+    delay = delay / 2 + (int)(now / 1000 % (delay / 2 + 1)); /* those who failed together part */
+    while (!(stops = lsqi_replica_stops(r)) && lsqi_now_ns() - now < (int64_t)delay * 1000000) {
+        pthread_mutex_lock(&r->lock);
+        lsqi_wait_ms_locked(&r->changed, &r->lock, delay);
+        pthread_mutex_unlock(&r->lock);
+    }
+    return !stops;
+}
+
+static enum lsq_status nobody_answers(struct lsqi_replica *r, struct lsq_error *err) {
+    struct lsqi_place *place = r->server.targets[0].place;
+
+    lsqi_error_set(
+        err, LSQ_UNREACHABLE,
+        "%s could not be reached several times on end, and is not asked until it answers "
+        "(it was so for %lld ms)",
+        lsqi_place_base(place), (long long)lsqi_place_down_ms(place));
+    if (err != NULL) err->transient = true;
+    return LSQ_UNREACHABLE;
+}
+
+enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
+    int64_t retry_ns = (int64_t)r->server.retry_ms * 1000000;
+    int64_t until = lsqi_now_ns() + retry_ns;
+    enum lsq_status st = LSQ_OK;
+    unsigned greetings = 0;
+    unsigned tries = 0;
+    uint64_t before = r->next;
+    bool end = false;
+
+    if (lsqi_place_down_ms(r->server.targets[0].place) >
+        (r->server.retry_ms > 0 ? r->server.retry_ms : 0))
+        return nobody_answers(r, err);
+    while (!end) {
+        st = turn(r, &end, &greetings, err);
+        if (r->next != before) {
+            before = r->next;
+            tries = 0;
+            until = lsqi_now_ns() + retry_ns;
+        }
+        if (st == LSQ_OK) continue;
+        if (!is_worth_it(st) || lsqi_now_ns() >= until || !wait_to_retry(r, ++tries)) break;
+    }
+    return st;
+}

@@ -1,0 +1,55 @@
+/* meta.h - what is known of a replica's file, in a small file beside it: from which history it is, and how far it is.
+ *
+ * It has three slots, each a block of its own with a number and a checksum; what is written goes to the slot after the
+ * last one's, and the valid slot of the highest number counts. So a write that the end of the process or of the power
+ * tears leaves the one before it. Of two writes on end one at least must be durable (LSQI_META_DURABLE), else all that
+ * is known could be torn at once.
+ *
+ * How far: frames up to `applied` are in the file; frames up to `target` may be. `target` is written, durably, before
+ * frames beyond `applied` go in, and `applied` after they are in and on the disk. Where target > applied at opening,
+ * the file is in some committed state between the two. It may be read; but what goes in next must be the frames
+ * applied + 1 up to target at least, as one transaction, for part of them on top of all of them would mix old pages
+ * and new.
+ *
+ * Positions here are `next`: the number of the frame after, 0 where there is none, for numbers begin at 0.
+ * Threads: one at a time. */
+#ifndef LSQI_REPL_META_H
+#define LSQI_REPL_META_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lsq/lsq.h"
+
+enum lsqi_meta_state {
+    LSQI_META_READY = 1,
+    LSQI_META_INSTALLING = 2, /* the file with `inode` is to be renamed to its place, or was */
+    LSQI_META_DISCARD = 3     /* what is in its place is to be set aside */
+};
+
+struct lsqi_meta {
+    uint64_t sequence; /* of the write; the caller leaves it alone */
+    uint32_t state;
+    uint32_t page_size;
+    uint64_t inode; /* of the file that this is about: another one is not ours */
+    uint64_t
+        applied; /* the frame after the last that is in it for certain; 0: its content is to be replaced */
+    uint64_t target;   /* the frame after the last that may be in it */
+    uint64_t pages;    /* of the database, where applied is target */
+    uint64_t checksum; /* of the frame before `applied` */
+    char log_id[40];
+};
+
+enum lsqi_meta_write { LSQI_META_LAZY, LSQI_META_DURABLE };
+
+/* Reads the file at path. LSQ_OK; LSQ_NO_ROW: there is none; LSQ_CORRUPT: no slot is valid; LSQ_IO, LSQ_PERMISSION. */
+enum lsq_status lsqi_meta_read(struct lsqi_meta *meta, const char *path, struct lsq_error *err);
+
+/* Makes the file with this content: a new one, renamed into place, durable. */
+enum lsq_status lsqi_meta_create(struct lsqi_meta *meta, const char *path, struct lsq_error *err);
+
+/* Writes to the file that is there. On an error nothing has changed, as far as can be known. */
+enum lsq_status lsqi_meta_write(struct lsqi_meta *meta, const char *path, enum lsqi_meta_write how,
+                                struct lsq_error *err);
+
+#endif

@@ -1,0 +1,160 @@
+#include "repl/open.h"
+
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/error.h"
+#include "repl/disk.h"
+#include "repl/events.h"
+
+/* ---- Setting aside ---- */
+
+/* The metadata say so first: a break leaves nothing that could be taken for what it was. */
+static enum lsq_status set_aside(struct lsqi_replica *r, const char *why, struct lsq_error *err) {
+    struct lsqi_meta meta = {.state = LSQI_META_DISCARD};
+    bool there = lsqi_disk_size(r->path, NULL) > 0;
+    char aside[LSQI_DISK_NAME];
+    struct lsqi_replica_event event = {
+        .kind = LSQI_REPLICA_SET_ASIDE, .path = r->path, .why = LSQ_OK, .message = why};
+    enum lsq_status st = lsqi_meta_create(&meta, r->meta_name, err);
+
+    if (st == LSQ_OK && there) st = lsqi_disk_set_aside(r->path, aside, err);
+    if (st != LSQ_OK) return st;
+    if (there) event.aside = aside;
+    lsqi_replica_tell(&event);
+    return LSQ_OK;
+}
+
+/* ---- A file with metadata ---- */
+
+static bool is_damage(enum lsq_status st) {
+    return st == LSQ_CORRUPT || st == LSQ_NOT_A_DATABASE || st == LSQ_SQL || st == LSQ_ERROR;
+}
+
+/* What a reader sees is what the metadata say. */
+static enum lsq_status compare(struct lsqi_replica *r, const char **why, struct lsq_error *err) {
+    uint32_t page_size = 0;
+    uint64_t pages = 0;
+    enum lsq_status st = lsqi_apply_pages(r->apply, &pages, &page_size, err);
+
+    if (st != LSQ_OK || r->meta.applied == 0) return st;
+    if (page_size != r->meta.page_size) *why = "the file has another size of page";
+    if (r->meta.applied == r->meta.target && pages != r->meta.pages)
+        *why = "the file has another number of pages than was put into it";
+    return LSQ_OK;
+}
+
+static enum lsq_status open_ready(struct lsqi_replica *r, const char **why, struct lsq_error *err) {
+    struct lsq_error trouble;
+    enum lsq_status st = lsqi_apply_open(&r->apply, r->path, &trouble);
+
+    if (st == LSQ_OK) st = compare(r, why, &trouble);
+    if (is_damage(st)) *why = "the file is damaged";
+    if (*why != NULL && st == LSQ_OK) st = LSQ_CORRUPT;
+    if (st == LSQ_OK) {
+        r->next = r->meta.applied;
+        return LSQ_OK;
+    }
+    lsqi_apply_close(r->apply);
+    r->apply = NULL;
+    if (*why != NULL) return LSQ_OK;
+    if (err != NULL) *err = trouble;
+    return st;
+}
+
+/* An installation that was broken off is brought to its end. */
+static enum lsq_status finish_install(struct lsqi_replica *r, uint64_t inode, const char **why,
+                                      struct lsq_error *err) {
+    char incoming[LSQI_DISK_NAME];
+    uint64_t other = 0;
+
+    lsqi_disk_beside(incoming, r->path, "-incoming");
+    if (inode == r->meta.inode) return lsqi_base_installed(r->path, &r->meta, err);
+    if (inode != 0 || lsqi_disk_size(incoming, &other) <= 0 || other != r->meta.inode) {
+        *why = "its making was broken off";
+        return LSQ_OK;
+    }
+    lsqi_disk_remove(r->path, "-wal");
+    lsqi_disk_remove(r->path, "-shm");
+    if (rename(incoming, r->path) != 0) return lsqi_disk_failed(err, "rename", incoming);
+    if (lsqi_disk_sync_folder(r->path, err) != LSQ_OK) return LSQ_IO;
+    return lsqi_base_installed(r->path, &r->meta, err);
+}
+
+static enum lsq_status look_at_known(struct lsqi_replica *r, int64_t size, uint64_t inode,
+                                     struct lsq_error *err) {
+    const char *why = NULL;
+    enum lsq_status st = LSQ_OK;
+
+    if (r->meta.state == LSQI_META_DISCARD && size <= 0) return LSQ_OK;
+    if (r->meta.state == LSQI_META_DISCARD) {
+        why = "it was to be set aside";
+    } else if (r->meta.state == LSQI_META_INSTALLING) {
+        st = finish_install(r, size > 0 ? inode : 0, &why, err);
+    } else if (size <= 0) {
+        why = "the file is missing";
+    } else if (inode != r->meta.inode) {
+        why = "another file is in its place";
+    }
+    if (st == LSQ_OK && why == NULL) st = open_ready(r, &why, err);
+    if (st == LSQ_OK && why != NULL) st = set_aside(r, why, err);
+    return st;
+}
+
+/* ---- Any file ---- */
+
+static enum lsq_status look_at_unknown(struct lsqi_replica *r, int64_t size, bool adopt_replace,
+                                       struct lsq_error *err) {
+    if (size <= 0) return LSQ_OK;
+    if (adopt_replace) return set_aside(r, "it was no replica, and is to be one", err);
+    return lsqi_error_set(
+        err, LSQ_NOT_A_REPLICA,
+        "%s has data, and is not known to be a replica: it is not touched. Give the replica "
+        "another "
+        "name, move the file away, or have it replaced (adopt: it is kept as a copy then)",
+        r->path);
+}
+
+enum lsq_status lsqi_replica_look(struct lsqi_replica *r, bool adopt_replace,
+                                  struct lsq_error *err) {
+    struct lsq_error trouble;
+    uint64_t inode = 0;
+    int64_t size = lsqi_disk_size(r->path, &inode);
+    enum lsq_status st = lsqi_meta_read(&r->meta, r->meta_name, &trouble);
+
+    /* An empty file is none; one must not be in the way of what is renamed to its place. */
+    if (size == 0) (void)unlink(r->path);
+    if (st == LSQ_NO_ROW) return look_at_unknown(r, size, adopt_replace, err);
+    if (st == LSQ_CORRUPT) return set_aside(r, "its metadata is torn", err);
+    if (st == LSQ_OK) return look_at_known(r, size, inode, err);
+    if (err != NULL) *err = trouble;
+    return st;
+}
+
+/* ---- A file for who has none ---- */
+
+/* As a base is installed: made under another name. */
+enum lsq_status lsqi_replica_create_empty(struct lsqi_replica *r, struct lsq_error *err) {
+    struct lsqi_base base = {.fd = -1};
+    char incoming[LSQI_DISK_NAME];
+    enum lsq_status st;
+
+    lsqi_base_discard(&base, r->path);
+    lsqi_disk_beside(incoming, r->path, "-incoming");
+    st = lsqi_apply_make(incoming, err);
+    if (st != LSQ_OK) return st;
+    r->meta = (struct lsqi_meta){.state = LSQI_META_INSTALLING};
+    if (lsqi_disk_size(incoming, &r->meta.inode) <= 0)
+        return lsqi_disk_failed(err, "find", incoming);
+    st = lsqi_meta_create(&r->meta, r->meta_name, err);
+    if (st == LSQ_OK && lsqi_disk_size(r->path, NULL) > 0)
+        st = lsqi_error_set(err, LSQ_NOT_A_REPLICA, "%s has come into being meanwhile", r->path);
+    if (st == LSQ_OK) {
+        const char *why = NULL;
+
+        st = finish_install(r, 0, &why, err);
+        if (st == LSQ_OK && why != NULL) st = lsqi_error_set(err, LSQ_IO, "%s", why);
+    }
+    if (st == LSQ_OK) st = lsqi_apply_open(&r->apply, r->path, err);
+    return st;
+}

@@ -1,0 +1,112 @@
+/* state.h - the record of a replica, for the files of this folder: replica.c, which keeps it and its callers, and
+ * follow.c, which exchanges frames with the server. */
+#ifndef LSQI_REPL_STATE_H
+#define LSQI_REPL_STATE_H
+
+#include <pthread.h>
+
+#include "base/helper.h"
+#include "remote/server.h"
+#include "repl/apply.h"
+#include "repl/base.h"
+#include "repl/meta.h"
+#include "repl/replica.h"
+#include "repl/spool.h"
+
+/* A way to ask a server for its log. Called by who runs the exchange; each answers for one request or a few. */
+struct lsqi_protocol {
+    const char *name;
+    /* Asks who the server is, and how far: replica->hello. */
+    enum lsq_status (*greet)(struct lsqi_replica *replica, struct lsq_error *err);
+    /* Asks for frames from replica->next on, which are told to lsqi_follow_frame(). *end: there were none, or as many
+     * as the server has; the greeting may have to be said anew (replica->greeted is false then, and *end too). */
+    enum lsq_status (*fetch)(struct lsqi_replica *replica, bool *end, struct lsq_error *err);
+};
+
+extern const struct lsqi_protocol lsqi_protocol_v1;
+
+struct lsqi_snapshot {
+    uint64_t next;   /* after its newest frame, the first one; 0: none has come */
+    uint64_t sum;    /* of that one */
+    uint64_t lowest; /* the last that came */
+    uint32_t pages;  /* of the database: its last frame has come */
+    size_t spooled;  /* frames that were there before it */
+};
+
+struct lsqi_replica {
+    struct lsqi_replica_face face; /* first */
+    char *path;
+    char *meta_name;
+    int lock_fd;
+    struct lsqi_server server;
+    const struct lsqi_protocol *protocol;
+    int interval; /* ms; 0: none */
+    struct lsqi_task timer;
+
+    /* guarded by the lock of the list of replicas */
+    struct lsqi_replica *next_record;
+    unsigned refs;
+    bool opened;  /* what is below is set */
+    bool closing; /* nobody has it, and it is on its way out */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    /* guarded by lock */
+    struct lsqi_replica_sync *waiters;
+    bool running; /* a thread exchanges: it alone touches what stands below this part */
+    bool due;     /* ... for the interval's sake */
+    bool frozen;
+    bool ending;
+    bool usable;
+    int64_t next_due;         /* ns; of the interval */
+    unsigned failures_on_end; /* exchanges */
+    uint64_t serial;          /* of the last request for frames that was begun */
+    uint64_t reached;         /* the last such that found nothing more */
+    int64_t synced_at;        /* ns, when that was; 0: never */
+    uint64_t highest;
+    struct lsqi_replica_info
+        counts; /* syncs, failures, rebuilds, frames, bytes, last_error, log_id */
+
+    /* Of who opens, who runs, and who closes: one after the other. */
+    struct lsqi_meta meta;
+    struct lsqi_apply *apply; /* NULL: there is no file yet */
+    struct lsqi_base base;    /* then frames go here, and else ... */
+    struct lsqi_spool spool;  /* ... here, until they are applied */
+    struct lsqi_hello hello;
+    bool greeted;
+    uint64_t next;           /* the frame to ask for */
+    uint64_t committed_next; /* after the last frame here that ends a transaction */
+    uint64_t committed_pages;
+    uint64_t committed_sum;
+    bool replaced; /* the history is another than that of what is in the file */
+    bool in_snapshot;
+    struct lsqi_snapshot snapshot; /* that comes */
+};
+
+/* Makes an empty database in the file's place, with metadata, and opens it. */
+enum lsq_status lsqi_replica_create_empty(struct lsqi_replica *replica, struct lsq_error *err);
+
+/* One exchange: everything that the server has, or an error. Retries what is worth it. */
+enum lsq_status lsqi_follow(struct lsqi_replica *replica, struct lsq_error *err);
+
+/* Whether the exchange is to be given up. */
+bool lsqi_replica_stops(void *replica);
+
+/* ---- For protocols ---- */
+
+/* A frame has come. */
+enum lsq_status lsqi_follow_frame(void *replica, const struct lsqi_frame *frame, const void *page,
+                                  size_t len, struct lsq_error *err);
+/* Frames have come, and are worth being applied. */
+enum lsq_status lsqi_follow_pause(void *replica, struct lsq_error *err);
+/* What follows are frames of a snapshot: the newest first, each page once, as one transaction. The end: `whole` where
+ * all of it has come. */
+void lsqi_follow_snapshot_begin(struct lsqi_replica *replica);
+enum lsq_status lsqi_follow_snapshot_end(struct lsqi_replica *replica, bool whole,
+                                         struct lsq_error *err);
+/* A request for frames begins; its number, for lsqi_follow_reached(): it found all that there is. */
+uint64_t lsqi_follow_asks(struct lsqi_replica *replica);
+void lsqi_follow_reached(struct lsqi_replica *replica, uint64_t serial);
+void lsqi_follow_got_bytes(struct lsqi_replica *replica, uint64_t bytes);
+
+#endif

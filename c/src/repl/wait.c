@@ -1,0 +1,492 @@
+#include "repl/wait.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/clock.h"
+#include "base/error.h"
+#include "repl/disk.h"
+#include "repl/events.h"
+
+enum {
+    POLL_MS = 50, /* between exchanges, for who waits for a frame that is not there yet */
+    MOST_BACKOFF_MS = 300000 /* of the interval, after failures on end */
+};
+
+#define MS ((int64_t)1000000)
+
+/* Callers that are to be told, and what. */
+struct told {
+    struct lsqi_replica_sync *first;
+    enum lsq_status status;
+    struct lsq_error err;
+};
+
+/* ---- Telling ---- */
+
+/* Moves those who fit from the waiters to *told. */
+static void move_locked(struct lsqi_replica *r, struct told *told,
+                        bool (*fits)(const struct lsqi_replica *r,
+                                     const struct lsqi_replica_sync *sync, int64_t now)) {
+    struct lsqi_replica_sync **link = &r->waiters;
+    int64_t now = lsqi_now_ns();
+
+    while (*link != NULL) {
+        struct lsqi_replica_sync *sync = *link;
+
+        if (!fits(r, sync, now)) {
+            link = &sync->next;
+            continue;
+        }
+        *link = sync->next;
+        sync->waiting = false;
+        sync->applied_before = r->counts.frames - sync->applied_before;
+        sync->bytes_before = r->counts.bytes - sync->bytes_before;
+        sync->next = told->first;
+        told->first = sync;
+    }
+}
+
+/* A caller's memory may be gone once it is told. */
+static void tell_all(const struct lsqi_replica *r, const struct told *told) {
+    struct lsqi_replica_sync *next;
+
+    for (struct lsqi_replica_sync *sync = told->first; sync != NULL; sync = next) {
+        const struct lsqi_replica_sync_result result = {.frame = lsqi_replica_applied(r),
+                                                        .applied = sync->applied_before,
+                                                        .bytes = sync->bytes_before};
+
+        next = sync->next;
+        sync->done(sync->arg, told->status, &result, told->status == LSQ_OK ? NULL : &told->err);
+    }
+}
+
+static bool is_served(const struct lsqi_replica *r, const struct lsqi_replica_sync *sync,
+                      int64_t now) {
+    (void)now;
+    if (!r->usable) return false;
+    if (sync->until > 0 && lsqi_replica_applied(r) >= sync->until) return true;
+    return sync->until == 0 && r->reached > sync->after;
+}
+
+static bool is_late(const struct lsqi_replica *r, const struct lsqi_replica_sync *sync,
+                    int64_t now) {
+    (void)r;
+    return sync->deadline != 0 && now >= sync->deadline;
+}
+
+static bool is_any(const struct lsqi_replica *r, const struct lsqi_replica_sync *sync,
+                   int64_t now) {
+    (void)r, (void)sync, (void)now;
+    return true;
+}
+
+/* ---- The thread ---- */
+
+bool lsqi_replica_stops(void *arg) {
+    struct lsqi_replica *r = arg;
+    bool stops;
+
+    pthread_mutex_lock(&r->lock);
+    stops = r->ending || r->frozen || (r->waiters == NULL && !r->due);
+    pthread_mutex_unlock(&r->lock);
+    return stops;
+}
+
+static int64_t interval_ns_locked(const struct lsqi_replica *r) {
+    int64_t ms = r->interval;
+
+    for (unsigned i = 0; i < r->failures_on_end && ms < MOST_BACKOFF_MS; i++) ms *= 2;
+    if (ms > MOST_BACKOFF_MS && ms > r->interval)
+        ms = MOST_BACKOFF_MS > r->interval ? MOST_BACKOFF_MS : r->interval;
+    return (ms - lsqi_now_ns() / 1000 % (ms / 10 + 1)) * MS; /* those who began together part */
+}
+
+static void note_locked(struct lsqi_replica *r, enum lsq_status st, const struct lsq_error *err) {
+    r->due = false;
+    if (st == LSQ_INTERRUPTED) return;
+    if (st == LSQ_OK) {
+        r->failures_on_end = 0;
+        r->counts.syncs++;
+        r->counts.last_error.status = LSQ_OK;
+    } else {
+        r->failures_on_end++;
+        r->counts.failures++;
+        r->counts.last_error = *err;
+    }
+    if (r->interval > 0) r->next_due = lsqi_now_ns() + interval_ns_locked(r);
+}
+
+static void tell_failure(struct lsqi_replica *r, const struct lsq_error *err) {
+    const struct lsqi_replica_event event = {
+        .kind = LSQI_REPLICA_FAILED,
+        .path = r->path,
+        .why = err->status,
+        .message = err->message,
+        .frame = lsqi_replica_applied(r),
+    };
+
+    lsqi_replica_tell(&event);
+}
+
+static void settle(struct lsqi_replica *r, enum lsq_status st, const struct lsq_error *err) {
+    struct told told = {.status = st};
+    bool failed = st != LSQ_OK && st != LSQ_INTERRUPTED;
+
+    if (failed) told.err = *err;
+    pthread_mutex_lock(&r->lock);
+    note_locked(r, st, err);
+    if (failed)
+        move_locked(r, &told, is_any);
+    else
+        move_locked(r, &told, is_served);
+    pthread_mutex_unlock(&r->lock);
+    if (failed) tell_failure(r, err);
+    tell_all(r, &told);
+}
+
+/* Whether all who wait know that what they wait for was not there a moment ago. */
+static bool can_wait_locked(const struct lsqi_replica *r) {
+    const struct lsqi_replica_sync *sync = r->waiters;
+
+    while (sync != NULL && sync->until > 0 && r->reached > sync->after) sync = sync->next;
+    return sync == NULL;
+}
+
+/* Whether there is more to do. If not, the record may be gone when this returns. */
+static bool goes_on(struct lsqi_replica *r, enum lsq_status st) {
+    struct lsqi_task *timer = &r->timer;
+    bool more;
+
+    pthread_mutex_lock(&r->lock);
+    /* After an interruption that was not ours (the library is being shut down) it would be so again. */
+    more = !r->ending && !r->frozen && r->waiters != NULL;
+    if (more && st == LSQ_OK && can_wait_locked(r))
+        lsqi_wait_ms_locked(&r->changed, &r->lock, POLL_MS);
+    more = !r->ending && !r->frozen && r->waiters != NULL;
+    if (!more) {
+        if (r->interval > 0 && !r->ending) lsqi_helper_schedule(timer, 0);
+        r->running = false;
+        pthread_cond_broadcast(&r->changed);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return more;
+}
+
+/* Those who came while nobody was left for whom the exchange ran on. */
+static bool is_waited_for(struct lsqi_replica *r) {
+    bool waited;
+
+    pthread_mutex_lock(&r->lock);
+    waited = r->waiters != NULL && !r->ending && !r->frozen;
+    pthread_mutex_unlock(&r->lock);
+    return waited;
+}
+
+static void fail_all(struct lsqi_replica *r, enum lsq_status st, const char *why) {
+    struct told told = {.status = st};
+
+    lsqi_error_set(&told.err, st, "%s", why);
+    pthread_mutex_lock(&r->lock);
+    move_locked(r, &told, is_any);
+    pthread_mutex_unlock(&r->lock);
+    tell_all(r, &told);
+}
+
+static void exchange(void *arg) {
+    struct lsqi_replica *r = arg;
+    unsigned interrupted = 0;
+    struct lsq_error err;
+    enum lsq_status st;
+
+    do {
+        lsqi_error_set(&err, LSQ_OK, "%s", "");
+        st = lsqi_follow(r, &err);
+        settle(r, st, &err);
+        interrupted = st == LSQ_INTERRUPTED ? interrupted + 1 : 0;
+        if (interrupted > 1 && is_waited_for(r))
+            fail_all(r, LSQ_INTERRUPTED, "the library is being shut down");
+    } while (goes_on(r, st));
+}
+
+/* running has become true. */
+static enum lsq_status start(struct lsqi_replica *r, struct lsq_error *err) {
+    struct lsq_error why;
+    enum lsq_status st = lsqi_worker_submit_pressing(exchange, r, &why);
+
+    if (st == LSQ_OK) return LSQ_OK;
+    pthread_mutex_lock(&r->lock);
+    r->running = false;
+    r->due = false;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    if (err != NULL) *err = why;
+    return st;
+}
+
+/* ---- The timer: deadlines, and the interval ---- */
+
+static int64_t earliest_locked(const struct lsqi_replica *r) {
+    int64_t due = INT64_MAX;
+
+    for (const struct lsqi_replica_sync *sync = r->waiters; sync != NULL; sync = sync->next)
+        if (sync->deadline != 0 && sync->deadline < due) due = sync->deadline;
+    if (r->interval > 0 && !r->running && r->next_due < due) due = r->next_due;
+    return due;
+}
+
+static int delay_of(int64_t due) {
+    int64_t ms = (due - lsqi_now_ns()) / MS + 1;
+
+    if (due == INT64_MAX) return -1;
+    return ms < 0 ? 0 : ms > 3600000 ? 3600000 : (int)ms;
+}
+
+static struct lsqi_replica *of_timer(struct lsqi_task *task) {
+    return (struct lsqi_replica *)(void *)((char *)task - offsetof(struct lsqi_replica, timer));
+}
+
+static int on_timer(struct lsqi_task *task) {
+    struct lsqi_replica *r = of_timer(task);
+    struct told told = {.status = LSQ_TIMEOUT};
+    bool begins;
+    int delay;
+
+    if (lsqi_helper_shutting()) return -1;
+    lsqi_error_set(&told.err, LSQ_TIMEOUT, "the sync took longer than its time-out");
+    told.err.transient = true;
+    pthread_mutex_lock(&r->lock);
+    move_locked(r, &told, is_late);
+    begins =
+        r->interval > 0 && !r->running && !r->ending && !r->frozen && lsqi_now_ns() >= r->next_due;
+    if (begins) r->running = r->due = true;
+    delay = r->ending || r->frozen ? -1 : delay_of(earliest_locked(r));
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    tell_all(r, &told);
+    if (begins) (void)start(r, NULL);
+    return delay;
+}
+
+void lsqi_replica_timer_init(struct lsqi_replica *r) {
+    r->timer = (struct lsqi_task){.run = on_timer, .upkeep = true};
+}
+
+void lsqi_replica_timer_start(struct lsqi_replica *r) {
+    if (r->interval == 0) return;
+    pthread_mutex_lock(&r->lock);
+    r->next_due = lsqi_now_ns() + interval_ns_locked(r);
+    pthread_mutex_unlock(&r->lock);
+    lsqi_helper_schedule(&r->timer, r->interval);
+}
+
+/* ---- Callers ---- */
+
+enum lsq_status lsqi_replica_sync(struct lsqi_replica *r, struct lsqi_replica_sync *sync,
+                                  struct lsq_error *err) {
+    bool begins = false;
+    enum lsq_status st = LSQ_OK;
+
+    pthread_mutex_lock(&r->lock);
+    if (r->frozen || r->ending) {
+        st = lsqi_error_set(err, LSQ_CLOSED, "the replica is %s",
+                            r->frozen ? "frozen: it is an ordinary database" : "closed");
+    } else {
+        sync->after = r->serial;
+        sync->applied_before = r->counts.frames;
+        sync->bytes_before = r->counts.bytes;
+        sync->deadline = sync->timeout > 0 ? lsqi_now_ns() + sync->timeout * MS : 0;
+        sync->waiting = true;
+        sync->next = r->waiters;
+        r->waiters = sync;
+        begins = !r->running;
+        r->running = true;
+        pthread_cond_broadcast(&r->changed);
+        if (sync->timeout > 0) lsqi_helper_schedule(&r->timer, sync->timeout);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (begins) st = start(r, err);
+    /* Others may have come meanwhile, who relied on it. */
+    if (begins && st != LSQ_OK) {
+        bool told = !lsqi_replica_sync_cancel(r, sync);
+
+        fail_all(r, st, "no thread could be started for a sync");
+        if (told) return LSQ_OK;
+    }
+    return st;
+}
+
+bool lsqi_replica_sync_cancel(struct lsqi_replica *r, struct lsqi_replica_sync *sync) {
+    struct lsqi_replica_sync **link = &r->waiters;
+    bool was;
+
+    pthread_mutex_lock(&r->lock);
+    was = sync->waiting;
+    if (was) {
+        while (*link != sync) link = &(*link)->next;
+        *link = sync->next;
+        sync->waiting = false;
+        pthread_cond_broadcast(&r->changed);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return was;
+}
+
+struct waited {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    bool done;
+    enum lsq_status status;
+    struct lsqi_replica_sync_result result;
+    struct lsq_error err;
+};
+
+static void on_waited(void *arg, enum lsq_status status,
+                      const struct lsqi_replica_sync_result *result, const struct lsq_error *err) {
+    struct waited *waited = arg;
+
+    pthread_mutex_lock(&waited->lock);
+    waited->done = true;
+    waited->status = status;
+    waited->result = *result;
+    if (err != NULL) waited->err = *err;
+    pthread_cond_signal(&waited->changed);
+    pthread_mutex_unlock(&waited->lock);
+}
+
+/* True: it was called off. */
+static bool await(struct lsqi_replica *r, struct lsqi_replica_sync *sync, struct waited *waited,
+                  bool (*stop)(void *arg), void *stop_arg) {
+    bool left = false;
+
+    pthread_mutex_lock(&waited->lock);
+    while (!waited->done && !left) {
+        if (stop == NULL) {
+            pthread_cond_wait(&waited->changed, &waited->lock);
+            continue;
+        }
+        lsqi_wait_ms_locked(&waited->changed, &waited->lock, 10);
+        if (waited->done || !stop(stop_arg)) continue;
+        pthread_mutex_unlock(&waited->lock);
+        left = lsqi_replica_sync_cancel(r, sync);
+        pthread_mutex_lock(&waited->lock);
+    }
+    pthread_mutex_unlock(&waited->lock);
+    return left;
+}
+
+enum lsq_status lsqi_replica_sync_wait(struct lsqi_replica *r, uint64_t until, int timeout,
+                                       bool (*stop)(void *arg), void *stop_arg,
+                                       struct lsqi_replica_sync_result *result,
+                                       struct lsq_error *err) {
+    struct waited waited = {.done = false};
+    struct lsqi_replica_sync sync = {
+        .until = until, .timeout = timeout, .done = on_waited, .arg = &waited};
+    enum lsq_status st;
+
+    pthread_mutex_init(&waited.lock, NULL);
+    pthread_cond_init(&waited.changed, NULL);
+    st = lsqi_replica_sync(r, &sync, err);
+    if (st == LSQ_OK && await(r, &sync, &waited, stop, stop_arg)) {
+        st = lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
+    } else if (st == LSQ_OK) {
+        st = waited.status;
+        if (result != NULL) *result = waited.result;
+        if (st != LSQ_OK && err != NULL) *err = waited.err;
+    }
+    pthread_cond_destroy(&waited.changed);
+    pthread_mutex_destroy(&waited.lock);
+    return st;
+}
+
+/* ---- Ends ---- */
+
+void lsqi_replica_end(struct lsqi_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    r->ending = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    fail_all(r, LSQ_CLOSED, "the replica is closed");
+}
+
+void lsqi_replica_await_idle(struct lsqi_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    while (r->running) pthread_cond_wait(&r->changed, &r->lock);
+    pthread_mutex_unlock(&r->lock);
+}
+
+enum lsq_status lsqi_replica_freeze(struct lsqi_replica *r, struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+    bool usable;
+
+    pthread_mutex_lock(&r->lock);
+    usable = r->usable;
+    if (usable) r->frozen = true;
+    pthread_cond_broadcast(&r->changed);
+    pthread_mutex_unlock(&r->lock);
+    if (!usable)
+        return lsqi_error_set(err, LSQ_MISUSE, "the replica has no file yet that could be frozen");
+    fail_all(r, LSQ_CLOSED, "the replica is frozen: it is an ordinary database");
+    lsqi_replica_await_idle(r);
+    lsqi_disk_remove(r->path, "-replica");
+    if (lsqi_disk_size(r->meta_name, NULL) >= 0)
+        st = lsqi_error_set(err, LSQ_IO, "%s could not be removed", r->meta_name);
+    lsqi_base_discard(&r->base, r->path);
+    return st == LSQ_OK ? lsqi_disk_sync_folder(r->path, err) : st;
+}
+
+/* As if a thread exchanged: nobody else touches the file meanwhile. */
+enum lsq_status lsqi_replica_make_empty(struct lsqi_replica *r, struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+    bool usable;
+
+    pthread_mutex_lock(&r->lock);
+    while (r->running) pthread_cond_wait(&r->changed, &r->lock);
+    usable = r->usable;
+    r->running = true;
+    pthread_mutex_unlock(&r->lock);
+    if (!usable) st = lsqi_replica_create_empty(r, err);
+    if (st == LSQ_OK) r->greeted = false;
+    pthread_mutex_lock(&r->lock);
+    r->usable = r->apply != NULL;
+    r->running = r->waiters != NULL && !r->ending;
+    pthread_cond_broadcast(&r->changed);
+    usable = r->running;
+    pthread_mutex_unlock(&r->lock);
+    if (usable) (void)start(r, NULL);
+    return st;
+}
+
+/* ---- What is known ---- */
+
+bool lsqi_replica_usable(struct lsqi_replica *r) {
+    bool usable;
+
+    pthread_mutex_lock(&r->lock);
+    usable = r->usable;
+    pthread_mutex_unlock(&r->lock);
+    return usable;
+}
+
+static int64_t count_locked(const struct lsqi_replica *r) {
+    int64_t count = 0;
+
+    for (const struct lsqi_replica_sync *sync = r->waiters; sync != NULL; sync = sync->next)
+        count++;
+    return count;
+}
+
+void lsqi_replica_info(struct lsqi_replica *r, struct lsqi_replica_info *info) {
+    pthread_mutex_lock(&r->lock);
+    *info = r->counts;
+    info->usable = r->usable;
+    info->frozen = r->frozen;
+    info->running = r->running;
+    info->applied = lsqi_replica_applied(r);
+    info->highest = r->highest;
+    info->lag = r->highest > info->applied ? r->highest - info->applied : 0;
+    info->synced_ago = r->synced_at == 0 ? -1 : (lsqi_now_ns() - r->synced_at) / MS;
+    info->waiting = count_locked(r);
+    pthread_mutex_unlock(&r->lock);
+}
