@@ -44,6 +44,7 @@ enum lsq_status lsqi_disk_name(char **name, const char *path, struct lsq_error *
     const char *slash = path == NULL ? NULL : strrchr(path, '/');
     const char *base = slash == NULL ? path : slash + 1;
     enum lsq_status st;
+    struct stat what;
     size_t size;
 
     if (base == NULL || base[0] == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0 ||
@@ -58,7 +59,9 @@ enum lsq_status lsqi_disk_name(char **name, const char *path, struct lsq_error *
     *name = lsqi_malloc(size);
     if (*name == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a path");
     snprintf(*name, size, "%s/%s", strcmp(folder, "/") == 0 ? "" : folder, base);
-    return LSQ_OK;
+    if (lstat(*name, &what) != 0 || S_ISREG(what.st_mode)) return LSQ_OK;
+    lsqi_free(*name);
+    return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "%s is no file (nor may it be a link)", path);
 }
 
 void lsqi_disk_beside(char *name, const char *path, const char *suffix) {
