@@ -133,9 +133,10 @@ enum lsq_status lsqi_apply_pages(struct lsqi_apply *apply, uint64_t *pages, uint
 /* ---- What goes in ---- */
 
 struct choice {
-    const struct lsqi_frame *frames;
     uint32_t *of; /* numbers of frames */
     size_t count;
+    uint32_t size_after;
+    uint32_t histories;
 };
 
 static int by_page(const void *a, const void *b, void *arg) {
@@ -163,7 +164,7 @@ static enum lsq_status choose(struct choice *choice, const struct lsqi_spool *sp
 
     if (n >= UINT32_MAX)
         return lsqi_error_set(err, LSQ_TOO_BIG, "a transaction has too many frames");
-    choice->frames = spool->frames;
+    choice->size_after = pages;
     choice->of = lsqi_malloc(n * sizeof(*choice->of));
     if (choice->of == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for frames");
     for (size_t i = 0; i < n; i++) choice->of[i] = (uint32_t)i;
@@ -180,15 +181,20 @@ static enum lsq_status choose(struct choice *choice, const struct lsqi_spool *sp
     return LSQ_OK;
 }
 
-/* What says of itself that it keeps a rollback journal would have its WAL passed over by who opens it. */
-static void mend_header(unsigned char *page, uint32_t number) {
-    enum { WRITE_VERSION = 18, READ_VERSION = 19, WAL = 2 };
+/* Page 1 (https://sqlite.org/fileformat2.html, 1.3). What says of itself that it keeps a rollback journal would have
+ * its WAL passed over by who opens it. */
+static void mend_header(unsigned char *page, uint32_t histories) {
+    enum { WRITE_VERSION = 18, READ_VERSION = 19, WAL = 2, SCHEMA = 40, EACH = 1 << 24 };
+    uint32_t schema = 0;
 
-    if (number == 1) page[WRITE_VERSION] = page[READ_VERSION] = WAL;
+    page[WRITE_VERSION] = page[READ_VERSION] = WAL;
+    for (int i = 0; i < 4; i++) schema = schema << 8 | page[SCHEMA + i];
+    schema += histories * (uint32_t)EACH;
+    for (int i = 3; i >= 0; i--, schema >>= 8) page[SCHEMA + i] = (unsigned char)schema;
 }
 
 static int insert_all(sqlite3 *db, const struct lsqi_spool *spool, const struct choice *choice,
-                      uint32_t size_after, unsigned char *frame) {
+                      unsigned char *frame) {
     int rc = SQLITE_OK;
 
     for (size_t i = 0; i < choice->count && rc == SQLITE_OK; i++) {
@@ -197,8 +203,8 @@ static int insert_all(sqlite3 *db, const struct lsqi_spool *spool, const struct 
         bool last = i + 1 == choice->count;
 
         if (!lsqi_spool_page(spool, at, frame + LSQI_FRAME_HEADER)) return SQLITE_IOERR_READ;
-        mend_header(frame + LSQI_FRAME_HEADER, page);
-        rc = lsqi_inject_frame(db, frame, spool->page_size, page, last ? size_after : 0);
+        if (page == 1) mend_header(frame + LSQI_FRAME_HEADER, choice->histories);
+        rc = lsqi_inject_frame(db, frame, spool->page_size, page, last ? choice->size_after : 0);
     }
     return rc;
 }
@@ -217,7 +223,7 @@ static int begin(sqlite3 *db, bool (*stop)(void *arg), void *arg) {
     }
 }
 
-static enum lsq_status insert(struct lsqi_apply *apply, const struct lsqi_spool *spool, size_t n,
+static enum lsq_status insert(struct lsqi_apply *apply, const struct lsqi_spool *spool,
                               const struct choice *choice, bool (*stop)(void *arg), void *arg,
                               struct lsq_error *err) {
     unsigned char *frame = lsqi_malloc(LSQI_FRAME_HEADER + spool->page_size);
@@ -228,7 +234,7 @@ static enum lsq_status insert(struct lsqi_apply *apply, const struct lsqi_spool 
     if (rc == SQLITE_OK) {
         int ended;
 
-        rc = insert_all(apply->db, spool, choice, spool->frames[n - 1].size_after, frame);
+        rc = insert_all(apply->db, spool, choice, frame);
         ended = lsqi_inject_end(apply->db);
         if (rc == SQLITE_OK) rc = ended;
     } else if ((rc & 0xff) != SQLITE_BUSY) {
@@ -251,11 +257,12 @@ static void order_checkpoint(struct lsqi_apply *apply) {
 }
 
 enum lsq_status lsqi_apply_put(struct lsqi_apply *apply, const struct lsqi_spool *spool, size_t n,
-                               bool (*stop)(void *arg), void *arg, struct lsq_error *err) {
+                               uint32_t histories, bool (*stop)(void *arg), void *arg,
+                               struct lsq_error *err) {
     const struct lsqi_lanes lanes = {.count = 1, .of = {lsqi_file_lane(apply->file)}};
     const struct lsqi_claim claim = {.conn = apply};
     int64_t until = lsqi_now_ns() + (int64_t)TURN_MS * 1000000;
-    struct choice choice = {0};
+    struct choice choice = {.histories = histories};
     enum lsq_status st;
 
     if (spool->page_size != apply->page_size)
@@ -267,7 +274,7 @@ enum lsq_status lsqi_apply_put(struct lsqi_apply *apply, const struct lsqi_spool
     if (!lsqi_lanes_await(&lanes, &claim, until, stop, arg))
         st = lsqi_error_set(err, LSQ_INTERRUPTED, "the turn to write did not come");
     if (st == LSQ_OK) {
-        st = insert(apply, spool, n, &choice, stop, arg, err);
+        st = insert(apply, spool, &choice, stop, arg, err);
         lsqi_lanes_leave(&lanes, apply);
     }
     lsqi_free(choice.of);

@@ -14,11 +14,14 @@ enum lsq_status lsqi_apply_open(struct lsqi_apply **out, const char *path, struc
 void lsqi_apply_close(struct lsqi_apply *apply); /* NULL is fine */
 
 /* Puts the first n frames of the spool, of which the last ends a transaction, into the file as one transaction, synced:
- * of each page the last that came. *pages: of the database then. stop: asked while it waits for its turn.
+ * of each page the last that came. stop: asked while it waits for its turn.
+ * histories: how often the content was replaced by another history's. Connections know a changed schema by a number in
+ * page 1, which another history may have, too, for another schema; so that number is moved on with each history.
  * Errors: LSQ_BUSY (somebody else writes to the file), LSQ_INTERRUPTED, LSQ_IO, LSQ_FULL, LSQ_NOMEM; it is not known
  * then whether the transaction is in, but all of it or none. */
 enum lsq_status lsqi_apply_put(struct lsqi_apply *apply, const struct lsqi_spool *spool, size_t n,
-                               bool (*stop)(void *arg), void *arg, struct lsq_error *err);
+                               uint32_t histories, bool (*stop)(void *arg), void *arg,
+                               struct lsq_error *err);
 
 /* Pages of the database and their size, as a reader sees them. */
 enum lsq_status lsqi_apply_pages(struct lsqi_apply *apply, uint64_t *pages, uint32_t *page_size,

@@ -90,7 +90,8 @@ static enum lsq_status apply(struct lsqi_replica *r, struct lsq_error *err) {
     if (!may_apply(r)) return LSQ_OK;
     r->meta.target = r->committed_next;
     st = write_meta(r, LSQI_META_DURABLE, err);
-    if (st == LSQ_OK) st = lsqi_apply_put(r->apply, &r->spool, n, lsqi_replica_stops, r, err);
+    if (st == LSQ_OK)
+        st = lsqi_apply_put(r->apply, &r->spool, n, r->meta.histories, lsqi_replica_stops, r, err);
     if (st != LSQ_OK) return st;
     r->meta.applied = r->committed_next;
     r->meta.pages = r->committed_pages;
@@ -208,6 +209,7 @@ static enum lsq_status change_history(struct lsqi_replica *r, struct lsq_error *
     meta.applied = 0;
     meta.target = r->hello.index + 1;
     meta.checksum = 0;
+    meta.histories++;
     (void)snprintf(meta.log_id, sizeof(meta.log_id), "%s", r->hello.log_id);
     st = lsqi_meta_write(&meta, r->meta_name, LSQI_META_DURABLE, err);
     if (st != LSQ_OK) return st;
@@ -322,10 +324,12 @@ static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetin
     enum lsq_status st = LSQ_OK;
 
     *end = false;
-    if (!r->greeted && ++*greetings > MOST_GREETINGS)
-        return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
-                              "the server wants to be greeted again and again");
-    if (!r->greeted) st = greet(r, err);
+    if (!r->greeted) {
+        st = greet(r, err);
+        if (st == LSQ_OK && ++*greetings > MOST_GREETINGS)
+            st = lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
+                                "the server wants to be greeted again and again");
+    }
     if (st == LSQ_OK) st = r->protocol->fetch(r, end, err);
     if (r->next != before) *greetings = 0;
     if (st == LSQ_OK && r->apply != NULL) st = apply(r, err);

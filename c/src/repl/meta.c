@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "repl/disk.h"
 
-enum { SLOTS = 3, BLOCK = 4096, USED = 8 + 8 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 40, SUM_AT = USED };
+enum { SLOTS = 3, BLOCK = 4096, USED = 8 + 8 + 4 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 40, SUM_AT = USED };
 
 static const char magic[8] = {'l', 's', 'q', 'r', 'e', 'p', 'l', '1'};
 
@@ -44,6 +44,7 @@ static void encode(unsigned char *block, const struct lsqi_meta *meta) {
     at = put(at, meta->sequence, 8);
     at = put(at, meta->state, 4);
     at = put(at, meta->page_size, 4);
+    at = put(at, meta->histories, 4);
     at = put(at, meta->inode, 8);
     at = put(at, meta->applied, 8);
     at = put(at, meta->target, 8);
@@ -61,6 +62,7 @@ static bool decode(const unsigned char *block, struct lsqi_meta *meta) {
     meta->sequence = get(&at, 8);
     meta->state = (uint32_t)get(&at, 4);
     meta->page_size = (uint32_t)get(&at, 4);
+    meta->histories = (uint32_t)get(&at, 4);
     meta->inode = get(&at, 8);
     meta->applied = get(&at, 8);
     meta->target = get(&at, 8);

@@ -31,6 +31,8 @@ struct lsqi_meta {
     uint64_t sequence; /* of the write; the caller leaves it alone */
     uint32_t state;
     uint32_t page_size;
+    uint32_t
+        histories; /* that the file's content was replaced by, under open connections: see lsqi_apply_put() */
     uint64_t inode; /* of the file that this is about: another one is not ours */
     uint64_t
         applied; /* the frame after the last that is in it for certain; 0: its content is to be replaced */
