@@ -145,7 +145,7 @@ static bool copy_text(char *to, size_t size, const struct field *field) {
 }
 
 static enum lsq_status take_hello(struct lsqi_wire *wire, struct lsq_error *err) {
-    const char *bytes = wire->gathered.data;
+    const char *bytes = wire->gathered.data == NULL ? "" : wire->gathered.data;
     struct reader r = {.at = (const unsigned char *)bytes};
     struct lsqi_hello hello = {.index = 0};
     struct field field;
