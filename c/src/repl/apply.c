@@ -178,7 +178,9 @@ static enum lsq_status choose(struct choice *choice, const struct lsqi_spool *sp
     }
     qsort(choice->of, kept, sizeof(*choice->of), by_number);
     choice->count = kept;
-    return LSQ_OK;
+    if (kept > 0) return LSQ_OK;
+    return lsqi_error_set(err, LSQ_CORRUPT,
+                          "what the server sent ends a transaction without a page");
 }
 
 /* Page 1 (https://sqlite.org/fileformat2.html, 1.3). What says of itself that it keeps a rollback journal would have
@@ -270,7 +272,10 @@ enum lsq_status lsqi_apply_put(struct lsqi_apply *apply, const struct lsqi_spool
                               "the server has pages of %u bytes, the replica's file of %u",
                               (unsigned)spool->page_size, (unsigned)apply->page_size);
     st = choose(&choice, spool, n, err);
-    if (st != LSQ_OK) return st;
+    if (st != LSQ_OK) {
+        lsqi_free(choice.of);
+        return st;
+    }
     if (!lsqi_lanes_await(&lanes, &claim, until, stop, arg))
         st = lsqi_error_set(err, LSQ_INTERRUPTED, "the turn to write did not come");
     if (st == LSQ_OK) {
