@@ -196,7 +196,8 @@ enum lsq_status lsqi_follow_frame(void *arg, const struct lsqi_frame *frame, con
 
 /* What the file has is not of the server's history: kept in a copy, for it may be all that is left of it. From now on
  * the file is to get, in one transaction, everything that the server has. */
-static enum lsq_status change_history(struct lsqi_replica *r, struct lsq_error *err) {
+static enum lsq_status change_history(struct lsqi_replica *r, const char *why,
+                                      struct lsq_error *err) {
     struct lsqi_meta meta = r->meta;
     char aside[LSQI_DISK_NAME];
     enum lsq_status st = LSQ_OK;
@@ -213,8 +214,7 @@ static enum lsq_status change_history(struct lsqi_replica *r, struct lsq_error *
     (void)snprintf(meta.log_id, sizeof(meta.log_id), "%s", r->hello.log_id);
     st = lsqi_meta_write(&meta, r->meta_name, LSQI_META_DURABLE, err);
     if (st != LSQ_OK) return st;
-    if (r->meta.applied > 0)
-        tell(r, LSQI_REPLICA_SET_ASIDE, "the server has another history", aside, 0);
+    if (r->meta.applied > 0) tell(r, LSQI_REPLICA_SET_ASIDE, why, aside, 0);
     r->replaced = r->meta.applied > 0 || r->replaced;
     r->meta = meta;
     atomic_store_explicit(&r->face.written, 0, memory_order_release);
@@ -235,21 +235,46 @@ static enum lsq_status take_history(struct lsqi_replica *r, struct lsq_error *er
     return write_meta(r, LSQI_META_DURABLE, err);
 }
 
+static bool take_distrust(struct lsqi_replica *r) {
+    bool distrusted;
+
+    pthread_mutex_lock(&r->lock);
+    distrusted = r->distrusted;
+    r->distrusted = false;
+    pthread_mutex_unlock(&r->lock);
+    return distrusted;
+}
+
 static enum lsq_status compare_history(struct lsqi_replica *r, struct lsq_error *err) {
     bool same = strcmp(r->meta.log_id, r->hello.log_id) == 0;
+    const char *why = NULL;
     enum lsq_status st = LSQ_OK;
 
+    if (!same) why = "the server has another history";
     /* A server that lost the end of its log goes on with other frames of the same numbers. */
-    if (same && (r->hello.index + 1 >= r->meta.target || r->meta.target == 0)) {
+    if (same && r->hello.index + 1 < r->meta.target)
+        why = "the server has lost the end of its history";
+    if (take_distrust(r)) why = "the file is damaged";
+    if (why == NULL) {
         if (r->next < r->meta.applied) restart(r, r->meta.applied, r->meta.pages);
         return LSQ_OK;
     }
     if (r->meta.log_id[0] == '\0')
         st = take_history(r, err);
     else
-        st = change_history(r, err);
+        st = change_history(r, why, err);
     if (st == LSQ_OK) restart(r, 0, 0);
     return st;
+}
+
+/* Whether a greeting is due. */
+static bool is_to_greet(struct lsqi_replica *r) {
+    bool distrusted;
+
+    pthread_mutex_lock(&r->lock);
+    distrusted = r->distrusted;
+    pthread_mutex_unlock(&r->lock);
+    return !r->greeted || distrusted;
 }
 
 static enum lsq_status begin_base(struct lsqi_replica *r, struct lsq_error *err) {
@@ -324,7 +349,7 @@ static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetin
     enum lsq_status st = LSQ_OK;
 
     *end = false;
-    if (!r->greeted) {
+    if (is_to_greet(r)) {
         st = greet(r, err);
         if (st == LSQ_OK && ++*greetings > MOST_GREETINGS)
             st = lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,

@@ -140,6 +140,10 @@ enum lsq_status lsqi_replica_sync_wait(struct lsqi_replica *replica, uint64_t un
  * Errors: LSQ_MISUSE where there is no usable file, LSQ_IO. */
 enum lsq_status lsqi_replica_freeze(struct lsqi_replica *replica, struct lsq_error *err);
 
+/* A reader found the file damaged: the next sync fetches everything anew, and replaces the content under open
+ * connections (LSQI_REPLICA_REPLACED). */
+void lsqi_replica_distrust(struct lsqi_replica *replica);
+
 /* ---- What is known ---- */
 
 struct lsqi_replica_info {

@@ -58,6 +58,7 @@ struct lsqi_replica {
     bool frozen;
     bool ending;
     bool usable;
+    bool distrusted;          /* what is in the file */
     int64_t next_due;         /* ns; of the interval */
     unsigned failures_on_end; /* exchanges */
     uint64_t serial;          /* of the last request for frames that was begun */

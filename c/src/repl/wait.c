@@ -458,6 +458,12 @@ enum lsq_status lsqi_replica_make_empty(struct lsqi_replica *r, struct lsq_error
     return st;
 }
 
+void lsqi_replica_distrust(struct lsqi_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    r->distrusted = true;
+    pthread_mutex_unlock(&r->lock);
+}
+
 /* ---- What is known ---- */
 
 bool lsqi_replica_usable(struct lsqi_replica *r) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "../support/primary.h"
+#include "repl/meta.h"
 
 static struct sqld server;
 
@@ -363,6 +364,86 @@ static void takes_on_another_history_under_open_readers(void **state) {
     db_close(primary);
 }
 
+/* At each time that something was put in, all that the file had before must be there, too. */
+static struct lsq_conn *gap_reader;
+static int gap_events;
+
+static void on_gap_event(const struct lsqi_replica_event *event, void *arg) {
+    (void)arg;
+    if (event->kind != LSQI_REPLICA_SYNCED) return;
+    if (gap_events++ > 0) return;
+    if (event->frames < 4500) gap_events = 100;
+}
+
+static void replaces_what_a_reader_found_damaged(void **state) {
+    struct lsq_conn *primary = fill();
+    const char *path = replica_path();
+    struct lsqi_replica *replica = replica_open(path, &server);
+    struct lsq_conn *reader;
+
+    (void)state;
+    expect_same(replica, primary);
+    reader = replica_reader(replica);
+    assert_int_equal(ask(reader, "SELECT count(*) FROM t"), 3);
+    write_at(path, 4096, "damage", 6);
+    lsqi_replica_distrust(replica);
+    replica_events_begin();
+    expect_same(replica, primary);
+    assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 1);
+    assert_int_equal(ask(reader, "SELECT count(*) FROM t"), 3);
+    db_close(reader);
+    replica_close(replica);
+    db_close(primary);
+}
+
+/* Frames that the file may have already come again: they go in together, or not at all. */
+static void closes_a_gap_in_one_transaction(void **state) {
+    struct lsq_conn *primary = fill();
+    const char *path = replica_path();
+    const char *meta = beside(path, "-replica");
+    struct lsqi_replica *replica = replica_open(path, &server);
+    struct lsqi_meta before;
+    struct lsqi_meta after;
+    struct lsq_conn *reader;
+    uint64_t content;
+
+    (void)state;
+    expect_same(replica, primary);
+    replica_close(replica);
+    assert_int_equal(lsqi_meta_read(&before, meta, NULL), LSQ_OK);
+    /* Three transactions that all change the same pages, each longer than what is applied at a time. */
+    run(primary, "INSERT INTO t (b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+                 "WHERE i < 1500) SELECT zeroblob(3500) FROM n");
+    run(primary, "UPDATE t SET b = randomblob(3500)");
+    run(primary, "UPDATE t SET b = randomblob(3501)");
+    replica = replica_open(path, &server);
+    expect_same(replica, primary);
+    replica_close(replica);
+    content = content_of(primary);
+    /* As after a power cut before the position was on the disk. */
+    assert_int_equal(lsqi_meta_read(&after, meta, NULL), LSQ_OK);
+    before.target = after.applied;
+    before.sequence = after.sequence;
+    assert_int_equal(lsqi_meta_write(&before, meta, LSQI_META_DURABLE, NULL), LSQ_OK);
+    replica = replica_open(path, &server);
+    assert_true(lsqi_replica_applied(replica) == before.applied - 1);
+    run(primary, "INSERT INTO t (b) VALUES ('last')");
+    gap_reader = replica_reader(replica);
+    assert_true(content_of(gap_reader) == content);
+    gap_events = 0;
+    lsqi_on_replica_event(on_gap_event, NULL);
+    replica_sync(replica);
+    lsqi_on_replica_event(NULL, NULL);
+    assert_in_range(gap_events, 1, 2);
+    db_close(gap_reader);
+    reader = replica_reader(replica);
+    assert_string_equal(ask_text(reader, "SELECT b FROM t ORDER BY a DESC LIMIT 1"), "last");
+    db_close(reader);
+    expect_same(replica, primary);
+    replica_close(replica);
+    db_close(primary);
+}
+
 /* Small logs, compacted after each megabyte: what is older comes by snapshots. */
 static void takes_snapshots_of_a_compacted_log(void **state) {
     static const char *const args[] = {"--max-log-size", "1", NULL};
@@ -407,6 +488,8 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(reads_on_without_a_server, forget),
         cmocka_unit_test_teardown(greets_a_server_that_was_restarted, forget),
         cmocka_unit_test_teardown(takes_on_another_history_under_open_readers, forget),
+        cmocka_unit_test_teardown(replaces_what_a_reader_found_damaged, forget),
+        cmocka_unit_test_teardown(closes_a_gap_in_one_transaction, forget),
         cmocka_unit_test_teardown(takes_snapshots_of_a_compacted_log, forget),
     };
 
