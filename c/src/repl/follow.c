@@ -362,9 +362,15 @@ static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetin
     return st;
 }
 
-static bool is_worth_it(enum lsq_status st) {
-    return st == LSQ_UNREACHABLE || st == LSQ_CONNECTION_LOST || st == LSQ_OVERLOADED ||
-           st == LSQ_TIMEOUT;
+/* Until when it is tried again, ns. A server that compacts its log has no snapshot of it for some seconds. */
+static int64_t retry_until(const struct lsqi_replica *r, enum lsq_status st, int64_t since) {
+    int64_t ms = r->server.retry_ms;
+
+    if (st != LSQ_UNREACHABLE && st != LSQ_CONNECTION_LOST && st != LSQ_OVERLOADED &&
+        st != LSQ_TIMEOUT)
+        return 0;
+    if (st == LSQ_OVERLOADED && r->server.timeout_ms > ms) ms = r->server.timeout_ms;
+    return since + ms * 1000000;
 }
 
 /* False: it is to be given up. */
@@ -396,26 +402,24 @@ static enum lsq_status nobody_answers(struct lsqi_replica *r, struct lsq_error *
 }
 
 enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
-    int64_t retry_ns = (int64_t)r->server.retry_ms * 1000000;
-    int64_t until = lsqi_now_ns() + retry_ns;
+    int patience = r->server.retry_ms > 0 ? r->server.retry_ms : 0;
+    int64_t since = lsqi_now_ns();
+    uint64_t before = r->next;
     enum lsq_status st = LSQ_OK;
     unsigned greetings = 0;
     unsigned tries = 0;
-    uint64_t before = r->next;
     bool end = false;
 
-    if (lsqi_place_down_ms(r->server.targets[0].place) >
-        (r->server.retry_ms > 0 ? r->server.retry_ms : 0))
-        return nobody_answers(r, err);
+    if (lsqi_place_down_ms(r->server.targets[0].place) > patience) return nobody_answers(r, err);
     while (!end) {
         st = turn(r, &end, &greetings, err);
         if (r->next != before) {
             before = r->next;
             tries = 0;
-            until = lsqi_now_ns() + retry_ns;
+            since = lsqi_now_ns();
         }
         if (st == LSQ_OK) continue;
-        if (!is_worth_it(st) || lsqi_now_ns() >= until || !wait_to_retry(r, ++tries)) break;
+        if (lsqi_now_ns() >= retry_until(r, st, since) || !wait_to_retry(r, ++tries)) break;
     }
     return st;
 }

@@ -17,11 +17,10 @@
 #include "repl/state.h"
 #include "repl/wait.h"
 
-/* Process-wide: a file has one record. */
 static struct {
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* a record is opened, or gone */
-    struct lsqi_replica *first;
+    pthread_cond_t changed;     /* a record is opened, or gone */
+    struct lsqi_replica *first; /* Process-wide: a file has one record */
 } replicas = {.lock = PTHREAD_MUTEX_INITIALIZER, .changed = PTHREAD_COND_INITIALIZER};
 
 /* ---- The list ---- */

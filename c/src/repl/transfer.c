@@ -61,9 +61,11 @@ static bool on_frame(void *arg, const struct lsqi_frame *frame, const void *data
     struct transfer *t = arg;
     struct kept head = {.frame = *frame, .len = len};
 
+    /* Both or none: what was kept is told even where memory ran out then. */
+    if (!lsqi_buf_reserve(&t->kept, sizeof(head) + len)) return false;
     lsqi_buf_add(&t->kept, &head, sizeof(head));
     lsqi_buf_add(&t->kept, data, len);
-    return !t->kept.failed;
+    return true;
 }
 
 static void on_hello(void *arg, const struct lsqi_hello *hello) {
