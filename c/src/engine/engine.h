@@ -1,5 +1,5 @@
 /* engine.h - the engine as a whole: process-wide set-up, result codes, failures.
- * The only folders that include sqlite3.h are c/src/engine, c/src/file and c/src/conn.
+ * The only folders that include sqlite3.h are c/src/engine, c/src/file, c/src/repl (apply.c) and c/src/conn.
  * Threads: any, unless a function says otherwise. */
 #ifndef LSQI_ENGINE_ENGINE_H
 #define LSQI_ENGINE_ENGINE_H
