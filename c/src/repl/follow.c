@@ -102,6 +102,7 @@ static enum lsq_status apply(struct lsqi_replica *r, struct lsq_error *err) {
     if (st == LSQ_OK) st = lsqi_spool_drop(&r->spool, n, err);
     tell(r, r->replaced ? LSQI_REPLICA_REPLACED : LSQI_REPLICA_SYNCED, "", NULL, n);
     r->replaced = false;
+    lsqi_replica_progress(r);
     return st;
 }
 
@@ -411,7 +412,8 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     bool end = false;
 
     if (lsqi_place_down_ms(r->server.targets[0].place) > patience) return nobody_answers(r, err);
-    while (!end) {
+    /* What nobody waits for any more is not asked for: a request that is broken off costs its connection. */
+    while (!end && (tries > 0 || !lsqi_replica_stops(r))) {
         st = turn(r, &end, &greetings, err);
         if (r->next != before) {
             before = r->next;

@@ -90,6 +90,9 @@ enum lsq_status lsqi_replica_create_empty(struct lsqi_replica *replica, struct l
 /* One exchange: everything that the server has, or an error. Retries what is worth it. */
 enum lsq_status lsqi_follow(struct lsqi_replica *replica, struct lsq_error *err);
 
+/* Frames went in: whoever waited for them is told. */
+void lsqi_replica_progress(struct lsqi_replica *replica);
+
 /* Whether the exchange is to be given up. */
 bool lsqi_replica_stops(void *replica);
 

@@ -94,6 +94,15 @@ bool lsqi_replica_stops(void *arg) {
     return stops;
 }
 
+void lsqi_replica_progress(struct lsqi_replica *r) {
+    struct told told = {.status = LSQ_OK};
+
+    pthread_mutex_lock(&r->lock);
+    move_locked(r, &told, is_served);
+    pthread_mutex_unlock(&r->lock);
+    tell_all(r, &told);
+}
+
 static int64_t interval_ns_locked(const struct lsqi_replica *r) {
     int64_t ms = r->interval;
 

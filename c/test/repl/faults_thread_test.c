@@ -90,6 +90,34 @@ static struct lsq_conn *begin(void) {
     return primary;
 }
 
+/* A write's index is waited for with one request, on the connection that is there. */
+static void asks_once_for_what_was_written(void **state) {
+    struct lsq_conn *primary = begin();
+    struct lsqi_replica *replica = replica_open_at(replica_path(), server_url(proxy, ""));
+    struct lsqi_replica_info before;
+    struct lsqi_replica_info after;
+
+    (void)state;
+    replica_sync(replica);
+    lsqi_replica_info(replica, &before);
+    for (int i = 0; i < 20; i++) {
+        uint64_t until = lsqi_replica_applied(replica) + 1;
+
+        run(primary, "UPDATE t SET b = randomblob(500) WHERE a = 1");
+        assert_int_equal(
+            lsqi_replica_sync_wait(replica, until, 60000, NULL, NULL, NULL, &last_error), LSQ_OK);
+        assert_true(lsqi_replica_applied(replica) >= until);
+    }
+    lsqi_replica_info(replica, &after);
+    /* Pages of 4096 bytes, and little else. */
+    assert_true(after.bytes - before.bytes < (after.frames - before.frames) * 4096 * 12 / 10);
+    if (after.failures > 0) fail_msg("%s", after.last_error.message);
+    assert_true(server_connections(proxy) <= 2);
+    expect_same(replica, primary);
+    replica_close(replica);
+    db_close(primary);
+}
+
 static void gets_through_connections_that_break(void **state) {
     struct lsq_conn *primary = begin();
     struct lsqi_replica *replica = replica_open_at(replica_path(), server_url(proxy, ""));
@@ -298,6 +326,7 @@ static void says_what_the_server_says(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(asks_once_for_what_was_written, forget),
         cmocka_unit_test_teardown(gets_through_connections_that_break, forget),
         cmocka_unit_test_teardown(does_not_hang_with_a_server_that_does, forget),
         cmocka_unit_test_teardown(who_syncs_sees_what_was_written_before, forget),

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../support/http_call.h"
 #include "../support/primary.h"
 
 static struct sqld server;
@@ -139,11 +140,64 @@ static void takes_a_transaction_of_many_rows(void **state) {
     db_close(primary);
 }
 
+static void create_namespace(int port, const char *name) {
+    static const char *const headers[] = {"Content-Type: application/json", NULL};
+    struct http_call call;
+    char url[128];
+
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d/v1/namespaces/%s/create", port, name);
+    http_call_init(&call, url);
+    call.request.headers = headers;
+    call.request.body = "{}";
+    call.request.body_len = 2;
+    http_run(&call);
+    assert_int_equal(call.status, 200);
+    http_call_free(&call);
+}
+
+static void follows_one_of_many_databases(void **state) {
+    char admin[64];
+    const char *args[] = {"--enable-namespaces", "--admin-listen-addr", admin, NULL};
+    int port = free_port();
+    struct lsq_remote remote = {.namespace_ = "shop", .proxy = ""};
+    struct lsq_config cfg;
+    struct lsqi_replica_config replica_cfg = {.path = NULL, .server = &cfg};
+    struct lsqi_replica *replica;
+    struct lsq_conn *primary;
+
+    (void)state;
+    snprintf(admin, sizeof(admin), "127.0.0.1:%d", port);
+    sqld_start(&server, args);
+    create_namespace(port, "shop");
+    create_namespace(port, "other");
+    cfg = db_config(server.url);
+    cfg.remote = &remote;
+    primary = db_open_as(&cfg);
+    run(primary, "CREATE TABLE t (a)");
+    run(primary, "INSERT INTO t VALUES ('of the shop')");
+    replica_cfg.path = replica_path();
+    assert_int_equal(lsqi_replica_open(&replica, &replica_cfg, &last_error), LSQ_OK);
+    expect_same(replica, primary);
+    /* The same file for another database of the same server is another replica. */
+    remote.namespace_ = "other";
+    assert_int_equal(lsqi_replica_open(&(struct lsqi_replica *){NULL}, &replica_cfg, &last_error),
+                     LSQ_ALREADY_OPEN);
+    replica_close(replica);
+    remote.namespace_ = "nowhere";
+    replica_cfg.path = replica_path();
+    assert_int_equal(lsqi_replica_open(&replica, &replica_cfg, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_replica_sync_wait(replica, 0, 0, NULL, NULL, NULL, &last_error),
+                     LSQ_NAMESPACE_NOT_FOUND);
+    replica_close(replica);
+    db_close(primary);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(bootstraps_and_catches_up, forget),
         cmocka_unit_test_teardown(follows_an_empty_server, forget),
         cmocka_unit_test_teardown(readers_go_on_and_see_schema_changes, forget),
+        cmocka_unit_test_teardown(follows_one_of_many_databases, forget),
         cmocka_unit_test_teardown(takes_a_transaction_of_many_rows, forget),
     };
 

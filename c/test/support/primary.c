@@ -16,14 +16,17 @@ const char *replica_path(void) {
 
 struct lsq_conn *primary_conn(const struct sqld *server) {
     struct lsq_config cfg = db_config(server->url);
+    struct lsq_remote remote = {.proxy = "", .timeout = 120000};
 
+    cfg.remote = &remote;
     return db_open_as(&cfg);
 }
 
 static enum lsq_status begin(struct lsqi_replica **out, const char *path, const char *url,
                              bool adopt) {
     struct lsq_config server;
-    struct lsq_remote remote = {.proxy = "", .retry_time = 1000, .timeout = 10000};
+    /* sqld, when connections to it are reset on a loaded machine, accepts no other for 10 s and more. */
+    struct lsq_remote remote = {.proxy = "", .retry_time = 1000, .timeout = 60000};
     struct lsqi_replica_config cfg = {.path = path, .server = &server, .adopt_replace = adopt};
 
     lsq_config_init(&server);
@@ -63,7 +66,7 @@ void replica_close(struct lsqi_replica *replica) {
 struct lsqi_replica_sync_result replica_sync(struct lsqi_replica *replica) {
     struct lsqi_replica_sync_result result = {0};
 
-    if (lsqi_replica_sync_wait(replica, 0, 60000, NULL, NULL, &result, &last_error) != LSQ_OK)
+    if (lsqi_replica_sync_wait(replica, 0, 180000, NULL, NULL, &result, &last_error) != LSQ_OK)
         fail_msg("no sync: %s", last_error.message);
     return result;
 }
