@@ -402,6 +402,12 @@ static enum lsq_status nobody_answers(struct lsqi_replica *r, struct lsq_error *
     return LSQ_UNREACHABLE;
 }
 
+/* What waits to be applied is given up where it takes the room that it lacks itself: it can be had again. */
+static void give_room(struct lsqi_replica *r, enum lsq_status st) {
+    if (r->apply != NULL && (st == LSQ_FULL || st == LSQ_NOMEM))
+        restart(r, r->meta.applied, r->meta.pages);
+}
+
 enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     int patience = r->server.retry_ms > 0 ? r->server.retry_ms : 0;
     int64_t since = lsqi_now_ns();
@@ -423,5 +429,6 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
         if (st == LSQ_OK) continue;
         if (lsqi_now_ns() >= retry_until(r, st, since) || !wait_to_retry(r, ++tries)) break;
     }
+    give_room(r, st);
     return st;
 }

@@ -1,7 +1,8 @@
 #include "repl/replica.h"
 
-#include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -237,12 +238,15 @@ void lsqi_replica_unref(struct lsqi_replica *r) {
 
 enum lsq_status lsqi_replica_check_plain(const char *path, struct lsq_error *err) {
     char meta_name[LSQI_DISK_NAME];
+    char resolved[PATH_MAX];
     struct lsqi_replica *found;
     char *name = NULL;
     bool known;
 
-    /* What is no file of its own is no replica either. */
-    if (lsqi_disk_name(&name, path, NULL) != LSQ_OK) return LSQ_OK;
+    /* What is no file of its own is no replica either. A link to one is. */
+    if (path == NULL) return LSQ_OK;
+    if (lsqi_disk_name(&name, realpath(path, resolved) == NULL ? path : resolved, NULL) != LSQ_OK)
+        return LSQ_OK;
     pthread_mutex_lock(&replicas.lock);
     found = find_locked(name);
     if (found != NULL) pthread_mutex_lock(&found->lock);

@@ -166,6 +166,10 @@ static void does_not_touch_a_file_of_somebody(void **state) {
     replica = replica_open(path, &server);
     expect_same(replica, primary);
     replica_close(replica);
+    /* By another name it is the same file. */
+    assert_int_equal(symlink(path, beside(path, ".link")), 0);
+    assert_int_equal(lsqi_replica_check_plain(beside(path, ".link"), NULL), LSQ_ALREADY_OPEN);
+    assert_int_equal(replica_try(beside(path, ".link"), server.url, false), LSQ_BAD_ARGUMENT);
     db_close(primary);
 }
 
