@@ -16,6 +16,16 @@ enum {
     MOST_GREETINGS = 5 /* without a frame in between */
 };
 
+static uint64_t bytes_so_far(struct lsqi_replica *r) {
+    uint64_t bytes;
+
+    pthread_mutex_lock(&r->lock);
+    bytes = r->counts.bytes;
+    pthread_mutex_unlock(&r->lock);
+    return bytes;
+}
+
+/* Bytes and time are those of the exchange so far, of which a long transfer's last answer is not counted yet. */
 static void tell(struct lsqi_replica *r, enum lsqi_replica_event_kind kind, const char *message,
                  const char *aside, uint64_t frames) {
     const struct lsqi_replica_event event = {
@@ -26,6 +36,8 @@ static void tell(struct lsqi_replica *r, enum lsqi_replica_event_kind kind, cons
         .aside = aside,
         .frame = lsqi_replica_applied(r),
         .frames = frames,
+        .bytes = bytes_so_far(r) - r->began_bytes,
+        .took_ns = lsqi_now_ns() - r->began,
     };
 
     lsqi_replica_tell(&event);
@@ -417,6 +429,8 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     unsigned tries = 0;
     bool end = false;
 
+    r->began = since;
+    r->began_bytes = bytes_so_far(r);
     if (lsqi_place_down_ms(r->server.targets[0].place) > patience) return nobody_answers(r, err);
     /* What nobody waits for any more is not asked for: a request that is broken off costs its connection. */
     while (!end && (tries > 0 || !lsqi_replica_stops(r))) {

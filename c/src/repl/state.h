@@ -79,6 +79,8 @@ struct lsqi_replica {
     uint64_t committed_next; /* after the last frame here that ends a transaction */
     uint64_t committed_pages;
     uint64_t committed_sum;
+    int64_t began; /* ns, the exchange */
+    uint64_t began_bytes;
     bool replaced; /* the history is another than that of what is in the file */
     bool in_snapshot;
     struct lsqi_snapshot snapshot; /* that comes */

@@ -342,73 +342,6 @@ bool lsqi_replica_sync_cancel(struct lsqi_replica *r, struct lsqi_replica_sync *
     return was;
 }
 
-struct waited {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    bool done;
-    enum lsq_status status;
-    struct lsqi_replica_sync_result result;
-    struct lsq_error err;
-};
-
-static void on_waited(void *arg, enum lsq_status status,
-                      const struct lsqi_replica_sync_result *result, const struct lsq_error *err) {
-    struct waited *waited = arg;
-
-    pthread_mutex_lock(&waited->lock);
-    waited->done = true;
-    waited->status = status;
-    waited->result = *result;
-    if (err != NULL) waited->err = *err;
-    pthread_cond_signal(&waited->changed);
-    pthread_mutex_unlock(&waited->lock);
-}
-
-/* True: it was called off. */
-static bool await(struct lsqi_replica *r, struct lsqi_replica_sync *sync, struct waited *waited,
-                  bool (*stop)(void *arg), void *stop_arg) {
-    bool left = false;
-
-    pthread_mutex_lock(&waited->lock);
-    while (!waited->done && !left) {
-        if (stop == NULL) {
-            pthread_cond_wait(&waited->changed, &waited->lock);
-            continue;
-        }
-        lsqi_wait_ms_locked(&waited->changed, &waited->lock, 10);
-        if (waited->done || !stop(stop_arg)) continue;
-        pthread_mutex_unlock(&waited->lock);
-        left = lsqi_replica_sync_cancel(r, sync);
-        pthread_mutex_lock(&waited->lock);
-    }
-    pthread_mutex_unlock(&waited->lock);
-    return left;
-}
-
-enum lsq_status lsqi_replica_sync_wait(struct lsqi_replica *r, uint64_t until, int timeout,
-                                       bool (*stop)(void *arg), void *stop_arg,
-                                       struct lsqi_replica_sync_result *result,
-                                       struct lsq_error *err) {
-    struct waited waited = {.done = false};
-    struct lsqi_replica_sync sync = {
-        .until = until, .timeout = timeout, .done = on_waited, .arg = &waited};
-    enum lsq_status st;
-
-    pthread_mutex_init(&waited.lock, NULL);
-    pthread_cond_init(&waited.changed, NULL);
-    st = lsqi_replica_sync(r, &sync, err);
-    if (st == LSQ_OK && await(r, &sync, &waited, stop, stop_arg)) {
-        st = lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
-    } else if (st == LSQ_OK) {
-        st = waited.status;
-        if (result != NULL) *result = waited.result;
-        if (st != LSQ_OK && err != NULL) *err = waited.err;
-    }
-    pthread_cond_destroy(&waited.changed);
-    pthread_mutex_destroy(&waited.lock);
-    return st;
-}
-
 /* ---- Ends ---- */
 
 void lsqi_replica_end(struct lsqi_replica *r) {
@@ -470,38 +403,5 @@ enum lsq_status lsqi_replica_make_empty(struct lsqi_replica *r, struct lsq_error
 void lsqi_replica_distrust(struct lsqi_replica *r) {
     pthread_mutex_lock(&r->lock);
     r->distrusted = true;
-    pthread_mutex_unlock(&r->lock);
-}
-
-/* ---- What is known ---- */
-
-bool lsqi_replica_usable(struct lsqi_replica *r) {
-    bool usable;
-
-    pthread_mutex_lock(&r->lock);
-    usable = r->usable;
-    pthread_mutex_unlock(&r->lock);
-    return usable;
-}
-
-static int64_t count_locked(const struct lsqi_replica *r) {
-    int64_t count = 0;
-
-    for (const struct lsqi_replica_sync *sync = r->waiters; sync != NULL; sync = sync->next)
-        count++;
-    return count;
-}
-
-void lsqi_replica_info(struct lsqi_replica *r, struct lsqi_replica_info *info) {
-    pthread_mutex_lock(&r->lock);
-    *info = r->counts;
-    info->usable = r->usable;
-    info->frozen = r->frozen;
-    info->running = r->running;
-    info->applied = lsqi_replica_applied(r);
-    info->highest = r->highest;
-    info->lag = r->highest > info->applied ? r->highest - info->applied : 0;
-    info->synced_ago = r->synced_at == 0 ? -1 : (lsqi_now_ns() - r->synced_at) / MS;
-    info->waiting = count_locked(r);
     pthread_mutex_unlock(&r->lock);
 }

@@ -1,0 +1,34 @@
+/* What is known of a replica. */
+#include "base/clock.h"
+#include "repl/state.h"
+
+bool lsqi_replica_usable(struct lsqi_replica *r) {
+    bool usable;
+
+    pthread_mutex_lock(&r->lock);
+    usable = r->usable;
+    pthread_mutex_unlock(&r->lock);
+    return usable;
+}
+
+static int64_t count_locked(const struct lsqi_replica *r) {
+    int64_t count = 0;
+
+    for (const struct lsqi_replica_sync *sync = r->waiters; sync != NULL; sync = sync->next)
+        count++;
+    return count;
+}
+
+void lsqi_replica_info(struct lsqi_replica *r, struct lsqi_replica_info *info) {
+    pthread_mutex_lock(&r->lock);
+    *info = r->counts;
+    info->usable = r->usable;
+    info->frozen = r->frozen;
+    info->running = r->running;
+    info->applied = lsqi_replica_applied(r);
+    info->highest = r->highest;
+    info->lag = r->highest > info->applied ? r->highest - info->applied : 0;
+    info->synced_ago = r->synced_at == 0 ? -1 : (lsqi_now_ns() - r->synced_at) / 1000000;
+    info->waiting = count_locked(r);
+    pthread_mutex_unlock(&r->lock);
+}
