@@ -206,6 +206,25 @@ struct lsq_remote {
     bool read_replicas;
 };
 
+/* How frames of a primary come to a replica. */
+enum lsq_sync_protocol {
+    LSQ_SYNC_AUTO, /* what the primary has */
+    LSQ_SYNC_V1,   /* frames by gRPC-web (sqld) */
+    LSQ_SYNC_V2    /* generations by HTTP: LSQ_UNSUPPORTED yet */
+};
+
+/* How a replica follows its primary: see "Replicas" below. All zero is the default. */
+struct lsq_replica {
+    int sync_interval;    /* ms between two syncs; 0: only as they are asked for */
+    bool no_sync_on_open; /* opening asks the primary for nothing, unless there is no file yet */
+    int open_timeout;     /* ms that opening may wait for the primary; 0: 30,000; -1: no bound */
+    bool stale_reads;     /* reads do not wait until the file has what this program wrote */
+    int stale_after; /* ms that they wait, but never more than half of their call's time; 0: 5,000 */
+    bool stale_is_error; /* what they wait for in vain is LSQ_STALE; else the primary is asked */
+    bool replace; /* a file that is no replica of this primary is set aside, and not refused */
+    enum lsq_sync_protocol protocol;
+};
+
 /* How to open a connection. Everything is borrowed until lsq_conn_open() returns. */
 struct lsq_config {
     /* A file; ":memory:" (private to this connection); "file:/NAME?vfs=memdb" or
@@ -232,7 +251,10 @@ struct lsq_config {
     const void *key;        /* encryption key of the local file; NULL: none */
     size_t key_len;
     int max_length;                  /* bytes that a text, blob or row may have; 0: 100,000,000 */
-    const struct lsq_remote *remote; /* of a server; NULL: the defaults */
+    const struct lsq_remote *remote; /* of a server, or of the primary; NULL: the defaults */
+    /* A server's address: then path is a file that follows it, and the connection a replica's. NULL: none */
+    const char *primary;
+    const struct lsq_replica *replica; /* of a replica; NULL: the defaults */
 };
 
 /* Fills *cfg with the defaults: busy_timeout 5000, statement_cache 256, and the settings
@@ -248,12 +270,21 @@ LSQ_API void lsq_config_init(struct lsq_config *cfg);
 LSQ_API enum lsq_status lsq_conn_open(struct lsq_conn **out, const struct lsq_config *cfg,
                                       struct lsq_error *err);
 
-/* Of a server's connection: sends this token from the next call on. NULL: none. Any thread.
+/* Of a connection to a server, or of a replica's: sends this token from the next call on. NULL: none. Any thread.
  * Errors: LSQ_BAD_ARGUMENT, LSQ_NOMEM, LSQ_UNSUPPORTED for other connections. */
 LSQ_API enum lsq_status lsq_conn_set_token(struct lsq_conn *conn, const char *token,
                                            struct lsq_error *err);
 
-/* Whether it is a server's connection. Any thread. */
+enum lsq_conn_kind {
+    LSQ_CONN_LOCAL,  /* of a file, or in memory */
+    LSQ_CONN_REMOTE, /* of a server */
+    LSQ_CONN_REPLICA /* of a file that follows a server */
+};
+
+/* Any thread; a replica that is frozen becomes local. */
+LSQ_API enum lsq_conn_kind lsq_conn_kind(const struct lsq_conn *conn);
+
+/* Whether it is a server's connection, with no file. Any thread. */
 LSQ_API bool lsq_conn_is_remote(const struct lsq_conn *conn);
 
 /* Closes the connection: new calls answer LSQ_CLOSED, a running one is interrupted, an open
@@ -661,6 +692,104 @@ struct lsq_server_event {
  * counts. NULL: none; the one before may still be running then. */
 LSQ_API void lsq_on_server_event(void (*fn)(const struct lsq_server_event *event, void *arg),
                                  void *arg);
+
+/* ---- Replicas -------------------------------------------------------------------------------
+ *
+ * A replica is a file that follows a server, its primary: lsq_config.path and lsq_config.primary. Its connections
+ * read from the file, and write to the primary. What a statement does is the engine's word, and not its text's:
+ *
+ * - what only reads, outside of a transaction, reads the file; cursors do, too; EXPLAIN, and what writes to temporary
+ *   tables, stays here. A statement that the file's schema does not know (no such table) is the primary's to judge;
+ * - what writes goes to the primary, and so does every transaction but LSQ_TXN_READ, with all that it reads;
+ * - LSQ_TXN_READ is a snapshot of the file;
+ * - a batch is the file's if all of it is; else the primary's as a whole;
+ * - PRAGMAs that write are the primary's, as far as it allows them. LSQ_UNSUPPORTED: checkpoints,
+ *   lsq_conn_cacheflush(), lsq_enforce_foreign_keys(), databases attached at opening.
+ *
+ * Temporary tables are not seen by what runs at the primary, nor are databases that ATTACH has added; those are
+ * read-only.
+ *
+ * One's own writes are seen. The primary says up to which point of its log a caller must have read to see what it
+ * has written; a read that finds the file behind what any connection of this program has written to it waits for it to
+ * come so far (lsq_call.done: LSQ_PENDING; with LSQ_CALL_TRY or LSQ_CALL_BUDGET and without done: LSQ_WOULD_BLOCK), for
+ * lsq_replica.stale_after. Then, or where the primary cannot be asked for its log, the primary answers in its place,
+ * or it is LSQ_STALE.
+ *
+ * One file has one role: what a program has open as a replica is LSQ_ALREADY_OPEN for one who opens it plain, and the
+ * other way round; and for other programs, whatever they want of it. */
+
+/* What a sync came to. */
+struct lsq_sync_result {
+    int64_t index;  /* the file has the primary's log up to there */
+    int64_t frames; /* pages that went into it meanwhile */
+    int64_t bytes;  /* that came over the network meanwhile */
+};
+
+/* Brings the file up to what the primary has when it is asked. result may be NULL. Waits, or takes call->done, as
+ * calls to a server do; other syncs of that file are shared. A time-out, or lsq_conn_interrupt(), ends the waiting;
+ * what has come is kept.
+ * Errors: LSQ_UNSUPPORTED for other connections, those of servers, of the disk. */
+LSQ_API enum lsq_status lsq_sync(struct lsq_conn *conn, const struct lsq_call *call,
+                                 struct lsq_sync_result *result, struct lsq_error *err);
+/* The same, up to an index at least: done at once where the file is that far. */
+LSQ_API enum lsq_status lsq_sync_until(struct lsq_conn *conn, int64_t index,
+                                       const struct lsq_call *call, struct lsq_sync_result *result,
+                                       struct lsq_error *err);
+
+/* What is known of a replica's file. Of all connections of the program to it, since the first was opened. */
+struct lsq_replica_info {
+    int64_t index;      /* of the file; 0: it has nothing yet */
+    int64_t written;    /* the highest that a write of this program was answered with; 0: none */
+    int64_t primary;    /* the highest that the primary has named; 0: none */
+    int64_t lag;        /* how far the file is behind that */
+    int64_t synced_ago; /* ms since the file was known to have all; -1: never in this program */
+    int64_t waiting;    /* callers */
+    int64_t syncs;      /* that came to a good end */
+    int64_t failures;   /* that did not */
+    int64_t rebuilds;   /* the content was replaced as a whole */
+    int64_t frames;     /* pages that came, in all */
+    int64_t bytes;      /* that came over the network, in all */
+    bool running;       /* a sync is under way */
+    struct lsq_error
+        last_error; /* of the last sync that failed; LSQ_OK: none since the last good one */
+};
+/* Any thread; waits for nobody. Errors: LSQ_UNSUPPORTED for other connections. */
+LSQ_API enum lsq_status lsq_replica_info(struct lsq_conn *conn, struct lsq_replica_info *info,
+                                         struct lsq_error *err);
+
+/* Makes the replica an ordinary database, with what it has: it is not synced any more, and writes go to the file. The
+ * connection must be the only one that the program has to the file, and have no transaction open; its statements are
+ * then closed. It asks no server, and may wait for the disk; call's flags only are looked at.
+ * Errors: LSQ_UNSUPPORTED for other connections; LSQ_IN_TRANSACTION; LSQ_ALREADY_OPEN: there are others. */
+LSQ_API enum lsq_status lsq_freeze(struct lsq_conn *conn, const struct lsq_call *call,
+                                   struct lsq_error *err);
+
+enum lsq_replica_event_kind {
+    LSQ_REPLICA_BOOTSTRAPPED, /* the file was made, or made anew */
+    LSQ_REPLICA_SYNCED,       /* a sync brought something */
+    LSQ_REPLICA_FAILED,       /* a sync failed */
+    LSQ_REPLICA_SET_ASIDE,    /* something on the disk did not fit, and was renamed */
+    LSQ_REPLICA_REPLACED,     /* the primary has another history: all content was replaced */
+    LSQ_REPLICA_STALE /* a read waited in vain for what was written, and the primary was asked */
+};
+
+/* Everything is borrowed for the length of the call. */
+struct lsq_replica_event {
+    enum lsq_replica_event_kind kind;
+    const char *path;
+    enum lsq_status why; /* what was wrong */
+    const char *message; /* the same in words; "" */
+    const char *aside;   /* the name under which something was kept; NULL: nothing was */
+    int64_t index;       /* of the file */
+    int64_t frames;      /* that this was about */
+    int64_t bytes;
+    int64_t took_ns;
+};
+
+/* Has fn called for such, on any thread, with no lock held; it must be short. One for the process: the last one
+ * counts. NULL: none; the one before may still be running then. */
+LSQ_API void lsq_on_replica_event(void (*fn)(const struct lsq_replica_event *event, void *arg),
+                                  void *arg);
 
 /* ---- Transactions ------------------------------------------------------------------------- */
 

@@ -263,6 +263,8 @@ void lsqi_call_interrupt(struct lsqi_gate *gate) {
     struct lsq_conn *conn = (struct lsq_conn *)(void *)gate; /* its first member */
 
     if (conn->remote != NULL) lsqi_remote_interrupt_locked(conn->remote);
+    if (conn->primary != NULL) lsqi_remote_interrupt_locked(conn->primary);
+    if (conn->waiting != NULL) lsqi_later_call_off_locked(conn->waiting);
     /* Reaches what looks at no progress handler, a checkpoint for one; but it would end every open
      * cursor of the connection too. */
     if (conn->db != NULL && atomic_load(&conn->open_cursors) == 0) sqlite3_interrupt(conn->db);

@@ -9,6 +9,8 @@
  * txn.c       transactions and savepoints        info.c      counters, checkpoint, extensions
  * turn.c      turns to write                     files.c     the files that are written to
  * stats.c     what is known of the file
+ * replica.c   a file that follows a server       route.c     which of the two a statement is for
+ * later.c     reads that wait for the file
  *
  * Threads: "who is in" below is the one thread that gate.h let begin a call. */
 #ifndef LSQI_CONN_CONN_H
@@ -23,6 +25,7 @@
 #include "file/file.h"
 #include "lsq/lsq.h"
 #include "remote/remote.h"
+#include "repl/replica.h"
 
 /* How quick a statement has been, to decide where it may run next. */
 struct lsqi_speed {
@@ -86,6 +89,8 @@ struct lsqi_run {
 /* Statements that undo: compiled at opening, so that undoing needs no memory. */
 enum lsqi_undo { LSQI_ROLLBACK, LSQI_ROLLBACK_ONE, LSQI_RELEASE_ONE, LSQI_UNDO_COUNT };
 
+struct lsqi_later;
+
 struct lsqi_setting {
     char *name;
     char *value;
@@ -111,6 +116,10 @@ struct lsqi_files {
 struct lsq_conn {
     struct lsqi_gate gate;
     struct lsqi_remote *remote; /* of a server; then there is no engine. NULL: of a file */
+    /* Of a file that follows a server; both or none. The engine has the file open read-only. Changed by who is in,
+     * under the gate's lock, when it is frozen */
+    struct lsqi_replica *replica;
+    struct lsqi_remote *primary;
     sqlite3 *db; /* who is in, and interrupt under the gate's lock; NULL once closed */
     /* set at opening */
     unsigned flags;
@@ -121,6 +130,12 @@ struct lsq_conn {
     /* Changed by who is in, under the gate's lock; others look under it. NULL: no memory. */
     struct lsqi_files *files;
     bool has_key;
+    /* of a replica, as lsq_replica's */
+    bool stale_reads;
+    bool stale_is_error;
+    int stale_after;
+    int max_length; /* as lsq_config's: for opening it once more */
+    size_t statement_cache;
     struct lsqi_setting *settings;
     size_t setting_count;
     struct lsqi_attached *attached;
@@ -149,6 +164,8 @@ struct lsq_conn {
     _Atomic int64_t fast_runs; /* as lsqi_count() counts */
     int64_t fast_refusals;
     struct lsqi_reader reader;
+    struct lsqi_later *waiting; /* for the file; guarded by the gate's lock */
+    atomic_bool is_replica;
     /* any thread */
     atomic_int busy_timeout;  /* ms */
     atomic_uint open_cursors; /* cursors that hold rows: sqlite3_interrupt() would end them too */
@@ -175,6 +192,80 @@ struct lsq_stmt {
 /* LSQ_UNSUPPORTED for a server's connection. */
 enum lsq_status lsqi_files_only(const struct lsq_conn *conn, const char *what,
                                 struct lsq_error *err);
+/* The same for a replica's, too. */
+enum lsq_status lsqi_plain_only(const struct lsq_conn *conn, const char *what,
+                                struct lsq_error *err);
+/* Opens the engine on a file, with what the configuration says of it. Where it fails, lsqi_engine_close() is to be called. */
+enum lsq_status lsqi_engine_open(struct lsq_conn *conn, const struct lsq_config *cfg,
+                                 struct lsq_error *err);
+void lsqi_engine_close(struct lsq_conn *conn);
+
+/* ---- replica.c ---- */
+
+/* Of a configuration with a primary: fills in replica and primary, after the first sync if there is to be one, and
+ * *file with how the engine is to open the file. To be given to lsqi_replica_part(). */
+enum lsq_status lsqi_replica_join(struct lsq_conn *conn, const struct lsq_config *cfg,
+                                  struct lsq_config *file, struct lsq_error *err);
+/* NULL is fine: no replica. */
+void lsqi_replica_part(struct lsq_conn *conn);
+/* A read goes to the primary, for what it has to see is not here. In a call. */
+void lsqi_replica_stale(const struct lsq_conn *conn, const struct lsq_error *why);
+/* lsq_conn_set_token(). Any thread. */
+enum lsq_status lsqi_replica_token(struct lsq_conn *conn, const char *token, struct lsq_error *err);
+
+/* ---- route.c: of a replica, by who is in ---- */
+
+/* Of a lsq_call's flags, for calls that are made again once they have waited. */
+enum {
+    LSQI_CALL_WAITED = 1 << 29, /* the file has what was written */
+    LSQI_CALL_BEHIND = 1 << 30  /* it has not, and the primary is to be asked */
+};
+
+enum lsqi_way {
+    LSQI_HERE,   /* the file */
+    LSQI_THERE,  /* the primary */
+    LSQI_BEHIND, /* the file, once it has what was written */
+};
+
+enum lsqi_way lsqi_way_of(struct lsq_conn *conn, const struct lsqi_prepared *prepared);
+
+/* Where a statement is to run, in a call. */
+static inline enum lsqi_way lsqi_way(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+    return conn->replica == NULL ? LSQI_HERE : lsqi_way_of(conn, prepared);
+}
+/* Where what belongs to no transaction that is open at the primary is to read. */
+enum lsqi_way lsqi_way_to_read(struct lsq_conn *conn);
+/* A transaction is open at the primary, or was lost there. False: no replica. */
+bool lsqi_is_there(const struct lsq_conn *conn);
+/* Of SQL that could not be compiled: the primary's schema may be another. */
+bool lsqi_is_theirs(const struct lsq_conn *conn, enum lsq_status st, const struct lsq_error *err);
+
+/* ---- later.c: of a replica ---- */
+
+/* A call that may have to be made again. Everything is borrowed. */
+struct lsqi_again {
+    enum { LSQI_AGAIN_EXEC, LSQI_AGAIN_STMT, LSQI_AGAIN_FETCH, LSQI_AGAIN_BEGIN } what;
+    const char *sql; /* EXEC */
+    size_t len;
+    struct lsq_stmt *stmt;           /* STMT, FETCH */
+    const struct lsq_params *params; /* EXEC, STMT */
+    size_t max_rows;                 /* FETCH */
+    bool *end;
+    enum lsq_txn txn; /* BEGIN */
+    const struct lsq_call *call;
+    const struct lsq_sink *sink;
+    void *ctx;
+    struct lsq_reply *reply;
+};
+
+/* In a call, which it ends: waits for the file, then makes the call again, and answers as it does. */
+enum lsq_status lsqi_later(struct lsq_conn *conn, const struct lsqi_again *again,
+                           struct lsq_error *err);
+/* Ends the waiting. Under the gate's lock. */
+void lsqi_later_call_off_locked(struct lsqi_later *later);
+/* lsq_sync() and lsq_sync_until(); 0: all. */
+enum lsq_status lsqi_later_sync(struct lsq_conn *conn, uint64_t until, const struct lsq_call *call,
+                                struct lsq_sync_result *result, struct lsq_error *err);
 
 /* ---- call.c ---- */
 
@@ -248,6 +339,8 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
                                  struct lsq_error *err);
 /* After its last step: looks what it has changed of the connection. */
 void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared);
+/* VACUUM INTO, which reads. */
+bool lsqi_is_vacuum_into(const struct lsqi_prepared *prepared);
 /* Turns the engine's last error into *err, after the watch's own reason. Resets the statement. */
 enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *prepared, int code,
                                 struct lsq_error *err);

@@ -64,6 +64,7 @@ enum lsq_status lsq_conn_reset(struct lsq_conn *conn, struct lsq_error *err) {
         lsqi_call_end(conn);
         return LSQ_OK;
     }
+    if (conn->replica != NULL) lsqi_remote_leave(conn->primary);
     st = reset(conn, err);
     /* Where a virtual table's columns are compiled, the engine makes a plain error of it. */
     if (st == LSQ_ERROR && atomic_load(&conn->gate.cancel)) st = lsqi_call_check(conn, err);
@@ -100,6 +101,19 @@ static int64_t db_status(struct lsq_conn *conn, int what) {
     return now;
 }
 
+/* Of a replica: what is written, and its transactions, are the primary's. */
+static void add_primary(struct lsq_conn *conn, struct lsq_conn_info *info) {
+    struct lsq_conn_info there;
+
+    lsqi_remote_info(conn->primary, &there);
+    info->autocommit = info->autocommit && there.autocommit;
+    info->readonly = false;
+    info->wrote = false;
+    info->last_rowid = there.last_rowid;
+    info->changes = there.changes;
+    info->total_changes = there.total_changes;
+}
+
 enum lsq_status lsq_conn_info(struct lsq_conn *conn, bool all, struct lsq_conn_info *info,
                               struct lsq_error *err) {
     enum lsq_status st = lsqi_call_begin(conn, NULL, err);
@@ -124,6 +138,7 @@ enum lsq_status lsq_conn_info(struct lsq_conn *conn, bool all, struct lsq_conn_i
         .fast_runs = conn->fast_runs,
         .fast_refusals = conn->fast_refusals,
     };
+    if (conn->replica != NULL) add_primary(conn, info);
     if (all) {
         info->page_cache_bytes = db_status(conn, SQLITE_DBSTATUS_CACHE_USED);
         info->schema_bytes = db_status(conn, SQLITE_DBSTATUS_SCHEMA_USED);
@@ -136,7 +151,7 @@ enum lsq_status lsq_conn_info(struct lsq_conn *conn, bool all, struct lsq_conn_i
 /* ---- Pages and log ---- */
 
 enum lsq_status lsq_conn_cacheflush(struct lsq_conn *conn, struct lsq_error *err) {
-    enum lsq_status st = lsqi_files_only(conn, "page cache", err);
+    enum lsq_status st = lsqi_plain_only(conn, "page cache to be written", err);
     int rc;
 
     if (st == LSQ_OK) st = lsqi_call_begin(conn, NULL, err);
@@ -164,7 +179,8 @@ enum lsq_status lsq_conn_checkpoint(struct lsq_conn *conn, const char *schema,
     int done_frames = -1;
     int rc;
 
-    if (conn->remote != NULL) return lsqi_files_only(conn, "WAL", err);
+    st = lsqi_plain_only(conn, "WAL to be checkpointed", err);
+    if (st != LSQ_OK) return st;
     if ((unsigned)mode > LSQ_CHECKPOINT_TRUNCATE)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no checkpoint mode %d", (int)mode);
     st = lsqi_call_begin(conn, &call, err);

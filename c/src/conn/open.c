@@ -31,7 +31,7 @@ static struct lsq_conn *conn_of(struct lsqi_gate *gate) {
     return (struct lsq_conn *)(void *)gate; /* its first member */
 }
 
-static void close_engine(struct lsq_conn *conn) {
+void lsqi_engine_close(struct lsq_conn *conn) {
     sqlite3 *db = conn->db;
 
     if (db == NULL) return;
@@ -58,7 +58,9 @@ static void clean(struct lsqi_gate *gate, bool closing) {
         lsqi_stmt_orphan_all(conn);
         lsqi_remote_leave(conn->remote);
     } else if (closing) {
-        close_engine(conn);
+        lsqi_engine_close(conn);
+        if (conn->primary != NULL) lsqi_remote_leave(conn->primary);
+        lsqi_replica_part(conn);
     }
 }
 
@@ -70,6 +72,7 @@ static void destroy(struct lsqi_gate *gate) {
     lsqi_files_unref(conn->files);
     lsqi_file_unref(conn->file);
     lsqi_remote_free(conn->remote);
+    lsqi_remote_free(conn->primary);
     lsqi_free(conn);
 }
 
@@ -228,10 +231,19 @@ static enum lsq_status check_header(struct lsq_conn *conn, struct lsq_error *err
     return st;
 }
 
-static enum lsq_status set_up(struct lsq_conn *conn, const struct lsq_config *cfg,
-                              struct lsq_error *err) {
+/* What follows a server is not written to by others. */
+static enum lsq_status check_role(struct lsq_conn *conn, struct lsq_error *err) {
+    const char *path = sqlite3_db_filename(conn->db, "main");
+
+    if (conn->replica != NULL || path == NULL || path[0] == '\0') return LSQ_OK;
+    return lsqi_replica_check_plain(path, err);
+}
+
+enum lsq_status lsqi_engine_open(struct lsq_conn *conn, const struct lsq_config *cfg,
+                                 struct lsq_error *err) {
     enum lsq_status st = open_engine(conn, cfg, err);
 
+    if (st == LSQ_OK) st = check_role(conn, err);
     if (st == LSQ_OK) st = lsqi_call_install(conn, err);
     if (st == LSQ_OK) st = use_key(conn, cfg, err);
     if (st == LSQ_OK) st = check_filesystems(conn, cfg, err);
@@ -270,19 +282,11 @@ undo_alloc:
     return st;
 }
 
-enum lsq_status lsq_conn_open(struct lsq_conn **out, const struct lsq_config *cfg,
-                              struct lsq_error *err) {
-    struct lsq_conn *conn;
-    enum lsq_status st = lsqi_engine_init(err);
+/* Of a file: keeps what is to be applied again. */
+static enum lsq_status keep(struct lsq_conn *conn, const struct lsq_config *cfg,
+                            struct lsq_error *err) {
+    enum lsq_status st;
 
-    if (st == LSQ_OK && lsqi_remote_is_url(cfg->path)) return open_remote(out, cfg, err);
-
-    if (st == LSQ_OK) st = check(cfg, err);
-    if (st != LSQ_OK) return st;
-    conn = lsqi_calloc(1, sizeof(*conn));
-    if (conn == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a connection");
-    st = lsqi_gate_init(&conn->gate, clean, destroy, lsqi_call_interrupt, err);
-    if (st != LSQ_OK) goto undo_alloc;
     conn->flags = cfg->flags;
     conn->no_fast_path = cfg->no_fast_path;
     conn->configured_busy_timeout = cfg->busy_timeout;
@@ -291,17 +295,41 @@ enum lsq_status lsq_conn_open(struct lsq_conn **out, const struct lsq_config *cf
     st = lsqi_settings_copy(conn, cfg);
     if (st == LSQ_OK) st = lsqi_attached_copy(conn, cfg);
     if (st == LSQ_OK) st = lsqi_cache_init(&conn->cache, cfg->statement_cache);
-    if (st != LSQ_OK) {
-        lsqi_error_set(err, st, "%s", lsq_status_text(st));
-        goto undo_gate;
-    }
-    st = set_up(conn, cfg, err);
+    return st == LSQ_OK ? st : lsqi_error_set(err, st, "%s", lsq_status_text(st));
+}
+
+static enum lsq_status open_file(struct lsq_conn *conn, const struct lsq_config *cfg,
+                                 struct lsq_error *err) {
+    struct lsq_config file = *cfg;
+    enum lsq_status st = keep(conn, cfg, err);
+
+    if (st == LSQ_OK && cfg->primary != NULL) st = lsqi_replica_join(conn, cfg, &file, err);
+    return st == LSQ_OK ? lsqi_engine_open(conn, &file, err) : st;
+}
+
+enum lsq_status lsq_conn_open(struct lsq_conn **out, const struct lsq_config *cfg,
+                              struct lsq_error *err) {
+    struct lsq_conn *conn;
+    enum lsq_status st = lsqi_engine_init(err);
+
+    if (st == LSQ_OK && cfg->primary == NULL && lsqi_remote_is_url(cfg->path))
+        return open_remote(out, cfg, err);
+
+    if (st == LSQ_OK) st = check(cfg, err);
+    if (st != LSQ_OK) return st;
+    conn = lsqi_calloc(1, sizeof(*conn));
+    if (conn == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a connection");
+    st = lsqi_gate_init(&conn->gate, clean, destroy, lsqi_call_interrupt, err);
+    if (st != LSQ_OK) goto undo_alloc;
+    st = open_file(conn, cfg, err);
     if (st != LSQ_OK) goto undo_gate;
     *out = conn;
     return LSQ_OK;
 
 undo_gate:
-    close_engine(conn);
+    lsqi_engine_close(conn);
+    lsqi_replica_part(conn);
+    lsqi_remote_free(conn->primary);
     lsqi_cache_release(&conn->cache);
     lsqi_settings_release(conn);
     lsqi_attached_release(conn);
@@ -317,6 +345,7 @@ bool lsq_conn_is_remote(const struct lsq_conn *conn) { return conn->remote != NU
 
 enum lsq_status lsq_conn_set_token(struct lsq_conn *conn, const char *token,
                                    struct lsq_error *err) {
+    if (conn->replica != NULL) return lsqi_replica_token(conn, token, err);
     if (conn->remote == NULL)
         return lsqi_error_set(err, LSQ_UNSUPPORTED, "a file's connection has no token");
     return lsqi_remote_set_token(conn->remote, token, err);
@@ -326,6 +355,12 @@ enum lsq_status lsqi_files_only(const struct lsq_conn *conn, const char *what,
                                 struct lsq_error *err) {
     if (conn->remote == NULL) return LSQ_OK;
     return lsqi_error_set(err, LSQ_UNSUPPORTED, "a connection to a server has no %s", what);
+}
+
+enum lsq_status lsqi_plain_only(const struct lsq_conn *conn, const char *what,
+                                struct lsq_error *err) {
+    if (conn->replica == NULL) return lsqi_files_only(conn, what, err);
+    return lsqi_error_set(err, LSQ_UNSUPPORTED, "a replica's connection has no %s", what);
 }
 
 /* ---- Closing ---- */

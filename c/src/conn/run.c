@@ -195,7 +195,7 @@ static bool writes_file(const struct lsqi_prepared *prepared) {
 }
 
 /* VACUUM INTO, whose one word is looked for outside of quotes, reads. */
-static bool is_vacuum_into(const struct lsqi_prepared *prepared) {
+bool lsqi_is_vacuum_into(const struct lsqi_prepared *prepared) {
     const char *sql = prepared->sql;
 
     if (!lsqi_speed_vacuum(prepared)) return false;
@@ -229,7 +229,7 @@ static unsigned writes_to(const struct lsqi_prepared *prepared) {
     if ((record->actions & LSQI_WRITES_TEMP) != 0 || sqlite3_stmt_readonly(prepared->stmt))
         return 0;
     if ((record->actions & LSQI_PRAGMA) != 0) return pragma_writes_to(record);
-    return is_vacuum_into(prepared) ? 0 : ALL;
+    return lsqi_is_vacuum_into(prepared) ? 0 : ALL;
 }
 
 void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
@@ -516,12 +516,50 @@ enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq
 
 /* ---- lsq_exec ---- */
 
+/* In a call, which it ends. */
+static enum lsq_status exec_elsewhere(struct lsq_conn *conn, enum lsqi_way way,
+                                      const struct lsqi_again *again, struct lsq_error *err) {
+    if (way == LSQI_BEHIND) return lsqi_later(conn, again, err);
+    lsqi_call_end(conn);
+    return lsqi_remote_exec(conn->primary, again->sql, again->len, again->params, again->call,
+                            again->sink, again->ctx, again->reply, err);
+}
+
+/* Of a replica's, in a call: the statement, and where it is to run. What cannot be compiled, and may be the primary's,
+ * is not here (*prepared is NULL) and LSQI_THERE. */
+static enum lsq_status exec_way(struct lsq_conn *conn, const char *sql, size_t len,
+                                struct lsqi_prepared **prepared, enum lsqi_way *way,
+                                struct lsq_error *err) {
+    struct lsq_error own;
+    enum lsq_status st;
+
+    *prepared = NULL;
+    *way = LSQI_HERE;
+    if (conn->replica == NULL) return lsqi_statement_get(conn, sql, len, prepared, err);
+    *way = LSQI_THERE;
+    if (lsqi_is_there(conn)) return LSQ_OK;
+    st = lsqi_statement_get(conn, sql, len, prepared, &own);
+    if (st == LSQ_OK) {
+        *way = lsqi_way_of(conn, *prepared);
+    } else if (lsqi_is_theirs(conn, st, &own)) {
+        /* What it does not know it may be about to learn. */
+        if (lsqi_sql_first_word(sql, len) == LSQ_COMMAND_SELECT &&
+            lsqi_way_to_read(conn) == LSQI_BEHIND)
+            *way = LSQI_BEHIND;
+        st = LSQ_OK;
+    } else if (err != NULL) {
+        *err = own;
+    }
+    return st;
+}
+
 enum lsq_status lsq_exec(struct lsq_conn *conn, const char *sql, size_t len,
                          const struct lsq_params *params, const struct lsq_call *call,
                          const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
                          struct lsq_error *err) {
     struct lsqi_prepared *prepared;
     struct lsq_reply own;
+    enum lsqi_way way;
     enum lsq_status st;
     int64_t hits;
 
@@ -530,7 +568,20 @@ enum lsq_status lsq_exec(struct lsq_conn *conn, const char *sql, size_t len,
     st = lsqi_call_begin(conn, call, err);
     if (st != LSQ_OK) return st;
     hits = atomic_load_explicit(&conn->cache.hits, memory_order_relaxed);
-    st = lsqi_statement_get(conn, sql, len, &prepared, err);
+    st = exec_way(conn, sql, len, &prepared, &way, err);
+    if (st == LSQ_OK && way != LSQI_HERE) {
+        const struct lsqi_again again = {.what = LSQI_AGAIN_EXEC,
+                                         .sql = sql,
+                                         .len = len,
+                                         .params = params,
+                                         .call = call,
+                                         .sink = sink,
+                                         .ctx = ctx,
+                                         .reply = reply};
+
+        if (prepared != NULL) lsqi_statement_done(conn, prepared);
+        return exec_elsewhere(conn, way, &again, err);
+    }
     if (st == LSQ_OK) {
         hits = atomic_load_explicit(&conn->cache.hits, memory_order_relaxed) - hits;
         st = lsqi_run(conn, prepared, params, sink, ctx, &own, err);

@@ -60,6 +60,7 @@ static void free_handle(struct lsq_stmt *stmt) {
 static enum lsq_status describe(struct lsq_stmt **out, struct lsq_stmt *stmt, const char *sql,
                                 size_t len, const struct lsq_call *call, struct lsq_error *err) {
     struct lsq_conn *conn = stmt->conn;
+    struct lsqi_remote *server = conn->remote != NULL ? conn->remote : conn->primary;
     enum lsq_status st;
 
     list_add(conn, stmt);
@@ -67,7 +68,7 @@ static enum lsq_status describe(struct lsq_stmt **out, struct lsq_stmt *stmt, co
     lsqi_call_end(conn);
     /* Before it begins: a pending call may have ended, and the caller's memory be gone, when it returns. */
     *out = stmt;
-    st = lsqi_remote_stmt_new(&stmt->remote, conn->remote, sql, len, call, err);
+    st = lsqi_remote_stmt_new(&stmt->remote, server, sql, len, call, err);
     if (st == LSQ_OK || st == LSQ_PENDING) return st;
     *out = NULL;
     lsq_stmt_free(stmt);
@@ -77,6 +78,7 @@ static enum lsq_status describe(struct lsq_stmt **out, struct lsq_stmt *stmt, co
 enum lsq_status lsq_stmt_new(struct lsq_stmt **out, struct lsq_conn *conn, const char *sql,
                              size_t len, const struct lsq_call *call, struct lsq_error *err) {
     struct lsq_stmt *stmt;
+    struct lsq_error why;
     size_t used = 0;
     enum lsq_status st = lsqi_sql_check(sql, len, err);
 
@@ -87,7 +89,9 @@ enum lsq_status lsq_stmt_new(struct lsq_stmt **out, struct lsq_conn *conn, const
     st = lsqi_call_begin(conn, NULL, err);
     if (st != LSQ_OK) goto undo_alloc;
     if (conn->remote != NULL) return describe(out, stmt, sql, len, call, err);
-    st = lsqi_prepare(conn, &stmt->prepared, sql, len, true, &used, err);
+    st = lsqi_prepare(conn, &stmt->prepared, sql, len, true, &used, &why);
+    if (lsqi_is_theirs(conn, st, &why)) return describe(out, stmt, sql, len, call, err);
+    if (st != LSQ_OK && err != NULL) *err = why;
     if (st == LSQ_OK && stmt->prepared.stmt == NULL)
         st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no statement in the text");
     else if (st == LSQ_OK && used + lsqi_sql_skip(sql + used, len - used, true) < len)
@@ -172,6 +176,11 @@ static enum lsq_status begin(struct lsq_stmt *stmt, const struct lsq_call *call,
     return LSQ_OK;
 }
 
+/* The engine does not know it: of a server's connection; or of a replica, whose primary has another schema. */
+static bool is_theirs(const struct lsq_stmt *stmt) {
+    return stmt->conn->remote != NULL || (stmt->prepared.stmt == NULL && stmt->conn->is_replica);
+}
+
 /* What the server knows of it. Notes that it runs, for lsq_stmt_interrupt(). */
 static enum lsq_status remote_part(struct lsq_stmt *stmt, struct lsq_error *err) {
     atomic_store_explicit(&stmt->conn->running, stmt, memory_order_relaxed);
@@ -179,10 +188,38 @@ static enum lsq_status remote_part(struct lsq_stmt *stmt, struct lsq_error *err)
     return lsqi_error_set(err, LSQ_CLOSED, "the statement is closed, or was never prepared");
 }
 
+/* Of a replica, in a call: what the primary is to be asked by, for a statement that was compiled here. */
+static enum lsq_status theirs(struct lsq_stmt *stmt, struct lsq_error *err) {
+    if (stmt->remote != NULL) return LSQ_OK;
+    return lsqi_remote_stmt_bare(&stmt->remote, stmt->conn->primary, stmt->prepared.sql,
+                                 stmt->prepared.len, err);
+}
+
+/* Of a replica, in a call: where the statement is to run. */
+static enum lsqi_way way_of(const struct lsq_stmt *stmt) {
+    if (stmt->conn->replica == NULL) return LSQI_HERE;
+    return stmt->prepared.stmt == NULL ? LSQI_THERE : lsqi_way_of(stmt->conn, &stmt->prepared);
+}
+
+/* In a call, which it ends. */
+static enum lsq_status exec_elsewhere(struct lsq_stmt *stmt, enum lsqi_way way,
+                                      const struct lsqi_again *again, struct lsq_error *err) {
+    enum lsq_status st;
+
+    if (way == LSQI_BEHIND) return lsqi_later(stmt->conn, again, err);
+    st = theirs(stmt, err);
+    lsqi_call_end(stmt->conn);
+    if (st == LSQ_OK) st = remote_part(stmt, err);
+    return st != LSQ_OK ? st
+                        : lsqi_remote_stmt_exec(stmt->remote, again->params, again->call,
+                                                again->sink, again->ctx, again->reply, err);
+}
+
 enum lsq_status lsq_stmt_exec(struct lsq_stmt *stmt, const struct lsq_params *params,
                               const struct lsq_call *call, const struct lsq_sink *sink, void *ctx,
                               struct lsq_reply *reply, struct lsq_error *err) {
     struct lsq_reply own;
+    enum lsqi_way way;
     enum lsq_status st;
 
     if (stmt->conn->remote != NULL) {
@@ -193,7 +230,19 @@ enum lsq_status lsq_stmt_exec(struct lsq_stmt *stmt, const struct lsq_params *pa
     }
     st = begin(stmt, call, err);
     if (st != LSQ_OK) return st;
-    if (stmt->started) end_run(stmt);
+    if (stmt->started || stmt->remote != NULL) end_run(stmt);
+    way = way_of(stmt);
+    if (way != LSQI_HERE) {
+        const struct lsqi_again again = {.what = LSQI_AGAIN_STMT,
+                                         .stmt = stmt,
+                                         .params = params,
+                                         .call = call,
+                                         .sink = sink,
+                                         .ctx = ctx,
+                                         .reply = reply};
+
+        return exec_elsewhere(stmt, way, &again, err);
+    }
     st = lsqi_run(stmt->conn, &stmt->prepared, params, sink, ctx, &own, err);
     own.prepared = true;
     if (st == LSQ_OK && reply != NULL) *reply = own;
@@ -207,8 +256,9 @@ enum lsq_status lsq_stmt_start(struct lsq_stmt *stmt, const struct lsq_params *p
 
     if (st != LSQ_OK) return st;
     end_run(stmt);
-    if (stmt->conn->remote != NULL) {
-        st = remote_part(stmt, err);
+    if (stmt->conn->remote != NULL || way_of(stmt) == LSQI_THERE) {
+        st = stmt->conn->remote != NULL || stmt->prepared.stmt == NULL ? LSQ_OK : theirs(stmt, err);
+        if (st == LSQ_OK) st = remote_part(stmt, err);
         if (st == LSQ_OK) st = lsqi_remote_stmt_start(stmt->remote, params, err);
         lsqi_call_end(stmt->conn);
         return st;
@@ -354,13 +404,28 @@ static enum lsq_status fetch(struct lsq_stmt *stmt, size_t max_rows, const struc
     return st;
 }
 
+/* Of a replica: the cursor is the primary's. */
+static bool started_there(const struct lsq_stmt *stmt) {
+    return stmt->conn->is_replica && stmt->remote != NULL && lsqi_remote_stmt_started(stmt->remote);
+}
+
+/* Of a replica, in a call: a cursor that was started here reads the file. LSQI_THERE: it has waited for that in vain. */
+static enum lsqi_way fetch_way(const struct lsq_stmt *stmt) {
+    struct lsq_conn *conn = stmt->conn;
+
+    if (conn->replica == NULL || stmt->stepped || !stmt->started) return LSQI_HERE;
+    if (lsqi_writes(&stmt->prepared) || !sqlite3_get_autocommit(conn->db)) return LSQI_HERE;
+    return lsqi_way_to_read(conn);
+}
+
 enum lsq_status lsq_stmt_fetch(struct lsq_stmt *stmt, size_t max_rows, const struct lsq_call *call,
                                const struct lsq_sink *sink, void *ctx, bool *end,
                                struct lsq_error *err) {
     bool own = false;
+    enum lsqi_way way;
     enum lsq_status st;
 
-    if (stmt->conn->remote != NULL) {
+    if (stmt->conn->remote != NULL || started_there(stmt)) {
         st = remote_part(stmt, err);
         return st != LSQ_OK
                    ? st
@@ -368,6 +433,20 @@ enum lsq_status lsq_stmt_fetch(struct lsq_stmt *stmt, size_t max_rows, const str
     }
     st = begin(stmt, call, err);
     if (st != LSQ_OK) return st;
+    way = fetch_way(stmt);
+    if (way != LSQI_HERE) {
+        const struct lsqi_again again = {.what = LSQI_AGAIN_FETCH,
+                                         .stmt = stmt,
+                                         .max_rows = max_rows,
+                                         .end = end,
+                                         .call = call,
+                                         .sink = sink,
+                                         .ctx = ctx};
+
+        if (way == LSQI_BEHIND) return lsqi_later(stmt->conn, &again, err);
+        lsqi_call_end(stmt->conn);
+        return lsqi_error_set(err, LSQ_STALE, "%s", lsq_status_text(LSQ_STALE));
+    }
     st = fetch(stmt, max_rows, sink, ctx, &own, err);
     lsqi_call_end(stmt->conn);
     if (st == LSQ_OK) *end = own;
@@ -436,7 +515,7 @@ enum lsq_status lsq_stmt_column_count(struct lsq_stmt *stmt, size_t *count, stru
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
-    if (stmt->conn->remote != NULL) {
+    if (is_theirs(stmt)) {
         st = remote_part(stmt, err);
         if (st == LSQ_OK) *count = lsqi_remote_stmt_columns(stmt->remote);
         lsqi_call_end(stmt->conn);
@@ -455,7 +534,7 @@ enum lsq_status lsq_stmt_column(struct lsq_stmt *stmt, size_t i, struct lsq_colu
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
-    if (stmt->conn->remote != NULL) {
+    if (is_theirs(stmt)) {
         st = remote_part(stmt, err);
         if (st == LSQ_OK && i >= lsqi_remote_stmt_columns(stmt->remote))
             st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "column %zu is out of bounds: there are %zu",
@@ -486,10 +565,10 @@ enum lsq_status lsq_stmt_param_count(struct lsq_stmt *stmt, size_t *count, struc
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
-    if (stmt->conn->remote != NULL) st = remote_part(stmt, err);
+    if (is_theirs(stmt)) st = remote_part(stmt, err);
     if (st == LSQ_OK)
-        *count = stmt->remote != NULL ? lsqi_remote_stmt_params(stmt->remote)
-                                      : (size_t)sqlite3_bind_parameter_count(stmt->prepared.stmt);
+        *count = is_theirs(stmt) ? lsqi_remote_stmt_params(stmt->remote)
+                                 : (size_t)sqlite3_bind_parameter_count(stmt->prepared.stmt);
     lsqi_call_end(stmt->conn);
     return st;
 }
@@ -500,19 +579,19 @@ enum lsq_status lsq_stmt_param_name(struct lsq_stmt *stmt, size_t i, const char 
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
-    if (stmt->conn->remote != NULL) st = remote_part(stmt, err);
+    if (is_theirs(stmt)) st = remote_part(stmt, err);
     if (st != LSQ_OK) {
         lsqi_call_end(stmt->conn);
         return st;
     }
-    count = stmt->remote != NULL ? (int)lsqi_remote_stmt_params(stmt->remote)
-                                 : sqlite3_bind_parameter_count(stmt->prepared.stmt);
+    count = is_theirs(stmt) ? (int)lsqi_remote_stmt_params(stmt->remote)
+                            : sqlite3_bind_parameter_count(stmt->prepared.stmt);
     if (i < 1 || i > (size_t)count)
         st = lsqi_error_set(err, LSQ_BAD_ARGUMENT, "parameter %zu is out of bounds: there are %d",
                             i, count);
     else
-        *name = stmt->remote != NULL ? lsqi_remote_stmt_param(stmt->remote, i - 1)
-                                     : sqlite3_bind_parameter_name(stmt->prepared.stmt, (int)i);
+        *name = is_theirs(stmt) ? lsqi_remote_stmt_param(stmt->remote, i - 1)
+                                : sqlite3_bind_parameter_name(stmt->prepared.stmt, (int)i);
     lsqi_call_end(stmt->conn);
     return st;
 }
@@ -521,12 +600,12 @@ enum lsq_status lsq_stmt_readonly(struct lsq_stmt *stmt, bool *readonly, struct 
     enum lsq_status st = begin(stmt, NULL, err);
 
     if (st != LSQ_OK) return st;
-    if (stmt->conn->remote != NULL)
+    if (is_theirs(stmt))
         st = remote_part(stmt, err);
     else
         *readonly = lsqi_record_reads_only(&stmt->prepared.record) &&
                     sqlite3_stmt_readonly(stmt->prepared.stmt) != 0;
-    if (st == LSQ_OK && stmt->remote != NULL) *readonly = lsqi_remote_stmt_readonly(stmt->remote);
+    if (st == LSQ_OK && is_theirs(stmt)) *readonly = lsqi_remote_stmt_readonly(stmt->remote);
     lsqi_call_end(stmt->conn);
     return st;
 }

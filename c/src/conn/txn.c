@@ -101,17 +101,40 @@ static enum lsq_status no_transaction(struct lsq_error *err) {
     return lsqi_error_set(err, LSQ_NO_TRANSACTION, "no transaction is open");
 }
 
+/* Of a replica's connection, in a call: where a transaction of that kind is to be. */
+static enum lsqi_way begin_way(struct lsq_conn *conn, enum lsq_txn kind) {
+    if (conn->replica == NULL || !sqlite3_get_autocommit(conn->db)) return LSQI_HERE;
+    return kind == LSQ_TXN_READ && !lsqi_is_there(conn) ? lsqi_way_to_read(conn) : LSQI_THERE;
+}
+
+static enum lsq_status begin_elsewhere(struct lsq_conn *conn, enum lsqi_way way, enum lsq_txn kind,
+                                       const struct lsq_call *call, struct lsq_error *err) {
+    const struct lsqi_again again = {.what = LSQI_AGAIN_BEGIN, .txn = kind, .call = call};
+
+    if (way == LSQI_BEHIND) return lsqi_later(conn, &again, err);
+    lsqi_call_end(conn);
+    return lsqi_remote_begin(conn->primary, kind, call, err);
+}
+
 enum lsq_status lsq_begin(struct lsq_conn *conn, enum lsq_txn kind, const struct lsq_call *call,
                           struct lsq_error *err) {
+    enum lsqi_way way;
     enum lsq_status st;
 
     if (conn->remote != NULL) return lsqi_remote_begin(conn->remote, kind, call, err);
     st = lsqi_call_not_short(call, err);
     if (st == LSQ_OK) st = lsqi_call_begin(conn, call, err);
     if (st != LSQ_OK) return st;
+    way = begin_way(conn, kind);
+    if (way != LSQI_HERE) return begin_elsewhere(conn, way, kind, call, err);
     st = begin(conn, kind, err);
     lsqi_call_end(conn);
     return st;
+}
+
+/* Of a replica's connection, in a call: the open transaction, if there is one, is the primary's. */
+static bool ends_there(const struct lsq_conn *conn) {
+    return conn->replica != NULL && sqlite3_get_autocommit(conn->db) != 0;
 }
 
 enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
@@ -122,6 +145,10 @@ enum lsq_status lsq_commit(struct lsq_conn *conn, const struct lsq_call *call,
     st = lsqi_call_not_short(call, err);
     if (st == LSQ_OK) st = lsqi_call_begin(conn, call, err);
     if (st != LSQ_OK) return st;
+    if (ends_there(conn)) {
+        lsqi_call_end(conn);
+        return lsqi_remote_commit(conn->primary, call, err);
+    }
     st =
         sqlite3_get_autocommit(conn->db) ? no_transaction(err) : lsqi_run_text(conn, "COMMIT", err);
     lsqi_call_end(conn);
@@ -135,6 +162,10 @@ enum lsq_status lsq_rollback(struct lsq_conn *conn, const struct lsq_call *call,
     if (conn->remote != NULL) return lsqi_remote_rollback(conn->remote, call, err);
     st = lsqi_call_begin(conn, NULL, err);
     if (st != LSQ_OK) return st;
+    if (ends_there(conn)) {
+        lsqi_call_end(conn);
+        return lsqi_remote_rollback(conn->primary, call, err);
+    }
     st = sqlite3_get_autocommit(conn->db) ? no_transaction(err)
                                           : lsqi_undo_run(conn, LSQI_ROLLBACK, err);
     lsqi_call_end(conn);
@@ -158,7 +189,7 @@ static enum lsq_status switch_keys(struct lsq_conn *conn, bool on, bool *before,
 
 enum lsq_status lsq_enforce_foreign_keys(struct lsq_conn *conn, bool on, bool *before,
                                          const struct lsq_call *call, struct lsq_error *err) {
-    enum lsq_status st = lsqi_files_only(conn, "switch for its foreign keys", err);
+    enum lsq_status st = lsqi_plain_only(conn, "switch for its foreign keys", err);
 
     (void)call; /* it waits for nothing */
     if (st == LSQ_OK) st = lsqi_call_begin(conn, NULL, err);
@@ -177,6 +208,10 @@ static enum lsq_status run_named(struct lsq_conn *conn, const char *sql,
     if (conn->remote != NULL) return lsqi_remote_savepoint(conn->remote, sql, call, err);
     st = lsqi_call_begin(conn, NULL, err);
     if (st != LSQ_OK) return st;
+    if (ends_there(conn)) {
+        lsqi_call_end(conn);
+        return lsqi_remote_savepoint(conn->primary, sql, call, err);
+    }
     st = lsqi_run_text(conn, sql, err);
     lsqi_call_end(conn);
     return st;

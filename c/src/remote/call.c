@@ -253,6 +253,7 @@ static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_err
     struct lsqi_call *call = call_of(x);
     struct lsqi_remote *remote = call->pending.remote;
 
+    lsqi_remote_note_stored(remote, x, st);
     if (st == LSQ_OK)
         st = read_answer(call, err);
     else if (x->held && !x->untouched)
@@ -306,6 +307,7 @@ struct lsqi_call *lsqi_call_new(struct lsqi_remote *remote, enum lsqi_shape shap
         .held = remote->baton != NULL,
         .types = (call->flags & LSQ_CALL_TYPES) != 0,
         .lock = &remote->gate->lock,
+        .known = lsqi_remote_known(remote),
     };
     call->in_txn = call->x.held && lsqi_server_version(&remote->server) >= 3;
     lsqi_hrana_begin(&call->x.body, remote->baton);

@@ -359,6 +359,7 @@ static void end_seen(struct lsqi_cursor *cursor, enum lsq_status st, const struc
 static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_error *err) {
     struct lsqi_cursor *cursor = cursor_of(x);
 
+    lsqi_remote_note_stored(cursor->remote, x, st);
     if (was_passed_over(cursor, st))
         st = lsqi_error_set(err, LSQ_TRANSACTION_TIMEOUT, "%s",
                             lsq_status_text(LSQ_TRANSACTION_TIMEOUT));
@@ -493,6 +494,7 @@ static enum lsq_status prepare(struct lsqi_cursor *cursor, const struct lsq_call
     cursor->x.form = streams ? LSQI_HRANA_CURSOR : LSQI_HRANA_PIPELINE;
     cursor->x.tail = streams ? LSQI_TAIL_NONE : held ? LSQI_TAIL_ASK : LSQI_TAIL_CLOSE;
     cursor->x.stores = !held && !stmt->facts.reads;
+    cursor->x.known = lsqi_remote_known(cursor->remote);
     cursor->x.reads = stmt->facts.reads;
     cursor->x.types = true;
     cursor->x.looks = true;

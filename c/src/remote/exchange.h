@@ -44,6 +44,7 @@ struct lsqi_exchange {
     bool reads;     /* it only reads, and one that follows the primary may answer */
     bool stores;    /* if it ran, something may be stored */
     bool types;     /* declared types go to the sink */
+    uint64_t known; /* as lsqi_remote_known() was before it */
     /* Of streams that others used before, or will use: */
     bool fresh;            /* it needs one that nothing was run in */
     bool spoils;           /* nobody is to have the stream afterwards */

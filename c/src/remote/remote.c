@@ -78,6 +78,19 @@ static char *copy(const char *text) {
     return text == NULL ? NULL : lsqi_strndup(text, strlen(text));
 }
 
+uint64_t lsqi_remote_known(const struct lsqi_remote *remote) {
+    return remote->watcher == NULL ? 0 : remote->watcher->known(remote->watcher_arg);
+}
+
+void lsqi_remote_note_stored(const struct lsqi_remote *remote, const struct lsqi_exchange *x,
+                             enum lsq_status st) {
+    int64_t index;
+
+    if (remote->watcher == NULL || !x->stores || st != LSQ_OK) return;
+    index = lsqi_hrana_decoder_replication_index(x->decoder);
+    if (index >= 0 || !x->failed) remote->watcher->stored(remote->watcher_arg, x->known, index);
+}
+
 void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *x,
                         bool autocommit) {
     const char *baton = lsqi_exchange_baton(x);
@@ -136,6 +149,16 @@ enum lsq_status lsqi_remote_set_token(struct lsqi_remote *remote, const char *to
 }
 
 bool lsqi_remote_autocommit(const struct lsqi_remote *remote) { return remote->baton == NULL; }
+
+bool lsqi_remote_idle(const struct lsqi_remote *remote) {
+    return remote->baton == NULL && !remote->lost;
+}
+
+void lsqi_remote_watch(struct lsqi_remote *remote, const struct lsqi_remote_watcher *watcher,
+                       void *arg) {
+    remote->watcher = watcher;
+    remote->watcher_arg = arg;
+}
 
 void lsqi_remote_info(struct lsqi_remote *remote, struct lsq_conn_info *info) {
     *info = (struct lsq_conn_info){

@@ -39,6 +39,20 @@ enum lsq_status lsqi_remote_set_token(struct lsqi_remote *remote, const char *to
 bool lsqi_remote_autocommit(const struct lsqi_remote *remote);
 void lsqi_remote_info(struct lsqi_remote *remote, struct lsq_conn_info *info);
 
+/* Whether no transaction is open, nor one that was lost and not yet left. In the gate. */
+bool lsqi_remote_idle(const struct lsqi_remote *remote);
+/* Who reads the server's log. Called on any thread, in the gate. */
+struct lsqi_remote_watcher {
+    /* How far he has it, before a call is sent. */
+    uint64_t (*known)(void *arg);
+    /* A call has been answered that may have stored something: index is how far one must have read the log to see it;
+     * -1: that is not known. known as it was before. */
+    void (*stored)(void *arg, uint64_t known, int64_t index);
+};
+/* At opening; watcher is constant. */
+void lsqi_remote_watch(struct lsqi_remote *remote, const struct lsqi_remote_watcher *watcher,
+                       void *arg);
+
 /* The functions of lsq.h of these names, but for the gate, which they enter themselves. */
 enum lsq_status lsqi_remote_exec(struct lsqi_remote *remote, const char *sql, size_t len,
                                  const struct lsq_params *params, const struct lsq_call *call,
@@ -69,6 +83,11 @@ enum lsq_status lsqi_remote_savepoint(struct lsqi_remote *remote, const char *sq
 enum lsq_status lsqi_remote_stmt_new(struct lsqi_remote_stmt **out, struct lsqi_remote *remote,
                                      const char *sql, size_t len, const struct lsq_call *call,
                                      struct lsq_error *err);
+/* The same without asking the server: it can be run, and knows neither columns nor parameters. */
+enum lsq_status lsqi_remote_stmt_bare(struct lsqi_remote_stmt **out, struct lsqi_remote *remote,
+                                      const char *sql, size_t len, struct lsq_error *err);
+/* It has been started, and not come to its end. */
+bool lsqi_remote_stmt_started(const struct lsqi_remote_stmt *stmt);
 /* In the gate, or where the connection is closed. NULL is fine. */
 void lsqi_remote_stmt_free(struct lsqi_remote_stmt *stmt);
 enum lsq_status lsqi_remote_stmt_exec(struct lsqi_remote_stmt *stmt,

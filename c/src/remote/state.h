@@ -21,6 +21,8 @@ struct lsqi_remote {
     bool lost;
     struct lsqi_cursor
         *cursor; /* that reads from the stream now, and has to end before it goes on */
+    const struct lsqi_remote_watcher *watcher; /* NULL: there is none. Set at opening */
+    void *watcher_arg;
     int64_t last_rowid;
     int64_t changes;
     int64_t total_changes;
@@ -57,6 +59,11 @@ int lsqi_call_timeout(const struct lsqi_remote *remote, const struct lsq_call *c
 
 /* After a whole answer: keeps the stream's place. autocommit: no transaction is open in it, so it is left. */
 void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *x, bool autocommit);
+/* Before an exchange: how far the log is known, for x.known. */
+uint64_t lsqi_remote_known(const struct lsqi_remote *remote);
+/* At its end: tells what it has stored. Where it failed, nobody was told that it has. */
+void lsqi_remote_note_stored(const struct lsqi_remote *remote, const struct lsqi_exchange *x,
+                             enum lsq_status st);
 /* The stream is lost, or closed. */
 void lsqi_remote_forget(struct lsqi_remote *remote);
 /* The same, and the caller did not mean it to be. */

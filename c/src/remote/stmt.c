@@ -50,9 +50,8 @@ void lsqi_remote_stmt_free(struct lsqi_remote_stmt *stmt) {
     lsqi_free(stmt);
 }
 
-enum lsq_status lsqi_remote_stmt_new(struct lsqi_remote_stmt **out, struct lsqi_remote *remote,
-                                     const char *sql, size_t len, const struct lsq_call *call,
-                                     struct lsq_error *err) {
+enum lsq_status lsqi_remote_stmt_bare(struct lsqi_remote_stmt **out, struct lsqi_remote *remote,
+                                      const char *sql, size_t len, struct lsq_error *err) {
     struct lsqi_sql_facts facts;
     enum lsq_status st = lsqi_call_look(sql, len, &facts, err);
     struct lsqi_remote_stmt *stmt;
@@ -72,7 +71,17 @@ enum lsq_status lsqi_remote_stmt_new(struct lsqi_remote_stmt **out, struct lsqi_
     stmt->remote = remote;
     stmt->len = len;
     stmt->facts = facts;
-    return lsqi_call_describe(stmt, out, call, err);
+    *out = stmt;
+    return LSQ_OK;
+}
+
+enum lsq_status lsqi_remote_stmt_new(struct lsqi_remote_stmt **out, struct lsqi_remote *remote,
+                                     const char *sql, size_t len, const struct lsq_call *call,
+                                     struct lsq_error *err) {
+    struct lsqi_remote_stmt *stmt;
+    enum lsq_status st = lsqi_remote_stmt_bare(&stmt, remote, sql, len, err);
+
+    return st == LSQ_OK ? lsqi_call_describe(stmt, out, call, err) : st;
 }
 
 /* ---- Use ---- */
@@ -107,6 +116,8 @@ void lsqi_remote_stmt_reset(struct lsqi_remote_stmt *stmt) {
     lsqi_cursor_free(stmt->cursor);
     stmt->cursor = NULL;
 }
+
+bool lsqi_remote_stmt_started(const struct lsqi_remote_stmt *stmt) { return stmt->cursor != NULL; }
 
 size_t lsqi_remote_stmt_columns(const struct lsqi_remote_stmt *stmt) { return stmt->column_count; }
 

@@ -32,6 +32,9 @@ struct lsqi_replica;
 struct lsqi_replica_face {
     _Atomic uint64_t applied;
     _Atomic uint64_t written;
+    /* How often it was not known where in the server's log a write is, and how many of those syncs have answered */
+    _Atomic uint64_t doubts;
+    _Atomic uint64_t settled;
 };
 
 /* Everything is borrowed until lsqi_replica_open() returns. */
@@ -83,6 +86,32 @@ static inline uint64_t lsqi_replica_written(const struct lsqi_replica *replica) 
     return atomic_load_explicit(&((const struct lsqi_replica_face *)(const void *)replica)->written,
                                 memory_order_acquire);
 }
+/* What a read of this process is to see may not be in the file: until that index is (0: all that the server has), for
+ * there is a doubt. */
+static inline bool lsqi_replica_behind(const struct lsqi_replica *replica, uint64_t *until) {
+    const struct lsqi_replica_face *face = (const void *)replica;
+    bool doubt = atomic_load_explicit(&face->doubts, memory_order_acquire) !=
+                 atomic_load_explicit(&face->settled, memory_order_relaxed);
+
+    *until = doubt ? 0 : lsqi_replica_written(replica);
+    return doubt || lsqi_replica_applied(replica) < *until;
+}
+/* A write may have been stored, and where is not known; or where it says is no place of this history. */
+static inline void lsqi_replica_doubt(struct lsqi_replica *replica) {
+    atomic_fetch_add(&((struct lsqi_replica_face *)(void *)replica)->doubts, 1);
+}
+static inline uint64_t lsqi_replica_doubts(const struct lsqi_replica *replica) {
+    return atomic_load(&((const struct lsqi_replica_face *)(const void *)replica)->doubts);
+}
+/* A sync of everything, begun when there were so many, has ended well. */
+static inline void lsqi_replica_settle(struct lsqi_replica *replica, uint64_t doubts) {
+    struct lsqi_replica_face *face = (void *)replica;
+    uint64_t before = atomic_load(&face->settled);
+
+    while (before < doubts && !atomic_compare_exchange_weak(&face->settled, &before, doubts)) {
+    }
+}
+
 /* The server answered a write with that index. */
 void lsqi_replica_wrote(struct lsqi_replica *replica, uint64_t index);
 enum lsq_status lsqi_replica_set_token(struct lsqi_replica *replica, const char *token,
