@@ -73,6 +73,7 @@ defmodule EctoLibSql do
     NIF,
     Observed,
     Query,
+    Replica,
     Result,
     State,
     Stats
@@ -329,6 +330,40 @@ defmodule EctoLibSql do
   @doc "Stops this statement if it is the one running on its connection."
   @spec interrupt_stmt(reference()) :: :ok
   def interrupt_stmt(stmt), do: NIF.stmt_interrupt(stmt)
+
+  ## Replicas
+
+  @doc """
+  Brings a replica's file up to what its server has when it is asked: `index`, up to where it has the server's log
+  then, `frames` (pages) that went in, and `bytes` that came over the network. Reads go on meanwhile.
+
+  Options: `until: index`, at least so far, and at once where the file is; `:timeout` in ms, or `:infinity` (default).
+  Errors: `:unsupported` for what is no replica; those of servers, of the disk.
+  """
+  @spec sync(State.t(), keyword()) ::
+          {:ok, %{index: non_neg_integer(), frames: non_neg_integer(), bytes: non_neg_integer()}}
+          | {:error, Error.t()}
+  def sync(state, opts \\ []), do: Replica.sync(state.conn_id, opts[:until], timeout(opts))
+
+  @doc """
+  What is known of a replica's file, of all connections of the VM to it: `index` of the file, `written` (the highest that
+  a write of this VM made), `primary` (the highest that the server has named), `lag` between the two, `synced_ago` (ms
+  since the file was known to have all; nil: not yet), `waiting` callers, `syncs`, `failures`, `rebuilds`, `frames` and
+  `bytes` in all, whether a sync is `running`, and the `last_error`, if no sync has succeeded since.
+  """
+  @spec replica_info(State.t()) :: {:ok, map()} | {:error, Error.t()}
+  def replica_info(state), do: Replica.info(state.conn_id)
+
+  @doc """
+  Makes a replica an ordinary database, with what it has: it is not synced any more, and writes go to the file.
+
+  The connection must be the only one of the VM to the file (`:already_open`), with no transaction open
+  (`:in_transaction`); its prepared statements and cursors are closed.
+  """
+  @spec freeze(State.t()) :: {:ok, State.t()} | {:error, Error.t()}
+  def freeze(state) do
+    with :ok <- Replica.freeze(state.conn_id), do: {:ok, %{state | mode: :local}}
+  end
 
   ## Pages
 

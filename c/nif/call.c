@@ -194,6 +194,8 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
 
 void call_plain(struct call *call, struct lsq_call *options) {
     *options = (struct lsq_call){.flags = LSQ_CALL_NOWAIT, .caller = caller_of(call)};
+    /* A replica's may be for the primary: no scheduler waits for that. */
+    if (call->job == NULL) options->flags |= LSQ_CALL_BUDGET;
     if (call->job == NULL) return;
     options->stop = job_called_off;
     options->stop_arg = call->job;

@@ -11,6 +11,8 @@ struct config {
     struct lsq_config cfg;
     char *path;
     char *vfs;
+    char *primary;
+    struct lsq_replica replica;
     struct lsq_setting *settings;
     struct lsq_attached *attached;
     struct lsq_remote remote;
@@ -84,6 +86,7 @@ static void config_release(struct config *config) {
     enif_free(config->attached);
     enif_free(config->path);
     enif_free(config->vfs);
+    enif_free(config->primary);
     remote_release(&config->remote);
 }
 
@@ -133,9 +136,17 @@ static const char *config_decode(ErlNifEnv *env, struct nif_state *state, ERL_NI
         if (wrong != NULL) return wrong;
         cfg->remote = &config->remote;
     }
+    if (GET(primary) && !get_optional(env, state, term, &config->primary)) return "primary";
+    if (GET(replica) && term != a->nil) {
+        const char *wrong = replica_decode(env, state, term, &config->replica);
+
+        if (wrong != NULL) return wrong;
+        cfg->replica = &config->replica;
+    }
 #undef GET
     cfg->path = config->path;
     cfg->vfs = config->vfs;
+    cfg->primary = config->primary;
     cfg->no_fast_path = !fast;
     cfg->flags |= LSQ_OPEN_NOWAIT;
     return NULL;

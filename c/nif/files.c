@@ -146,11 +146,13 @@ bool files_load(struct nif_state *state) {
     if (state->watcher_lock == NULL) return false;
     lsq_on_file_event(on_event, state);
     lsq_on_server_event(remote_on_event, state);
+    lsq_on_replica_event(replica_on_event, state);
     return true;
 }
 
 void files_unload(struct nif_state *state) {
     lsq_on_file_event(NULL, NULL);
     lsq_on_server_event(NULL, NULL);
+    lsq_on_replica_event(NULL, NULL);
     enif_mutex_destroy(state->watcher_lock);
 }

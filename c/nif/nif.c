@@ -72,6 +72,7 @@ static ErlNifFunc functions[] = {
     {"cancel_idle", 1, nif_cancel_idle, 0},
     {"memory", 0, nif_memory, 0},
     {"set_token", 2, nif_set_token, 0},
+    {"replica_info", 1, nif_replica_info, DIRTY},
     {"watch_files", 1, nif_watch_files, 0},
     /* not so quick */
     {"core_info", 0, nif_core_info, DIRTY},

@@ -5,7 +5,7 @@
  * job.c       long calls, on the core's threads  terms.c     BEAM terms <-> values
  * wait.c      messages to those who wait         json.c      JSON text of terms
  * handle.c    resources: taking, dropping       files.c     what is known of files
- * remote_nif.c    what only servers have
+ * remote_nif.c    what only servers have    replica_nif.c  what only replicas have
  *
  * Threads: said at each function; where nothing is said, the one that runs the native function. */
 #ifndef LSQ_NIF_NIF_H
@@ -91,8 +91,9 @@ struct outcome {
     struct rows rows;
     struct lsq_reply reply;
     struct lsq_error err;
-    bool end;              /* cursor_fetch */
-    struct stmt_res *stmt; /* that the op holds until it has ended; NULL: none */
+    bool end;                    /* cursor_fetch */
+    struct lsq_sync_result sync; /* sync */
+    struct stmt_res *stmt;       /* that the op holds until it has ended; NULL: none */
 };
 
 /* ---- call.c: how a native function comes to run ---- */
@@ -176,6 +177,15 @@ void remote_release(struct lsq_remote *remote);
 /* The handler of lsq_on_server_event(); arg is the nif_state. */
 void remote_on_event(const struct lsq_server_event *event, void *arg);
 ERL_NIF_TERM nif_set_token(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
+
+/* ---- replica_nif.c: replicas ---- */
+
+/* Reads a map of struct lsq_replica; NULL, or the name of what is wrong. */
+const char *replica_decode(ErlNifEnv *env, struct nif_state *state, ERL_NIF_TERM map,
+                           struct lsq_replica *replica);
+/* The handler of lsq_on_replica_event(); arg is the nif_state. */
+void replica_on_event(const struct lsq_replica_event *event, void *arg);
+ERL_NIF_TERM nif_replica_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]);
 
 /* ---- handle.c: resources ---- */
 
@@ -337,7 +347,9 @@ ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]
     X(cacheflush, 1, SHORT, none)                                                                  \
     X(checkpoint, 3, LONG, none)                                                                   \
     X(enable_extensions, 2, SHORT, none)                                                           \
-    X(load_extension, 3, LONG, none)
+    X(load_extension, 3, LONG, none)                                                               \
+    X(sync, 4, LONG, sync)                                                                         \
+    X(freeze, 1, LONG, none)
 
 #define finish_none NULL
 ERL_NIF_TERM finish_rows(struct call *call, enum lsq_status st);
@@ -346,6 +358,7 @@ ERL_NIF_TERM finish_begin(struct call *call, enum lsq_status st);
 ERL_NIF_TERM finish_done(struct call *call, enum lsq_status st);
 ERL_NIF_TERM finish_prepare(struct call *call, enum lsq_status st);
 ERL_NIF_TERM finish_fetch(struct call *call, enum lsq_status st);
+ERL_NIF_TERM finish_sync(struct call *call, enum lsq_status st);
 
 #define DECLARE_OP(name, arity, place, finish) ERL_NIF_TERM op_##name(struct call *call);
 OPS(DECLARE_OP)

@@ -3,6 +3,8 @@ defmodule EctoLibSql.Connection do
   # What DBConnection calls, by way of EctoLibSql, and what the driver's own functions share. A state
   # goes in, a state comes out; the connection itself is a handle (EctoLibSql.NIF).
 
+  require Logger
+
   alias EctoLibSql.{CacheBudget, Call, Encoder, Error, Hook, IdleWriter, NIF, Options, Query}
 
   alias EctoLibSql.{
@@ -12,6 +14,7 @@ defmodule EctoLibSql.Connection do
     Owner,
     Ownership,
     Remote,
+    Replica,
     Result,
     State,
     Stats,
@@ -51,24 +54,55 @@ defmodule EctoLibSql.Connection do
   defp check(opts, strict?) do
     with {:ok, checked} <- Options.validate(opts, strict: strict?),
          {:ok, checked} <- CacheBudget.share(checked, opts),
-         {:ok, mode} <- check_mode(State.detect_mode(opts), checked) do
+         mode = State.detect_mode(opts),
+         :ok <- check_mode(mode, checked),
+         :ok <- check_own(mode, opts) do
+      tell_ignored(mode, checked)
       {:ok, Map.put(checked, :mode, mode)}
     else
       {:error, message} when is_binary(message) -> {:error, Error.new(:bad_argument, message)}
+      {:unsupported, message} -> {:error, Error.new(:unsupported, message)}
       error -> error
     end
   end
 
-  defp check_mode(:local, %{database: path}) when path != nil, do: {:ok, :local}
-  defp check_mode(:remote, checked), do: with(:ok <- Remote.check(checked), do: {:ok, :remote})
-
-  defp check_mode(:remote_replica, _checked) do
-    message = "replicas are not there yet; give :uri without :sync, or :database without :uri"
-    {:error, Error.new(:unsupported, message)}
-  end
+  defp check_mode(:local, %{database: path}) when path != nil, do: :ok
+  defp check_mode(:remote, checked), do: Remote.check(checked)
+  defp check_mode(:remote_replica, checked), do: Replica.check(checked)
 
   defp check_mode(_unknown, _checked),
     do: {:error, "option :database is missing: the path of a file, or \":memory:\""}
+
+  # They were meant for something.
+  defp check_own(:remote_replica, _opts), do: :ok
+
+  defp check_own(mode, opts) do
+    case Replica.misplaced(opts) do
+      nil ->
+        :ok
+
+      name ->
+        {:error,
+         "option #{inspect(name)} is for replicas, and this connection is a #{mode} one: a replica has :database, " <>
+           ":uri and sync: true"}
+    end
+  end
+
+  # As in EctoLibSql 0.9, which said nothing.
+  defp tell_ignored(:remote, %{database: path}) when path != nil do
+    Logger.warning(
+      "EctoLibSql: option :database is passed over beside :uri; a local replica of the server has sync: true"
+    )
+  end
+
+  defp tell_ignored(:local, %{uri: uri, mode: nil}) when uri != nil do
+    Logger.warning(
+      "EctoLibSql: option :uri is passed over beside :database without :auth_token; a local replica of the server " <>
+        "has sync: true"
+    )
+  end
+
+  defp tell_ignored(_mode, _checked), do: :ok
 
   defp open(checked, opts) do
     with {:ok, config} <- native_config(checked) do
@@ -83,6 +117,7 @@ defmodule EctoLibSql.Connection do
   end
 
   defp native_config(%{mode: :remote} = checked), do: Options.native_remote(checked)
+  defp native_config(%{mode: :remote_replica} = checked), do: Options.native_replica(checked)
   defp native_config(checked), do: {:ok, Options.native(checked)}
 
   # What is open and does not come so far is closed again.
@@ -177,7 +212,7 @@ defmodule EctoLibSql.Connection do
   end
 
   # A server is not asked every second by connections that nobody uses: they hold nothing there.
-  def ping(%{mode: :remote} = state), do: {:ok, state}
+  def ping(%{mode: mode} = state) when mode in [:remote, :remote_replica], do: {:ok, state}
 
   def ping(state) do
     case Call.execute(state.conn_id, nil, "SELECT 1", [], @close_timeout) do
@@ -226,7 +261,22 @@ defmodule EctoLibSql.Connection do
     end
   end
 
-  def handle_begin(opts, state) do
+  # Only the SQL sandbox asks so.
+  def handle_begin(opts, %{mode: :remote_replica} = state) do
+    if opts[:mode] == :transaction do
+      message =
+        "the SQL sandbox cannot have a replica: its tests would write to the server. Test on a local file, or on " <>
+          "the server itself (:uri without :sync)"
+
+      {:disconnect, Error.new(:unsupported, message), state}
+    else
+      begin(opts, state)
+    end
+  end
+
+  def handle_begin(opts, state), do: begin(opts, state)
+
+  defp begin(opts, state) do
     case {Keyword.get(opts, :mode), NIF.status(state.conn_id)} do
       {:savepoint, {:transaction, trx}} -> savepoint(:savepoint, %{state | trx_id: trx})
       {:savepoint, :idle} -> {:idle, %{state | trx_id: nil}}

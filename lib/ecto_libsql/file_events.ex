@@ -67,6 +67,38 @@ defmodule EctoLibSql.FileEvents do
   defp tell(:server_no_socket, event),
     do: Telemetry.event(:server_no_socket, %{count: 1}, Map.take(event, [:server, :code]))
 
+  defp tell(:replica_synced, event), do: brought(:replica_synced, event, [:database])
+
+  defp tell(:replica_failed, event),
+    do: Telemetry.event(:replica_failed, %{count: 1}, Map.take(event, [:database, :code, :message]))
+
+  defp tell(:replica_stale, event) do
+    Telemetry.event(
+      :replica_stale,
+      %{count: 1},
+      Map.take(event, [:database, :code, :message, :index])
+    )
+  end
+
+  defp tell(:replica_bootstrapped, event), do: rebuilt(:made, event)
+  defp tell(:replica_replaced, event), do: rebuilt(:replaced, event)
+  defp tell(:replica_set_aside, event), do: rebuilt(:set_aside, event)
+
+  defp rebuilt(how, event) do
+    brought(:replica_rebuilt, Map.put(event, :how, how), [:database, :how, :code, :message, :aside])
+  end
+
+  defp brought(name, event, metadata) do
+    measurements = %{
+      duration: native(event.took_ns),
+      frames: event.frames,
+      bytes: event.bytes,
+      index: event.index
+    }
+
+    Telemetry.event(name, measurements, Map.take(event, metadata))
+  end
+
   defp native(nil), do: nil
   defp native(ns), do: System.convert_time_unit(ns, :nanosecond, :native)
 end

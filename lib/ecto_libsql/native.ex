@@ -275,30 +275,33 @@ defmodule EctoLibSql.Native do
   @spec get_is_autocommit(State.t()) :: boolean() | {:error, Error.t()}
   def get_is_autocommit(state), do: Raw.is_autocommit(state.conn_id)
 
-  ## Replication: there are only local databases yet
+  ## Replication
 
-  @doc "Brings a replica up to date; with a local database there is nothing to do."
+  @doc """
+  Brings a replica up to what its server has, in at most 30 s; with another database there is nothing to do. See
+  `EctoLibSql.sync/2`.
+  """
   @spec sync(State.t()) :: answer(String.t())
   def sync(state), do: Raw.do_sync(state.conn_id, state.mode)
 
-  @doc "The frame that a replica has."
+  @doc "The frame of its server's log up to which a replica has it."
   @spec get_frame_number_for_replica(State.t() | reference()) :: answer(non_neg_integer())
   def get_frame_number_for_replica(state), do: ok(Raw.get_frame_number(conn(state)))
 
-  @doc "Writes what a replica has received; the frame that it has then."
+  @doc "The same: what a replica has received as a whole transaction is in its file already."
   @spec flush_and_get_frame(State.t() | reference()) :: answer(non_neg_integer())
   def flush_and_get_frame(state), do: ok(Raw.flush_replicator(conn(state)))
 
-  @doc "The highest frame that this replica's writes have made."
+  @doc "The highest frame that the writes of this VM to the replica have made; 0: none yet."
   @spec get_max_write_frame(State.t() | reference()) :: answer(non_neg_integer())
   def get_max_write_frame(state), do: ok(Raw.max_write_replication_index(conn(state)))
 
-  @doc "Brings a replica up to a frame."
+  @doc "Brings a replica up to a frame, in at most 30 s."
   @spec sync_until_frame(State.t() | reference(), non_neg_integer()) :: :ok | {:error, Error.t()}
   def sync_until_frame(state, frame), do: Raw.sync_until(conn(state), frame)
 
-  @doc "Makes a replica a database of its own."
-  @spec freeze_replica(State.t()) :: :ok | {:error, Error.t()}
+  @doc "Makes a replica a database of its own: see `EctoLibSql.freeze/1`."
+  @spec freeze_replica(State.t() | reference()) :: :ok | {:error, Error.t()}
   def freeze_replica(state), do: Raw.freeze_database(conn(state))
 
   defp conn(%State{conn_id: conn}), do: conn

@@ -55,6 +55,9 @@ defmodule EctoLibSql.NIF do
   # Of a server, whose address is the path: %{path, busy_timeout, kept, remote: %{token, namespace,
   # encryption_key, ca_file, client_cert, client_key, proxy, verify, connect_timeout, first_byte_timeout, timeout,
   # retry_time, max_response, replicas, read_replicas}}, as struct lsq_remote has them
+  # Of a replica, the first ones and: primary: the server's address, remote: as above, replica: %{sync_interval,
+  # open_timeout, stale_after, sync_protocol, no_sync_on_open, stale_reads, stale_is_error, replace}, as struct
+  # lsq_replica has them
   # -> :ok; then {ref, {:ok, conn} | {:error, _}} comes as a message: opening is long.
   def open(_ref, _config), do: stub()
 
@@ -178,6 +181,17 @@ defmodule EctoLibSql.NIF do
   # :cancelled or :sent, as cancel/2
   def cancel_idle(_waiter), do: stub()
 
+  ## Replicas
+
+  # Up to an index of the primary's log, or nil: all that it has -> {:ok, {index, frames, bytes}}
+  def sync(_conn, _until, _timeout, _flags), do: stub()
+
+  # Makes it a plain file's connection.
+  def freeze(_conn), do: stub()
+
+  # -> {:ok, map} with the fields of struct lsq_replica_info; synced_ago: ms or nil; last_error: {code, message} or nil
+  def replica_info(_conn), do: stub()
+
   ## The library
 
   # -> %{engine, engine_version, engine_source, encryption, wal_reset_fixed, ofd_locks}
@@ -192,6 +206,8 @@ defmodule EctoLibSql.NIF do
 
   # Has {:ecto_libsql, :checkpoint | :wal_pinned, map} sent to the process, of struct lsq_file_event, and
   # {:ecto_libsql, :server_retry | :server_down | :server_up | :server_no_socket, %{server, ms, code}}, of struct lsq_server_event;
+  # and {:ecto_libsql, :replica_bootstrapped | :replica_synced | :replica_failed | :replica_set_aside |
+  # :replica_replaced | :replica_stale, map}, of struct lsq_replica_event;
   # nil: to nobody. The last one counts.
   def watch_files(_pid), do: stub()
 

@@ -4,7 +4,7 @@ defmodule EctoLibSql.Options do
 
   require Logger
 
-  alias EctoLibSql.{Forms, Remote}
+  alias EctoLibSql.{Forms, Remote, Replica}
 
   # {name, type, default, documentation}. An option that sets a PRAGMA of the same name has the type
   # {:pragma, type}; nil leaves the engine's own.
@@ -142,7 +142,26 @@ defmodule EctoLibSql.Options do
        "it is loaded"},
     {:max_response_size, :size, nil,
      "bytes that an answer of a server may have; by default 256 MiB"},
-    {:sync, :boolean, nil, "keeps a local replica of the remote database"},
+    {:sync, :boolean, nil,
+     "`true`, beside `:database` and `:uri`: a replica, a local file that follows the server's database. (`false` " <>
+       "asks for one, too, as it did in 0.9.) The options below are a replica's"},
+    {:sync_on_open, :boolean, true,
+     "whether the first connection of the VM to the file brings it up to date before it is used; where the server " <>
+       "cannot be asked, what is there is read. A file that is not there yet is always fetched first"},
+    {:sync_timeout, :ms, 30_000, "ms that a connect may wait for that; 0: as long as it takes"},
+    {:sync_interval, :ms, 60_000,
+     "ms between two syncs that nobody asks for, less a random tenth, and more after failures; 0: none"},
+    {:read_your_writes, :boolean, true,
+     "whether reads see what this VM has written before: they wait until the file has it"},
+    {:stale_after, :ms, 5_000, "ms that they wait, but never more than half of their call's time"},
+    {:on_stale, {:in, [:primary, :error]}, :primary,
+     "what they do then: ask the server, or fail with `:stale`"},
+    {:adopt, {:in, [:replace]}, nil,
+     "`:replace`: a file with data that is no replica of this server is set aside, and a replica made in its " <>
+       "place; without it that is the error `:not_a_replica`"},
+    {:sync_protocol, {:in, [:auto, :v1, :v2]}, :auto,
+     "how the server's frames come: `:v1` is sqld's; `:v2` is not there yet"},
+    {:offline, :boolean, false, "writes that are stored here first: not there yet"},
     {:remote_encryption_key, :string, nil,
      "key, in base64, of a database that the server keeps encrypted"}
   ]
@@ -449,6 +468,22 @@ defmodule EctoLibSql.Options do
         |> Map.put(:trace, Remote.tracer(checked.trace_context))
 
       {:ok, %{path: checked.uri, busy_timeout: checked.busy_timeout, remote: remote, kept: kept}}
+    end
+  end
+
+  @doc "The same of a replica's connection."
+  def native_replica(checked) do
+    with {:ok, server} <- native_remote(%{checked | replicas: [], read_from: :primary}) do
+      file = native(checked)
+      kept = Map.merge(file.kept, Map.take(server.kept, [:token, :trace]))
+
+      {:ok,
+       Map.merge(file, %{
+         kept: kept,
+         primary: server.path,
+         remote: server.remote,
+         replica: Replica.native(checked)
+       })}
     end
   end
 

@@ -13,8 +13,13 @@ defmodule EctoLibSql.Remote do
   def check(%{uri: nil}), do: {:error, "option :uri is missing: the address of the server"}
 
   def check(checked) do
+    with :ok <- check_address(checked), do: check_options(checked)
+  end
+
+  @doc "Whether they name servers."
+  def check_address(checked) do
     case Enum.reject([checked.uri | checked.replicas], &server?/1) do
-      [] -> check_options(checked)
+      [] -> :ok
       [uri | _] -> {:error, not_a_server(uri)}
     end
   end

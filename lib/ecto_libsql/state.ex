@@ -30,8 +30,8 @@ defmodule EctoLibSql.State do
 
   @doc """
   The kind of connection that options ask for: `:mode` where it is given; else a replica with `:uri`,
-  `:auth_token`, `:database` and `:sync`, a remote one with `:uri` and `:auth_token` (or `:uri` alone),
-  a local one with `:database`.
+  `:database` and `:sync`, a remote one with `:uri` and `:auth_token` (or `:uri` alone), a local one with
+  `:database`.
   """
   @spec detect_mode(keyword()) :: mode()
   def detect_mode(opts) do
@@ -41,7 +41,7 @@ defmodule EctoLibSql.State do
       opts[:mode] in [:local, :remote, :remote_replica] ->
         opts[:mode]
 
-      given.(:uri) and given.(:auth_token) and given.(:database) and given.(:sync) ->
+      given.(:uri) and given.(:database) and given.(:sync) ->
         :remote_replica
 
       given.(:uri) and given.(:auth_token) ->

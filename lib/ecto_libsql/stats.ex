@@ -293,6 +293,14 @@ defmodule EctoLibSql.Stats do
   # Of one connection.
   @spec of_connection(State.t()) :: map() | {:error, Error.t()}
   def of_connection(state) do
-    with {:ok, info} <- EctoLibSql.Connection.plain(:info, [state.conn_id, true]), do: info
+    with {:ok, info} <- EctoLibSql.Connection.plain(:info, [state.conn_id, true]),
+         do: with_replica(info, state)
   end
+
+  defp with_replica(info, %{mode: :remote_replica} = state) do
+    with {:ok, replica} <- EctoLibSql.Replica.info(state.conn_id),
+         do: Map.put(info, :replica, replica)
+  end
+
+  defp with_replica(info, _state), do: info
 end

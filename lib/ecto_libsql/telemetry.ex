@@ -26,6 +26,10 @@ defmodule EctoLibSql.Telemetry do
   | `:server_down`: five calls on end found no server at an address: it is not asked until it answers a probe, which is sent every half second | `count` | `server`, `code` |
   | `:server_up`: it answers again | `count`, `down`: ms that it was not asked | `server` |
   | `:server_no_socket`: a connection to a `ws://` address uses HTTP | `count` | `server`, `code`: `:protocol_unsupported`, the server refused a WebSocket, and it is so for good; `:connection_lost`, it ended before it was greeted, and it is so for half a minute |
+  | `:replica_synced`: a sync has brought something into a replica's file | `duration`, `frames`: pages, `bytes`: over the network, `index`: of the file | `database`: the file's path |
+  | `:replica_failed`: a sync failed | `count` | `database`, `code`, `message` |
+  | `:replica_rebuilt`: a replica's file was not followed up | as `:replica_synced` | `database`; `how`: `:made`, it was fetched as a whole; `:replaced`, the server has another history, and all content was replaced under open connections; `:set_aside`, something on the disk did not fit together, was renamed to `aside` and will be fetched anew. `code` and `message`: what was wrong |
+  | `:replica_stale`: a read waited in vain for what this VM had written, and the server was asked instead | `count` | `database`, `code` and `message` of what kept the file behind, `index`: of the file |
   | `:shared`: a connection beside a Repo's pool was opened or closed | `count` of those that are open now | `database`, `kind`: `:reader` or `:writer`, `action`: `:opened`, `:closed` (nobody used it), `:failed` (it could not be opened, and is tried again after a while) |
   | `:health`: a shared connection failed, and is not used again before another was opened in its place | `count` of such failures of the Repo | `database`, `kind`, `code` of the error |
 
@@ -45,7 +49,7 @@ defmodule EctoLibSql.Telemetry do
   code. No parameters: those may be secrets. A statement that a shared connection left to the pool is told once, by
   the pool.
 
-  The events come in the process that made the call, but for `:checkpoint`, `:wal_pinned`, `:server_…`, `:shared` and those of a
+  The events come in the process that made the call, but for `:checkpoint`, `:wal_pinned`, `:server_…`, `:replica_…`, `:shared` and those of a
   pool's connecting.
 
   `config :ecto_libsql, :events, fun` sends all events to a function of three arguments instead of `:telemetry`.

@@ -358,6 +358,7 @@ defmodule EctoLibSql.Driver.ErrorTest do
 
     @tag skip: not @python?
     @tag local: "of the locks of a file"
+    @tag unreplicated: "a replica's file has a WAL, and no other journal"
     test "while opening", %{path: path, conn: db} do
       EctoLibSql.close(db)
       file = path <> "-rollback"

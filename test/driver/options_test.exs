@@ -216,7 +216,7 @@ defmodule EctoLibSql.Driver.OptionsTest do
       assert open(sync: false).sync == :disable_sync
     end
 
-    test "mode: :local, and a server that is not there; replicas are not there yet" do
+    test "mode: :local, and a server that is not there" do
       assert one(open(mode: :local), "SELECT 1") == 1
       nowhere = [uri: "http://127.0.0.1:1", retry_time: 0]
       assert {:unreachable, _} = connect_refused([mode: :remote] ++ nowhere)
@@ -225,9 +225,8 @@ defmodule EctoLibSql.Driver.OptionsTest do
       assert {:bad_argument, _} = connect_refused(mode: :remote)
       assert {:bad_argument, message} = connect_refused([read_only: true] ++ nowhere)
       assert message =~ ":read_only"
-
-      assert {:unsupported, _} =
-               connect_refused(uri: "http://localhost", auth_token: "t", database: "x", sync: true)
+      replica = [database: tmp_path("replica.db"), sync: true, auth_token: "t"]
+      assert {:unreachable, _} = connect_refused(replica ++ nowhere)
     end
   end
 
@@ -287,6 +286,15 @@ defmodule EctoLibSql.Driver.OptionsTest do
       read_from: [:anywhere, "primary"],
       trace_context: ["x", &String.length/1, {:m, :f}],
       sync: ["true", 1],
+      sync_on_open: [1, "false"],
+      sync_timeout: [-1, :infinity],
+      sync_interval: [-1, 1.5, :never],
+      read_your_writes: [1, :yes],
+      stale_after: [-1, "1"],
+      on_stale: [:remote, "error"],
+      adopt: [true, :keep],
+      sync_protocol: [1, :v3],
+      offline: [1],
       remote_encryption_key: ["", 1]
     ]
 

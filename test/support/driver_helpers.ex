@@ -18,7 +18,7 @@ defmodule EctoLibSql.DriverHelpers do
 
   def open(opts) do
     opts = Keyword.put_new(opts, :database, ":memory:")
-    opts = if Target.remote?(), do: Target.remote(opts), else: opts
+    opts = Target.options(opts)
     assert {:ok, state} = EctoLibSql.connect(opts)
     ExUnit.Callbacks.on_exit(fn -> EctoLibSql.close(state) end)
     state

@@ -27,6 +27,13 @@ defmodule EctoLibSql.Test.Target do
     end
   end
 
+  defmacro __using__(:replica) do
+    quote do
+      @moduletag :sqld
+      setup do: EctoLibSql.Test.Target.enter(:replica)
+    end
+  end
+
   defmacro __using__(:web_socket) do
     quote do
       setup do: EctoLibSql.Test.Target.enter(:web_socket)
@@ -46,10 +53,13 @@ defmodule EctoLibSql.Test.Target do
   end
 
   @doc false
-  def on_server(env, _bytecode), do: copy(env, :Remote, :remote, :local)
+  def on_server(env, _bytecode) do
+    copy(env, :Remote, :remote, [:local])
+    copy(env, :Replica, :replica, [:local, :unreplicated])
+  end
 
   @doc false
-  def by_web_socket(env, _bytecode), do: copy(env, :WebSocket, :web_socket, :http)
+  def by_web_socket(env, _bytecode), do: copy(env, :WebSocket, :web_socket, [:http])
 
   # The same text with another name, another line that brought us here, and what is skipped there.
   defp copy(env, name, use, skipped) do
@@ -72,9 +82,12 @@ defmodule EctoLibSql.Test.Target do
        ),
        do: {:use, meta, [target, use]}
 
-  defp elsewhere({:@, at, [{tag, meta, [[{skipped, reason}]]}]}, {_, _, _, skipped})
-       when tag in [:tag, :describetag],
-       do: {:@, at, [{tag, meta, [[skip: reason]]}]}
+  defp elsewhere({:@, at, [{tag, meta, [[{skipped, reason}]]}]}, {_, _, _, tags})
+       when tag in [:tag, :describetag] do
+    if skipped in tags,
+      do: {:@, at, [{tag, meta, [[skip: reason]]}]},
+      else: {:@, at, [{tag, meta, [[{skipped, reason}]]}]}
+  end
 
   defp elsewhere(ast, _copy), do: ast
 
@@ -86,6 +99,12 @@ defmodule EctoLibSql.Test.Target do
 
   @doc "Whether this test runs against a server. To be asked in the test's own process."
   def remote?, do: Process.get(__MODULE__) == :remote
+
+  @doc "Whether this test runs on a replica. To be asked in the test's own process."
+  def replica?, do: Process.get(__MODULE__) == :replica
+
+  @doc "Whether what this test writes is run by a server."
+  def served?, do: remote?() or replica?()
 
   @doc """
   A server's address as this test is to use it: `use EctoLibSql.Test.Target, :http` makes of a module of tests by HTTP
@@ -105,11 +124,30 @@ defmodule EctoLibSql.Test.Target do
     words[__MODULE__] == :web_socket
   end
 
+  @doc "The options of `EctoLibSql.connect/1` where this test runs, of those for a file."
+  def options(opts) do
+    case Process.get(__MODULE__) do
+      :remote -> remote(opts)
+      :replica -> replica(opts)
+      _file -> opts
+    end
+  end
+
   @doc "The options of `EctoLibSql.connect/1` for a server, of those for a file."
   def remote(opts) do
     {database, rest} = Keyword.pop!(opts, :database)
     %{url: url} = server()
     [uri: url, namespace: namespace(database)] ++ rest
+  end
+
+  @doc "The same for a replica: its file has the path that is given, and a namespace for it."
+  def replica(opts) do
+    {database, rest} = Keyword.pop!(opts, :database)
+    %{url: url} = server()
+    path = if database == ":memory:", do: EctoLibSql.Case.tmp_path("replica.db"), else: database
+
+    [database: path, uri: url, namespace: namespace(database), sync: true, sync_interval: 0] ++
+      rest
   end
 
   @doc "The one server of the run, with namespaces."

@@ -3,7 +3,7 @@ defmodule EctoLibSql.Native.Raw do
   # The functions that take bare handles, as code written for EctoLibSql 0.9 may call them through
   # EctoLibSql.Native. The arguments `mode` and `sync` say nothing any more: a handle knows its kind.
 
-  alias EctoLibSql.{Call, Connection, Encoder, Error, NIF, Ownership, Result, State}
+  alias EctoLibSql.{Call, Connection, Encoder, Error, NIF, Ownership, Replica, Result, State}
   alias EctoLibSql.Native.Sql
 
   @transaction 16
@@ -232,16 +232,37 @@ defmodule EctoLibSql.Native.Raw do
 
   ## Replication and hooks
 
+  @sync_timeout 30_000
+
   # As in EctoLibSql 0.9: where there is nothing to synchronize, that is done.
-  def do_sync(_conn, _mode), do: {:ok, "success sync"}
+  def do_sync(conn, _mode) do
+    case Replica.sync(conn, nil, @sync_timeout) do
+      {:ok, _result} -> {:ok, "success sync"}
+      {:error, %Error{code: :unsupported}} -> not_a_replica(conn, {:ok, "success sync"})
+      error -> error
+    end
+  end
 
-  def get_frame_number(_conn), do: no_replica()
-  def sync_until(_conn, _frame), do: no_replica()
-  def flush_replicator(_conn), do: no_replica()
-  def max_write_replication_index(_conn), do: no_replica()
-  def freeze_database(_conn), do: no_replica()
+  # A primary may not support what is asked: only of what is no replica is there nothing to do.
+  defp not_a_replica(conn, answer) do
+    case Replica.info(conn) do
+      {:ok, _info} -> {:error, Error.new(:unsupported, "the server has no frames for replicas")}
+      {:error, _none} -> answer
+    end
+  end
 
-  defp no_replica, do: unsupported("a local database is no replica")
+  def get_frame_number(conn), do: with({:ok, info} <- Replica.info(conn), do: info.index)
+
+  def sync_until(conn, frame),
+    do: with({:ok, _result} <- Replica.sync(conn, frame, @sync_timeout), do: :ok)
+
+  # What has come is in the file as soon as a transaction of it is whole.
+  def flush_replicator(conn), do: get_frame_number(conn)
+
+  def max_write_replication_index(conn),
+    do: with({:ok, info} <- Replica.info(conn), do: info.written)
+
+  def freeze_database(conn), do: Replica.freeze(conn)
 
   def set_update_hook(_conn, _pid), do: no_hooks()
   def clear_update_hook(_conn), do: no_hooks()
