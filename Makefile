@@ -28,7 +28,7 @@ help:
 	@echo 'make check       all that CI runs; its stages: check-format check-warnings check-lint'
 	@echo '                 check-rules, check-model, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix,'
 	@echo '                 test-suites, check-figures'
-	@echo 'make fuzz        the decoders of answers under libFuzzer   FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make fuzz        the decoder of answers under libFuzzer   FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench       the benchmarks; make bench-ecto: those of the Ecto adapter; make bench-writers:'
 	@echo '                 many processes that write to one file'
 	@echo 'make install     library, header, pkg-config file   PREFIX=$(PREFIX) DESTDIR='
@@ -174,11 +174,9 @@ FUZZ_SECONDS := 60
 fuzz: setup-test
 	@command -v clang >/dev/null || { echo 'make fuzz needs clang (apt: clang)'; exit 1; }
 	@$(NATIVE) fuzz
-	@mkdir -p build/fuzz/found/hrana build/fuzz/found/repl
+	@mkdir -p build/fuzz/found/hrana
 	@cd build/fuzz && ASAN_OPTIONS=detect_leaks=1 ./hrana -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
 	    -dict=../../c/fuzz/hrana.dict found/hrana ../../c/fuzz/corpus/hrana
-	@cd build/fuzz && ASAN_OPTIONS=detect_leaks=1 ./repl -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-	    -max_len=20000 found/repl ../../c/fuzz/corpus/repl
 
 # ---- Checks -------------------------------------------------------------------------------------
 

@@ -127,7 +127,7 @@ $(O)/ecto_libsql_nif.so: $(NIF_OBJ) $(O)/internal.a $(ENGINE_LIB)
 # ---- Fuzzing ------------------------------------------------------------------------------------
 
 # libFuzzer comes with clang. Only what reads the servers' bytes is instrumented: no engine.
-FUZZ_SRC := $(wildcard c/src/hrana/*.c) c/src/repl/wire.c $(addprefix c/src/base/,alloc.c buf.c error.c utf8.c decimal.c decimal_text.c) \
+FUZZ_SRC := $(wildcard c/src/hrana/*.c) $(addprefix c/src/base/,alloc.c buf.c error.c utf8.c decimal.c decimal_text.c) \
 	$(addprefix c/test/support/,answer.c chance.c)
 FUZZ_BIN := $(patsubst c/fuzz/%_fuzz.c,build/fuzz/%,$(wildcard c/fuzz/*_fuzz.c))
 

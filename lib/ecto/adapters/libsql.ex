@@ -238,7 +238,7 @@ defmodule Ecto.Adapters.LibSql do
     ours = %{
       ids_are_bytes: config[:binary_id_type] == :blob,
       sandbox?: config[:pool] == Ecto.Adapters.SQL.Sandbox,
-      settings: Keyword.take(config, @settings)
+      settings: [mode: EctoLibSql.State.detect_mode(config)] ++ Keyword.take(config, @settings)
     }
 
     {:ok, child, Map.merge(meta, ours)}

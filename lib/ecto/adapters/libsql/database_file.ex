@@ -2,18 +2,26 @@ defmodule Ecto.Adapters.LibSql.DatabaseFile do
   @moduledoc false
   # Which file a Repo's `:database` means: a path, a `file:` URI, or none.
 
-  @doc "`{:file, path}`, `:memory`, `:server` (only `:uri` is given), or `{:error, message}`."
+  alias EctoLibSql.State
+
+  @doc """
+  `{:file, path}` (a replica's, too), `:memory`, `:server` (what `:database` says is passed over), or
+  `{:error, message}`.
+  """
   def locate(opts) do
-    case {foreign(opts), opts[:database], opts[:uri]} do
-      {[_ | _] = keys, _path, _uri} -> {:error, foreign_message(keys, opts)}
-      {[], path, _uri} when is_binary(path) and path != "" -> locate_path(path)
-      {[], nil, uri} when is_binary(uri) -> :server
+    case {foreign(opts), State.detect_mode(opts), opts[:database]} do
+      {[_ | _] = keys, _mode, _path} -> {:error, foreign_message(keys, opts)}
+      {[], :remote, _path} -> :server
+      {[], _mode, path} when is_binary(path) and path != "" -> locate_path(path)
       _none -> {:error, "option :database is missing: the path of a file, or \":memory:\""}
     end
   end
 
-  @doc "Whether a Repo, by the adapter's `meta`, asks a server."
-  def server?(meta), do: locate(meta.settings) == :server
+  @doc "Whether a Repo, by the adapter's `meta`, writes to a server: it asks one for all, or has a replica."
+  def server?(meta), do: locate(meta.settings) == :server or replica?(meta.settings)
+
+  @doc "Whether options are those of a replica."
+  def replica?(opts), do: State.detect_mode(opts) == :remote_replica
 
   # What Ecto makes of its own `url:`, or what is left of another database's configuration. Its
   # `:database` is then no path.

@@ -28,7 +28,26 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
     with {:error, message} <- EctoLibSql.Remote.check(checked), do: refuse(config, message)
   end
 
-  defp check_server(_config, _local), do: :ok
+  defp check_server(config, _local),
+    do: if(DatabaseFile.replica?(config), do: check_replica(config), else: :ok)
+
+  defp check_replica(config) do
+    {:ok, checked} = EctoLibSql.Options.validate(config)
+
+    case EctoLibSql.Replica.check(checked) do
+      :ok -> check_sandbox(config)
+      {_kind, message} -> refuse(config, message)
+    end
+  end
+
+  defp check_sandbox(config) do
+    if config[:pool] == Ecto.Adapters.SQL.Sandbox do
+      refuse(config, """
+      the SQL sandbox cannot have a replica: its tests would write to the server, where all see it. Test on a local \
+      file (:database alone), or on a server of the tests' own (:uri alone)
+      """)
+    end
+  end
 
   # Reports of crashes show what processes were started with: a function shows nothing.
   defp hide(config, key) do

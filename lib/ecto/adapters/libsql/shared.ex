@@ -137,6 +137,8 @@ defmodule Ecto.Adapters.LibSql.Shared do
       slot = slot(kind, readers)
 
       case lookup(table, slot) do
+        # What is written to a server needs no connection of its own: nobody takes turns there.
+        %{mode: :remote_replica} when kind == :write -> :pool
         %{} = state -> {kind, slot, keeper} |> call(state, query, params, opts) |> counted(counters)
         :none -> GenServer.cast(keeper, {:open, slot}) && :pool
         :pause -> :pool

@@ -9,7 +9,9 @@ defmodule Ecto.Adapters.LibSql.Storage do
   # Those that would stay: the next database of this name would take the WAL for its own. So the
   # database itself is the last to go.
   # "-info" and "-client_wal_index" are what replicas keep of their primary.
+  # Nor those of ours (c/src/repl), where a replica was frozen.
   @beside ["-wal", "-shm", "-journal", "-lane", "-info", "-client_wal_index"] ++
+            ["-replica", "-replica-lock", "-incoming", "-incoming-state"] ++
             ["-migrate.lock", "-migrate.lock-journal", "-migrate.lock-lane"]
 
   @impl true
@@ -62,12 +64,28 @@ defmodule Ecto.Adapters.LibSql.Storage do
   @impl true
   def storage_down(opts) do
     case DatabaseFile.locate(opts) do
-      {:file, path} -> if File.exists?(path), do: remove(path), else: {:error, :already_down}
-      :memory -> {:error, :already_down}
-      :server -> {:error, "a database on a server is dropped there"}
-      {:error, message} -> {:error, message}
+      {:file, path} ->
+        down(path, DatabaseFile.replica?(opts))
+
+      :memory ->
+        {:error, :already_down}
+
+      :server ->
+        {:error, "a database on a server is dropped there"}
+
+      {:error, message} ->
+        {:error, message}
     end
   end
+
+  defp down(path, true) do
+    {:error,
+     "#{path} is a replica: its database is on a server, and dropped there; the file may be removed when nobody has " <>
+       "it open"}
+  end
+
+  defp down(path, false),
+    do: if(File.exists?(path), do: remove(path), else: {:error, :already_down})
 
   defp remove(path) do
     @beside
