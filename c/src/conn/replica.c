@@ -277,11 +277,11 @@ enum lsq_status lsq_freeze(struct lsq_conn *conn, const struct lsq_call *call,
 
 /* ---- Events ---- */
 
-/* process-wide: who is told. */
 static struct {
     pthread_mutex_t lock;
     void (*fn)(const struct lsq_replica_event *event, void *arg);
     void *arg;
+    /* Process-wide: who is told. */
 } listener = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void tell(const struct lsq_replica_event *event) {
