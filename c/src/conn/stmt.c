@@ -172,6 +172,11 @@ static enum lsq_status begin(struct lsq_stmt *stmt, const struct lsq_call *call,
     enum lsq_status st = lsqi_call_begin(stmt->conn, call, err);
 
     if (st != LSQ_OK) return st;
+    /* A replica that was frozen has another engine's handle. */
+    if (stmt->conn->remote == NULL && stmt->prepared.stmt == NULL && stmt->remote == NULL) {
+        lsqi_call_end(stmt->conn);
+        return lsqi_error_set(err, LSQ_CLOSED, "%s", lsq_status_text(LSQ_CLOSED));
+    }
     atomic_store_explicit(&stmt->conn->running, stmt, memory_order_relaxed);
     return LSQ_OK;
 }
