@@ -29,6 +29,8 @@ defmodule EctoLibSql.Stats do
       by a stream or by one statement: `%{age: ms, pid: who}`, or `nil` where nobody reads now
     * `checkpoints`: how many a thread of ours has taken; and the `last_checkpoint`, or `nil`: `ago` and `duration`
       in ms, `mode`, `pages` that the WAL had and how many of them were `done`
+    * `replica`: of a file that follows a server, what `EctoLibSql.replica_info/1` answers; `nil` for others, and
+      while all connections of the pool are taken
   """
 
   alias EctoLibSql.{Error, NIF, Query, State}
@@ -68,7 +70,8 @@ defmodule EctoLibSql.Stats do
           wal: %{bytes: count(), pages: count(), pinned: boolean()} | nil,
           oldest_reader: %{age: count(), pid: pid() | nil} | nil,
           checkpoints: count() | nil,
-          last_checkpoint: checkpoint() | nil
+          last_checkpoint: checkpoint() | nil,
+          replica: map() | nil
         }
 
   # What native code calls the waits by: LSQ_WAITS.
@@ -122,7 +125,8 @@ defmodule EctoLibSql.Stats do
       pool: pool,
       module: pool_module(settings),
       size: Keyword.get(settings, :pool_size, 10) * Keyword.get(settings, :pool_count, 1),
-      of: file(settings)
+      of: file(settings),
+      replica?: settings[:mode] == :remote_replica
     }
   end
 
@@ -145,7 +149,15 @@ defmodule EctoLibSql.Stats do
     with {:ok, pool} <- alive(target),
          :ok <- ours(pool, target) do
       module = Keyword.get(opts, :pool, DBConnection.ConnectionPool)
-      known = %{pool: pool, module: module, size: opts[:pool_size], of: opts[:database]}
+
+      known = %{
+        pool: pool,
+        module: module,
+        size: opts[:pool_size],
+        of: opts[:database],
+        replica?: false
+      }
+
       {:ok, if(known.of && known.size, do: known, else: ask(known))}
     end
   end
@@ -204,6 +216,7 @@ defmodule EctoLibSql.Stats do
       |> info()
       |> file_figures()
       |> Map.merge(%{database: database(found.of), pool: pool, shared: shared(found.pool)})
+      |> Map.put(:replica, replica(found))
     end
   end
 
@@ -221,6 +234,25 @@ defmodule EctoLibSql.Stats do
 
   defp shared(pool) do
     if Code.ensure_loaded?(@shared), do: apply(@shared, :stats, [pool])
+  end
+
+  # Each connection knows it; if none is free nobody waits for one.
+  defp replica(%{of: conn}) when is_reference(conn), do: replica_of(conn)
+
+  defp replica(%{replica?: true} = found) do
+    case ask(%{found | of: nil}) do
+      %{of: conn} when is_reference(conn) -> replica_of(conn)
+      _none_free -> nil
+    end
+  end
+
+  defp replica(_no_replica), do: nil
+
+  defp replica_of(conn) do
+    case EctoLibSql.Replica.info(conn) do
+      {:ok, info} -> info
+      {:error, _no_replica} -> nil
+    end
   end
 
   defp database(path) when is_binary(path), do: path

@@ -121,6 +121,8 @@ defmodule Ecto.Adapters.LibSql.ReplicaTest do
     end
 
     assert {0, 20} = asked(proxy, fn -> Repo.aggregate(Author, :count) end)
+    assert %{replica: %{lag: 0, written: written, index: index}} = EctoLibSql.stats(Repo)
+    assert index >= written and written > 0
 
     assert {0, _} =
              asked(proxy, fn ->

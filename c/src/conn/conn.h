@@ -208,6 +208,8 @@ enum lsq_status lsqi_replica_join(struct lsq_conn *conn, const struct lsq_config
                                   struct lsq_config *file, struct lsq_error *err);
 /* NULL is fine: no replica. */
 void lsqi_replica_part(struct lsq_conn *conn);
+/* A connection found the file damaged: it is fetched anew, and reads wait for that. */
+void lsqi_replica_mend(struct lsqi_replica *replica);
 /* A read goes to the primary, for what it has to see is not here. In a call. */
 void lsqi_replica_stale(const struct lsq_conn *conn, const struct lsq_error *why);
 /* lsq_conn_set_token(). Any thread. */

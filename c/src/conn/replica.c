@@ -189,6 +189,11 @@ enum lsq_status lsq_replica_info(struct lsq_conn *conn, struct lsq_replica_info 
     return LSQ_OK;
 }
 
+void lsqi_replica_mend(struct lsqi_replica *replica) {
+    lsqi_replica_distrust(replica);
+    lsqi_replica_doubt(replica);
+}
+
 /* ---- Syncs ---- */
 
 enum lsq_status lsq_sync(struct lsq_conn *conn, const struct lsq_call *call,

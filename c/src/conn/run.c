@@ -177,6 +177,7 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
     if (e->engine_code == SQLITE_ERROR && (prepared->record.actions & LSQI_PRAGMA) == 0 &&
         uncompilable(conn, prepared))
         e->status = LSQ_SQL;
+    if (e->status == LSQ_CORRUPT && conn->replica != NULL) lsqi_replica_mend(conn->replica);
     explain(conn, e);
     return e->status;
 }

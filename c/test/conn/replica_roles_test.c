@@ -189,6 +189,46 @@ static void contradictions_are_refused_before_anything_is_made(void **state) {
     expect_refused(&cfg, LSQ_UNREACHABLE);
 }
 
+/* ---- Damage ---- */
+
+/* Writes over what the file has, but for its first pages. */
+static void damage(void) {
+    static char garbage[4096];
+    FILE *file = fopen(path, "r+b");
+
+    memset(garbage, 0x5a, sizeof(garbage));
+    assert_non_null(file);
+    for (int page = 3; page < 20; page++) {
+        assert_int_equal(fseek(file, page * 4096L, SEEK_SET), 0);
+        assert_int_equal(fwrite(garbage, sizeof(garbage), 1, file), 1);
+    }
+    fclose(file);
+}
+
+static void a_damaged_file_is_mended_under_its_readers(void **state) {
+    static const char insert[] =
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE "
+        "i < 5000) INSERT INTO t (a) SELECT 'value ' || i FROM n";
+    static const char sum[] = "SELECT count(a) FROM t";
+    struct lsq_config cfg = db_config(sqld.url);
+    struct lsq_conn *server = db_open_as(&cfg);
+    struct lsq_conn *first;
+    struct lsq_conn *second;
+
+    (void)state;
+    run(server, insert);
+    first = open_replica();
+    damage();
+    second = open_replica();
+    expect(LSQ_CORRUPT, second, sum);
+    assert_int_equal(ask(second, sum), 5001);
+    assert_int_equal(ask(first, sum), 5001);
+    assert_string_equal(ask_text(second, "PRAGMA integrity_check"), "ok");
+    db_close(server);
+    db_close(first);
+    db_close(second);
+}
+
 /* ---- Freezing ---- */
 
 static void a_frozen_replica_is_a_database_of_its_own(void **state) {
@@ -236,6 +276,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_setup_teardown(other_programs_are_told_so, begin, end),
         cmocka_unit_test_setup_teardown(contradictions_are_refused_before_anything_is_made, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(a_damaged_file_is_mended_under_its_readers, begin, end),
         cmocka_unit_test_setup_teardown(a_frozen_replica_is_a_database_of_its_own, begin, end),
     };
 
