@@ -256,6 +256,8 @@ static enum lsq_status of_grpc(const struct lsqi_grpc_end *end, struct lsq_error
     default: break;
     }
     if (says(end, "NAMESPACE_DOESNT_EXIST")) st = LSQ_NAMESPACE_NOT_FOUND;
+    /* sqld calls it an internal error. */
+    if (says(end, "auth header") || says(end, "JWT")) st = LSQ_UNAUTHORIZED;
     lsqi_error_set(err, st, "%s: %s (gRPC %d)", lsq_status_text(st), end->message, end->status);
     if (err != NULL) err->transient = st == LSQ_OVERLOADED;
     return st;
