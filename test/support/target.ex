@@ -1,6 +1,6 @@
 defmodule EctoLibSql.Test.Target do
   @moduledoc """
-  The tests of a module on a local file and on a server, by one line:
+  The tests of a module on a local file, on a server and on a replica of it, by one line:
 
       defmodule EctoLibSql.Driver.QueryTest do
         use EctoLibSql.Case, async: true
@@ -8,12 +8,14 @@ defmodule EctoLibSql.Test.Target do
         import EctoLibSql.DriverHelpers
 
   makes of the same text a second module, `EctoLibSql.Driver.QueryTest.Remote`, in which `open/1,2` of DriverHelpers
-  connects to a server: one sqld for the whole run, with a namespace for each database, `:memory:` or a path. A test
-  that is of files says so, and why: it is skipped there.
+  connects to a server: one sqld for the whole run, with a namespace for each database, `:memory:` or a path; and a
+  third, `….Replica`, in which it connects to a file that follows such a namespace. A test that is of files says so,
+  and why: it is skipped in both; one that only a replica cannot have is skipped there.
 
       @tag local: "ATTACH is not a server's"
+      @tag unreplicated: "a replica's file has a WAL, and no other journal"
 
-  `remote?/0` where an expectation differs. Modules of files only do without the line: attach, config, connect,
+  `remote?/0` and `replica?/0` where an expectation differs. Modules of files only do without the line: attach, config, connect,
   durability, idle_writer, locks, mvcc, native, options, other_programs (locks, files and options of the engine's own),
   hook (in-process callbacks), waiting (who waits for whom inside one VM).
   """
