@@ -125,6 +125,22 @@ defmodule EctoLibSql.Replica.ReplicaTest do
       assert one(db, "SELECT count(*) FROM t") == 11
     end
 
+    test "by a WebSocket sees its own writes, too", context do
+      db = follow(context, uri: "ws" <> String.trim_leading(context.proxy.url, "http"))
+
+      for n <- 2..20 do
+        q(db, "INSERT INTO t VALUES (?, 'x')", [n])
+        assert one(db, "SELECT max(id) FROM t") == n
+      end
+
+      {:ok, trx} = Native.begin(db)
+      q(trx, "DELETE FROM t")
+      {:ok, _} = Native.commit(trx)
+      assert one(db, "SELECT count(*) FROM t") == 0
+      assert {:ok, %{lag: 0, written: written}} = EctoLibSql.replica_info(db)
+      assert written > 20
+    end
+
     test "keeps temporary tables to itself", context do
       db = follow(context)
 
