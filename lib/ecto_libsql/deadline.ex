@@ -62,7 +62,7 @@ defmodule EctoLibSql.Deadline do
   """
   def direct(opts, state) do
     case Keyword.fetch(opts, :timeout) do
-      {:ok, :infinity} when state.mode == :remote -> @endless
+      {:ok, :infinity} when state.mode != :local -> @endless
       {:ok, given} -> given
       :error -> :infinity
     end

@@ -200,6 +200,10 @@ enum lsq_status lsqi_engine_open(struct lsq_conn *conn, const struct lsq_config 
                                  struct lsq_error *err);
 void lsqi_engine_close(struct lsq_conn *conn);
 
+/* Among the flags of a configuration, beside LSQ_OPEN_READONLY: a replica's file is opened as it is. For tests, which
+ * look at it without the routing of a replica's connections. */
+#define LSQI_OPEN_ANY_ROLE (1u << 30)
+
 /* ---- replica.c ---- */
 
 /* Of a configuration with a primary: fills in replica and primary, after the first sync if there is to be one, and

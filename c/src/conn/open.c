@@ -232,10 +232,11 @@ static enum lsq_status check_header(struct lsq_conn *conn, struct lsq_error *err
 }
 
 /* What follows a server is not written to by others. */
-static enum lsq_status check_role(struct lsq_conn *conn, struct lsq_error *err) {
+static enum lsq_status check_role(struct lsq_conn *conn, unsigned flags, struct lsq_error *err) {
+    const unsigned unchecked = LSQI_OPEN_ANY_ROLE | LSQ_OPEN_READONLY;
     const char *path = sqlite3_db_filename(conn->db, "main");
 
-    if (conn->replica != NULL || path == NULL || path[0] == '\0') return LSQ_OK;
+    if (conn->replica != NULL || (flags & unchecked) == unchecked || path == NULL || path[0] == '\0') return LSQ_OK;
     return lsqi_replica_check_plain(path, err);
 }
 
@@ -243,7 +244,7 @@ enum lsq_status lsqi_engine_open(struct lsq_conn *conn, const struct lsq_config 
                                  struct lsq_error *err) {
     enum lsq_status st = open_engine(conn, cfg, err);
 
-    if (st == LSQ_OK) st = check_role(conn, err);
+    if (st == LSQ_OK) st = check_role(conn, cfg->flags, err);
     if (st == LSQ_OK) st = lsqi_call_install(conn, err);
     if (st == LSQ_OK) st = use_key(conn, cfg, err);
     if (st == LSQ_OK) st = check_filesystems(conn, cfg, err);

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "conn/conn.h"
+
 const char *replica_path(void) {
     static char paths[8][128];
     static unsigned next;
@@ -74,7 +76,7 @@ struct lsqi_replica_sync_result replica_sync(struct lsqi_replica *replica) {
 struct lsq_conn *replica_reader(struct lsqi_replica *replica) {
     struct lsq_config cfg = db_config(lsqi_replica_path(replica));
 
-    cfg.flags |= LSQ_OPEN_READONLY;
+    cfg.flags |= LSQ_OPEN_READONLY | LSQI_OPEN_ANY_ROLE;
     cfg.settings = NULL;
     cfg.setting_count = 0;
     return db_open_as(&cfg);
