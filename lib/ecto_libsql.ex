@@ -343,7 +343,8 @@ defmodule EctoLibSql do
   @spec sync(State.t(), keyword()) ::
           {:ok, %{index: non_neg_integer(), frames: non_neg_integer(), bytes: non_neg_integer()}}
           | {:error, Error.t()}
-  def sync(state, opts \\ []), do: Replica.sync(state.conn_id, opts[:until], Deadline.direct(opts, state))
+  def sync(state, opts \\ []),
+    do: Replica.sync(state.conn_id, opts[:until], Deadline.direct(opts, state))
 
   @doc """
   What is known of a replica's file, of all connections of the VM to it: `index` of the file, `written` (the highest that

@@ -236,7 +236,9 @@ static enum lsq_status check_role(struct lsq_conn *conn, unsigned flags, struct 
     const unsigned unchecked = LSQI_OPEN_ANY_ROLE | LSQ_OPEN_READONLY;
     const char *path = sqlite3_db_filename(conn->db, "main");
 
-    if (conn->replica != NULL || (flags & unchecked) == unchecked || path == NULL || path[0] == '\0') return LSQ_OK;
+    if (conn->replica != NULL || (flags & unchecked) == unchecked || path == NULL ||
+        path[0] == '\0')
+        return LSQ_OK;
     return lsqi_replica_check_plain(path, err);
 }
 
