@@ -10,6 +10,7 @@ defmodule Ecto.Adapters.LibSql.CheckoutTest do
 
   setup do
     start_supervised!({Repo, database: tmp_path(), log: false, pool_size: 2})
+    eventually(fn -> EctoLibSql.stats(Repo).pool.ready == 2 end)
     :ok
   end
 
@@ -59,7 +60,7 @@ defmodule Ecto.Adapters.LibSql.CheckoutTest do
     end
 
     give(taken)
-
+    eventually(fn -> EctoLibSql.stats(Repo).pool.ready == 2 end)
     assert Repo.transaction(fn -> Repo.query!("SELECT 1").rows end, queue: false) == {:ok, [[1]]}
   end
 end
