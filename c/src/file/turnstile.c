@@ -171,18 +171,33 @@ bool lsqi_turnstile_taken(struct lsqi_turnstile *ts) {
     return taken;
 }
 
-/* On a worker. The descriptor stays as it is meanwhile. Who has looked for himself may be inside already, or
- * have been: the description has the gate once, by whatever way. */
+static bool try_gate_locked(struct lsqi_turnstile *ts) {
+    if (lock_bytes(ts->fd, F_OFD_SETLK, F_WRLCK, GATE, 1) != 0) return false;
+    ts->place = INSIDE;
+    return true;
+}
+
+/* On a worker, which stands in the system's list. */
+static bool await_gate(const struct lsqi_turnstile *ts) {
+    return lock_bytes(ts->fd, F_OFD_SETLKW, F_WRLCK, GATE, 1) == 0;
+}
+
+/* What the system has given to the description may be gone when we look: who has looked for himself was inside
+ * meanwhile, and unlocked it as he left. So it is asked for once more, which costs nothing if it is still ours;
+ * and if another process has it, we stand in the list again. */
 static void stand(void *arg) {
     struct lsqi_turnstile *ts = arg;
-    int rc = lock_bytes(ts->fd, F_OFD_SETLKW, F_WRLCK, GATE, 1);
+    bool ours = await_gate(ts);
 
     pthread_mutex_lock(&ts->lock);
+    while (ours && ts->place == STANDING && ts->wanted && !try_gate_locked(ts)) {
+        ts->since = lsqi_now_ns();
+        pthread_mutex_unlock(&ts->lock);
+        ours = await_gate(ts);
+        pthread_mutex_lock(&ts->lock);
+    }
     ts->waits = false;
-    if (ts->place == STANDING && rc == 0 && ts->wanted)
-        ts->place = INSIDE;
-    else if (ts->place != INSIDE)
-        unlock_all_locked(ts);
+    if (ts->place != INSIDE) unlock_all_locked(ts);
     pthread_cond_broadcast(&ts->moved);
     pthread_mutex_unlock(&ts->lock);
     lsqi_turnstile_unref(ts);
@@ -195,12 +210,6 @@ static bool wait_on_worker_locked(struct lsqi_turnstile *ts) {
     ts->waits = lsqi_worker_submit_pressing(stand, ts, NULL) == LSQ_OK;
     if (!ts->waits) atomic_fetch_sub(&ts->refs, 1);
     return ts->waits;
-}
-
-static bool try_gate_locked(struct lsqi_turnstile *ts) {
-    if (lock_bytes(ts->fd, F_OFD_SETLK, F_WRLCK, GATE, 1) != 0) return false;
-    ts->place = INSIDE;
-    return true;
 }
 
 static void begin_locked(struct lsqi_turnstile *ts) {
