@@ -226,6 +226,7 @@ void lsqi_gate_end(struct lsqi_gate *gate) {
 
     pthread_mutex_lock(&gate->lock);
     gate->calling = false;
+    gate->whose = NULL;
     if (!gate->entered) {
         waiters = take_waiters_locked(gate);
         schedule_locked(gate);

@@ -39,6 +39,9 @@ struct lsqi_gate {
     bool close_pending; /* close_task is scheduled, and holds a reference */
     bool clean_pending; /* clean_task likewise */
     bool dirty;         /* the helper has something to clean */
+    /* The handle that the running call is of, of what may be stopped by itself; NULL: of none, or nobody said. end()
+     * forgets it. */
+    const void *whose;
     unsigned refs;
     struct lsqi_callback *waiters;
     struct lsqi_callback *closers;

@@ -68,7 +68,7 @@ static enum lsq_status describe(struct lsq_stmt **out, struct lsq_stmt *stmt, co
     lsqi_call_end(conn);
     /* Before it begins: a pending call may have ended, and the caller's memory be gone, when it returns. */
     *out = stmt;
-    st = lsqi_remote_stmt_new(&stmt->remote, server, sql, len, call, err);
+    st = lsqi_remote_stmt_new(&stmt->remote, server, stmt, sql, len, call, err);
     if (st == LSQ_OK || st == LSQ_PENDING) return st;
     *out = NULL;
     lsq_stmt_free(stmt);
@@ -186,9 +186,8 @@ static bool is_theirs(const struct lsq_stmt *stmt) {
     return stmt->conn->remote != NULL || (stmt->prepared.stmt == NULL && stmt->conn->is_replica);
 }
 
-/* What the server knows of it. Notes that it runs, for lsq_stmt_interrupt(). */
+/* What the server knows of it. */
 static enum lsq_status remote_part(struct lsq_stmt *stmt, struct lsq_error *err) {
-    atomic_store_explicit(&stmt->conn->running, stmt, memory_order_relaxed);
     if (stmt->remote != NULL) return LSQ_OK;
     return lsqi_error_set(err, LSQ_CLOSED, "the statement is closed, or was never prepared");
 }
@@ -196,7 +195,7 @@ static enum lsq_status remote_part(struct lsq_stmt *stmt, struct lsq_error *err)
 /* Of a replica, in a call: what the primary is to be asked by, for a statement that was compiled here. */
 static enum lsq_status theirs(struct lsq_stmt *stmt, struct lsq_error *err) {
     if (stmt->remote != NULL) return LSQ_OK;
-    return lsqi_remote_stmt_bare(&stmt->remote, stmt->conn->primary, stmt->prepared.sql,
+    return lsqi_remote_stmt_bare(&stmt->remote, stmt->conn->primary, stmt, stmt->prepared.sql,
                                  stmt->prepared.len, err);
 }
 
@@ -467,10 +466,12 @@ enum lsq_status lsq_stmt_reset(struct lsq_stmt *stmt, struct lsq_error *err) {
     return LSQ_OK;
 }
 
+/* The engine's calls say it without a lock, those to a server with that of the gate. */
 static bool is_running(void *arg) {
     const struct lsq_stmt *stmt = arg;
+    const struct lsq_conn *conn = stmt->conn;
 
-    return atomic_load(&stmt->conn->running) == stmt;
+    return conn->gate.whose == stmt || atomic_load(&conn->running) == stmt;
 }
 
 void lsq_stmt_interrupt(struct lsq_stmt *stmt) {

@@ -97,7 +97,7 @@ static enum lsq_status exec_many(struct lsqi_remote *remote, const char *sql, si
                                  void *next_ctx, const struct lsq_call *options,
                                  const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
                                  struct lsq_error *err) {
-    enum lsq_status st = lsqi_pending_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, NULL, options, err);
     struct lsqi_call *call;
 
     if (st != LSQ_OK) return st;
@@ -205,7 +205,7 @@ enum lsq_status lsqi_remote_batch(struct lsqi_remote *remote, const struct lsq_b
                                   const struct lsq_sink *sink, void *ctx, size_t *done,
                                   struct lsq_error *err) {
     bool wrapped = options != NULL && (options->flags & LSQ_CALL_TRANSACTION) != 0;
-    enum lsq_status st = lsqi_pending_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, NULL, options, err);
     struct lsqi_call *call;
 
     if (done != NULL) *done = 0;

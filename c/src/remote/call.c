@@ -344,8 +344,8 @@ enum lsq_status lsqi_call_run(struct lsqi_call *call, struct lsq_error *err) {
         if (st == LSQ_OK)
             st = lsqi_cursor_drain(remote->cursor, call->x.timeout_ms, drained, call, err);
     } else {
-        lsqi_remote_running(remote, &call->x);
-        st = lsqi_exchange_begin(&call->x, err);
+        st = lsqi_remote_go_on(remote, &call->x, err);
+        if (st == LSQ_OK) st = lsqi_exchange_begin(&call->x, err);
     }
     if (st != LSQ_OK) return lsqi_call_drop(call, st);
     if (!waits) return LSQ_PENDING;

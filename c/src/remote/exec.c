@@ -18,7 +18,7 @@ static enum lsq_status add_statement(struct lsqi_call *call, const char *sql, si
 
 enum lsq_status lsqi_call_nothing(struct lsqi_remote *remote, const struct lsq_call *options,
                                   struct lsq_reply *reply, struct lsq_error *err) {
-    enum lsq_status st = lsqi_pending_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, NULL, options, err);
 
     if (st != LSQ_OK) return st;
     if (reply != NULL)
@@ -62,11 +62,12 @@ static enum lsq_status end_what_is_lost(struct lsqi_remote *remote,
     return st;
 }
 
-enum lsq_status lsqi_call_exec(struct lsqi_remote *remote, const char *sql, size_t len,
-                               const struct lsqi_sql_facts *facts, const struct lsq_params *params,
-                               const struct lsq_call *options, const struct lsq_sink *sink,
-                               void *ctx, struct lsq_reply *reply, struct lsq_error *err) {
-    enum lsq_status st = lsqi_pending_enter(remote, options, err);
+enum lsq_status lsqi_call_exec(struct lsqi_remote *remote, const void *whose, const char *sql,
+                               size_t len, const struct lsqi_sql_facts *facts,
+                               const struct lsq_params *params, const struct lsq_call *options,
+                               const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                               struct lsq_error *err) {
+    enum lsq_status st = lsqi_pending_enter(remote, whose, options, err);
     struct lsqi_call *call;
 
     if (st != LSQ_OK) return st;
@@ -105,7 +106,7 @@ enum lsq_status lsqi_remote_exec(struct lsqi_remote *remote, const char *sql, si
     if (facts.command == LSQ_COMMAND_EMPTY)
         st = lsqi_call_nothing(remote, call, reply, err);
     else
-        st = lsqi_call_exec(remote, sql, len, &facts, params, call, sink, ctx, reply, err);
+        st = lsqi_call_exec(remote, NULL, sql, len, &facts, params, call, sink, ctx, reply, err);
     lsqi_sql_facts_release(&facts);
     return st;
 }
@@ -116,7 +117,7 @@ enum lsq_status lsqi_call_describe(struct lsqi_remote_stmt *stmt, struct lsqi_re
     enum lsq_status st = lsqi_hrana_check(stmt->sql, stmt->len, NULL, err);
     struct lsqi_call *call;
 
-    if (st == LSQ_OK) st = lsqi_pending_enter(remote, options, err);
+    if (st == LSQ_OK) st = lsqi_pending_enter(remote, stmt->handle, options, err);
     call = st == LSQ_OK ? lsqi_call_new(remote, LSQI_SHAPE_ONE, 1, options, err) : NULL;
     if (call == NULL) {
         lsqi_remote_stmt_free(stmt);

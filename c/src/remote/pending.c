@@ -1,8 +1,8 @@
 #include "base/error.h"
 #include "remote/state.h"
 
-enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const struct lsq_call *call,
-                                   struct lsq_error *err) {
+enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const void *whose,
+                                   const struct lsq_call *call, struct lsq_error *err) {
     bool tries = call != NULL && (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0;
     enum lsq_status st;
 
@@ -12,6 +12,9 @@ enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const struct lsq_
         return lsqi_error_set(err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
     st = lsqi_gate_begin(remote->gate);
     if (st != LSQ_OK) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
+    pthread_mutex_lock(&remote->gate->lock);
+    remote->gate->whose = whose;
+    pthread_mutex_unlock(&remote->gate->lock);
     /* A cursor that was discarded is not to be read to its end. */
     remote->gate->clean(remote->gate, false);
     return LSQ_OK;

@@ -79,13 +79,14 @@ enum lsq_status lsqi_remote_rollback(struct lsqi_remote *remote, const struct ls
 enum lsq_status lsqi_remote_savepoint(struct lsqi_remote *remote, const char *sql,
                                       const struct lsq_call *call, struct lsq_error *err);
 
-/* A statement, described by the server. */
+/* A statement, described by the server. handle: whose calls are to be told from others. */
 enum lsq_status lsqi_remote_stmt_new(struct lsqi_remote_stmt **out, struct lsqi_remote *remote,
-                                     const char *sql, size_t len, const struct lsq_call *call,
-                                     struct lsq_error *err);
+                                     const void *handle, const char *sql, size_t len,
+                                     const struct lsq_call *call, struct lsq_error *err);
 /* The same without asking the server: it can be run, and knows neither columns nor parameters. */
 enum lsq_status lsqi_remote_stmt_bare(struct lsqi_remote_stmt **out, struct lsqi_remote *remote,
-                                      const char *sql, size_t len, struct lsq_error *err);
+                                      const void *handle, const char *sql, size_t len,
+                                      struct lsq_error *err);
 /* It has been started, and not come to its end. */
 bool lsqi_remote_stmt_started(const struct lsqi_remote_stmt *stmt);
 /* In the gate, or where the connection is closed. NULL is fine. */

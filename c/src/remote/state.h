@@ -42,9 +42,10 @@ struct lsqi_pending {
     struct lsq_error err;
 };
 
-/* Before a call is built: enters the gate. LSQ_WOULD_BLOCK where the call would have to wait, and may not. */
-enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const struct lsq_call *call,
-                                   struct lsq_error *err);
+/* Before a call is built: enters the gate, as the call of a statement's handle, or (NULL) of none.
+ * LSQ_WOULD_BLOCK where the call would have to wait, and may not. */
+enum lsq_status lsqi_pending_enter(struct lsqi_remote *remote, const void *whose,
+                                   const struct lsq_call *call, struct lsq_error *err);
 void lsqi_pending_init(struct lsqi_pending *pending, struct lsqi_remote *remote,
                        const struct lsq_call *call);
 /* What the caller is answered once the call has begun: LSQ_PENDING, or, after waiting, its end. The pending's owner
@@ -73,7 +74,7 @@ enum lsq_status lsqi_remote_there(const struct lsqi_remote *remote, struct lsq_e
 
 /* Whether the call that runs is this exchange's: it can be interrupted. */
 void lsqi_remote_running(struct lsqi_remote *remote, struct lsqi_exchange *x);
-/* The same after another one of the call. LSQ_INTERRUPTED: the call was, meanwhile. */
+/* The same once the call has been under way for a while. LSQ_INTERRUPTED: it was, meanwhile. */
 enum lsq_status lsqi_remote_go_on(struct lsqi_remote *remote, struct lsqi_exchange *x,
                                   struct lsq_error *err);
 

@@ -51,7 +51,8 @@ void lsqi_remote_stmt_free(struct lsqi_remote_stmt *stmt) {
 }
 
 enum lsq_status lsqi_remote_stmt_bare(struct lsqi_remote_stmt **out, struct lsqi_remote *remote,
-                                      const char *sql, size_t len, struct lsq_error *err) {
+                                      const void *handle, const char *sql, size_t len,
+                                      struct lsq_error *err) {
     struct lsqi_sql_facts facts;
     enum lsq_status st = lsqi_call_look(sql, len, &facts, err);
     struct lsqi_remote_stmt *stmt;
@@ -69,6 +70,7 @@ enum lsq_status lsqi_remote_stmt_bare(struct lsqi_remote_stmt **out, struct lsqi
         return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a statement");
     }
     stmt->remote = remote;
+    stmt->handle = handle;
     stmt->len = len;
     stmt->facts = facts;
     *out = stmt;
@@ -76,10 +78,10 @@ enum lsq_status lsqi_remote_stmt_bare(struct lsqi_remote_stmt **out, struct lsqi
 }
 
 enum lsq_status lsqi_remote_stmt_new(struct lsqi_remote_stmt **out, struct lsqi_remote *remote,
-                                     const char *sql, size_t len, const struct lsq_call *call,
-                                     struct lsq_error *err) {
+                                     const void *handle, const char *sql, size_t len,
+                                     const struct lsq_call *call, struct lsq_error *err) {
     struct lsqi_remote_stmt *stmt;
-    enum lsq_status st = lsqi_remote_stmt_bare(&stmt, remote, sql, len, err);
+    enum lsq_status st = lsqi_remote_stmt_bare(&stmt, remote, handle, sql, len, err);
 
     return st == LSQ_OK ? lsqi_call_describe(stmt, out, call, err) : st;
 }
@@ -90,8 +92,8 @@ enum lsq_status lsqi_remote_stmt_exec(struct lsqi_remote_stmt *stmt,
                                       const struct lsq_params *params, const struct lsq_call *call,
                                       const struct lsq_sink *sink, void *ctx,
                                       struct lsq_reply *reply, struct lsq_error *err) {
-    return lsqi_call_exec(stmt->remote, stmt->sql, stmt->len, &stmt->facts, params, call, sink, ctx,
-                          reply, err);
+    return lsqi_call_exec(stmt->remote, stmt->handle, stmt->sql, stmt->len, &stmt->facts, params,
+                          call, sink, ctx, reply, err);
 }
 
 enum lsq_status lsqi_remote_stmt_start(struct lsqi_remote_stmt *stmt,
@@ -103,7 +105,7 @@ enum lsq_status lsqi_remote_stmt_start(struct lsqi_remote_stmt *stmt,
 enum lsq_status lsqi_remote_stmt_fetch(struct lsqi_remote_stmt *stmt, size_t max_rows,
                                        const struct lsq_call *call, const struct lsq_sink *sink,
                                        void *ctx, bool *end, struct lsq_error *err) {
-    enum lsq_status st = lsqi_pending_enter(stmt->remote, call, err);
+    enum lsq_status st = lsqi_pending_enter(stmt->remote, stmt->handle, call, err);
 
     if (st != LSQ_OK) return st;
     if (stmt->cursor != NULL)

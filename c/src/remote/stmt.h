@@ -7,6 +7,7 @@
 
 struct lsqi_remote_stmt {
     struct lsqi_remote *remote;
+    const void *handle; /* of lsqi_remote_stmt_new() */
     char *sql;
     size_t len;
     struct lsqi_sql_facts facts;
@@ -29,11 +30,12 @@ bool lsqi_stmt_described(struct lsqi_remote_stmt *stmt,
 /* Asks the server what the statement is, and puts it to *out; frees it where that fails. */
 enum lsq_status lsqi_call_describe(struct lsqi_remote_stmt *stmt, struct lsqi_remote_stmt **out,
                                    const struct lsq_call *call, struct lsq_error *err);
-/* Runs it: lsqi_remote_exec() without another look at the text. */
-enum lsq_status lsqi_call_exec(struct lsqi_remote *remote, const char *sql, size_t len,
-                               const struct lsqi_sql_facts *facts, const struct lsq_params *params,
-                               const struct lsq_call *call, const struct lsq_sink *sink, void *ctx,
-                               struct lsq_reply *reply, struct lsq_error *err);
+/* Runs it: lsqi_remote_exec() without another look at the text; as the call of a handle, or (NULL) of none. */
+enum lsq_status lsqi_call_exec(struct lsqi_remote *remote, const void *whose, const char *sql,
+                               size_t len, const struct lsqi_sql_facts *facts,
+                               const struct lsq_params *params, const struct lsq_call *call,
+                               const struct lsq_sink *sink, void *ctx, struct lsq_reply *reply,
+                               struct lsq_error *err);
 
 /* One statement, and nothing but white space behind it. Facts are to be released where it is LSQ_OK. */
 enum lsq_status lsqi_call_look(const char *sql, size_t len, struct lsqi_sql_facts *facts,

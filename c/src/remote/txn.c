@@ -39,7 +39,7 @@ enum lsq_status lsqi_remote_begin(struct lsqi_remote *remote, enum lsq_txn kind,
 
     if ((unsigned)kind > LSQ_TXN_PATIENT)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no transaction kind %d", (int)kind);
-    st = lsqi_pending_enter(remote, options, err);
+    st = lsqi_pending_enter(remote, NULL, options, err);
     if (st != LSQ_OK) return st;
     if (remote->baton != NULL) {
         lsqi_gate_end(remote->gate);
@@ -56,7 +56,7 @@ enum lsq_status lsqi_remote_begin(struct lsqi_remote *remote, enum lsq_txn kind,
 /* Enters the gate with a transaction open. */
 static enum lsq_status enter_open(struct lsqi_remote *remote, const struct lsq_call *options,
                                   struct lsq_error *err) {
-    enum lsq_status st = lsqi_pending_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, NULL, options, err);
 
     if (st != LSQ_OK || remote->baton != NULL) return st;
     st = lsqi_remote_there(remote, err);
@@ -93,7 +93,7 @@ enum lsq_status lsqi_remote_rollback(struct lsqi_remote *remote, const struct ls
 enum lsq_status lsqi_remote_savepoint(struct lsqi_remote *remote, const char *sql,
                                       const struct lsq_call *options, struct lsq_error *err) {
     bool begins = strncmp(sql, "SAVEPOINT", 9) == 0;
-    enum lsq_status st = lsqi_pending_enter(remote, options, err);
+    enum lsq_status st = lsqi_pending_enter(remote, NULL, options, err);
     struct lsqi_call *call;
 
     if (st != LSQ_OK) return st;

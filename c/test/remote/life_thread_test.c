@@ -107,6 +107,77 @@ static void a_call_keeps_no_trace_of_the_callers(void **state) {
     sqld_kill(&sqld);
 }
 
+/* ---- Interrupts ---- */
+
+static enum lsq_status begin_and_interrupt(struct lsq_conn *conn, struct lsq_stmt *runs,
+                                           struct lsq_stmt *meant) {
+    struct end end = {.over = false};
+    const struct lsq_call call = {.done = on_done, .done_arg = &end, .timeout = 60000};
+    enum lsq_status st;
+
+    sqld_pause(&sqld);
+    st = runs == NULL ? exec(conn, "SELECT 1", NULL, &call, NULL)
+                      : lsq_stmt_exec(runs, NULL, &call, NULL, NULL, NULL, &last_error);
+    lsq_stmt_interrupt(meant);
+    sqld_resume(&sqld);
+    assert_int_equal(st, LSQ_PENDING);
+    await(&end);
+    return end.st;
+}
+
+static void a_statement_is_interrupted_and_no_other_call(void **state) {
+    struct lsq_conn *conn;
+    struct lsq_stmt *first;
+    struct lsq_stmt *second;
+
+    (void)state;
+    sqld_start(&sqld, NULL);
+    conn = connect_to();
+    first = prepare(conn, "SELECT 1");
+    second = prepare(conn, "SELECT 2");
+    assert_int_equal(begin_and_interrupt(conn, first, first), LSQ_INTERRUPTED);
+    assert_int_equal(begin_and_interrupt(conn, second, first), LSQ_OK);
+    assert_int_equal(begin_and_interrupt(conn, NULL, second), LSQ_OK);
+    lsq_stmt_free(first);
+    lsq_stmt_free(second);
+    db_close(conn);
+    sqld_kill(&sqld);
+}
+
+struct rows {
+    struct lsq_conn *conn;
+    int given;
+};
+
+static int next_row(void *ctx, struct lsq_params *row, char *why) {
+    static const struct lsq_value value = {.type = LSQ_TYPE_INTEGER, .as.integer = 1};
+    struct rows *rows = ctx;
+
+    (void)why;
+    if (rows->given++ == 1) lsq_conn_interrupt(rows->conn);
+    *row = (struct lsq_params){.values = &value, .count = 1};
+    return rows->given < 4 ? 1 : 0;
+}
+
+/* The call is there from its first row on. */
+static void a_call_is_interrupted_while_it_is_written(void **state) {
+    static const char insert[] = "INSERT INTO t VALUES (?1)";
+    struct rows rows = {.given = 0};
+    struct lsq_conn *conn;
+
+    (void)state;
+    sqld_start(&sqld, NULL);
+    rows.conn = conn = connect_to();
+    run(conn, "CREATE TABLE t (a)");
+    assert_int_equal(lsq_exec_many(conn, insert, sizeof(insert) - 1, next_row, &rows, NULL, NULL,
+                                   NULL, NULL, &last_error),
+                     LSQ_INTERRUPTED);
+    assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 0);
+    db_close(conn);
+    sqld_kill(&sqld);
+}
+
 /* ---- Cursors that others have to wait for ---- */
 
 static void a_freed_cursor_is_not_read_to_its_end(void **state) {
@@ -210,6 +281,8 @@ static int forget(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         TEST(a_call_keeps_no_trace_of_the_callers),
+        TEST(a_statement_is_interrupted_and_no_other_call),
+        TEST(a_call_is_interrupted_while_it_is_written),
         TEST(a_freed_cursor_is_not_read_to_its_end),
         TEST(who_waits_for_a_cursor_can_be_interrupted),
         TEST(a_connection_is_closed_while_a_statement_is_used),
