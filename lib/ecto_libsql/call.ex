@@ -18,7 +18,8 @@ defmodule EctoLibSql.Call do
   # {:error, native} or {:abandoned, native}: the call was given up at its deadline while the engine
   # goes on; the connection is in use until the engine returns.
 
-  alias EctoLibSql.{Deadlock, NIF, Ownership, Remote, Telemetry}
+  alias EctoLibSql.{Deadline, Deadlock, NIF, Ownership, Remote, Telemetry}
+  require Deadline
 
   @fast 1
   # The engine is asked to stop at the deadline; this much later nobody waits for it any more.
@@ -55,12 +56,16 @@ defmodule EctoLibSql.Call do
   end
 
   @doc "One statement: what runs most."
-  def execute(conn, trx, sql, params, timeout, flags \\ 0) do
+  def execute(conn, trx, sql, params, timeout, flags \\ 0)
+
+  def execute(conn, trx, sql, params, timeout, flags) when Deadline.is_timeout(timeout) do
     case NIF.execute(conn, trx, sql, params, native(timeout), flags + @fast) do
       {:ok, _} = ok -> ok
       other -> settle(other, conn, :execute, [conn, trx, sql, params], timeout, flags)
     end
   end
+
+  def execute(_conn, _trx, _sql, _params, timeout, _flags), do: refused(timeout)
 
   @doc """
   The same, but `:in_use` where another process is in the connection. `fast?`: it may be short enough for
@@ -77,9 +82,15 @@ defmodule EctoLibSql.Call do
   end
 
   @doc "A function of NIF whose last arguments are time-out and flags; args are those before."
-  def timed(op, [conn | _] = args, timeout, flags \\ 0) do
+  def timed(op, args, timeout, flags \\ 0)
+
+  def timed(op, [conn | _] = args, timeout, flags) when Deadline.is_timeout(timeout) do
     op |> attempt(args, native(timeout), flags) |> settle(conn, op, args, timeout, flags)
   end
+
+  def timed(_op, _args, timeout, _flags), do: refused(timeout)
+
+  defp refused(timeout), do: {:error, failure(:bad_argument, Deadline.refusal(timeout), :none)}
 
   @doc "A function of NIF without a time-out of its own."
   def plain(op, [conn | _] = args, timeout \\ :infinity) do

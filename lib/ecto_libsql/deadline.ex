@@ -17,6 +17,17 @@ defmodule EctoLibSql.Deadline do
   # Asked for, and not merely no time-out: in ms, the most that native code takes.
   @endless 0x7FFFFFFF
 
+  @doc "Whether native code takes it as a call's time-out."
+  defguard is_timeout(timeout)
+           when timeout == :infinity or
+                  (is_integer(timeout) and timeout >= 0 and timeout <= @endless)
+
+  @doc "What is said of one that is none."
+  def refusal(timeout) do
+    "the option :timeout is a number of ms, at most #{@endless}, or :infinity, " <>
+      "and not #{inspect(timeout)}"
+  end
+
   @doc "The options of a single statement that begins now."
   def statement(opts), do: begin(opts, @statement_net)
 
@@ -36,7 +47,8 @@ defmodule EctoLibSql.Deadline do
   defp until(opts) do
     case Keyword.get(opts, :timeout) || @default do
       :infinity -> Keyword.get(opts, :deadline)
-      ms -> min(now() + ms, Keyword.get(opts, :deadline))
+      ms when is_timeout(ms) -> min(now() + ms, Keyword.get(opts, :deadline))
+      other -> raise ArgumentError, refusal(other)
     end
   end
 

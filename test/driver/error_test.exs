@@ -621,6 +621,24 @@ defmodule EctoLibSql.Driver.ErrorTest do
     assert EctoLibSql.notices(db) == []
   end
 
+  test "a time-out that is none", %{db: db} do
+    for timeout <- [-1, nil, 1.5, "5000", :soon, 0x80000000],
+        {name, call} <- [
+          query: &EctoLibSql.query(db, "SELECT 1", [], timeout: &1),
+          query_one: &EctoLibSql.query_one(db, "SELECT 1", [], timeout: &1),
+          run: &EctoLibSql.run(db, "SELECT 1", [], timeout: &1),
+          execute_many: &EctoLibSql.execute_many(db, "SELECT ?", [[1]], timeout: &1),
+          begin: &Native.begin(db, timeout: &1)
+        ] do
+      answer = call.(timeout)
+      assert {:error, %Error{code: :bad_argument} = error} = {elem(answer, 0), elem(answer, 1)}
+      assert error.message =~ ":timeout", "#{name}: #{error.message}"
+      assert error.message =~ inspect(timeout)
+    end
+
+    assert {:ok, [1]} = EctoLibSql.query_one(db, "SELECT 1", [], timeout: 0x7FFFFFFF)
+  end
+
   @tag local: "of the native interface"
   test ":bad_argument", %{db: db} do
     assert {:error, %Error{code: :bad_argument}} = Native.begin(db, behavior: :sometimes)

@@ -67,6 +67,17 @@ defmodule Ecto.Adapters.LibSql.TimeoutTest do
     Repo.query!("CREATE TEMP TABLE mine (a)")
     stopped(@endless, [])
     assert {:ok, _} = Repo.query("SELECT 1", [], timeout: :infinity)
+
+    for wrong <- [-1, 1.5, "5000", :soon] do
+      assert_raise ArgumentError, ~r/:timeout/, fn ->
+        Repo.query("SELECT 1", [], timeout: wrong)
+      end
+
+      assert_raise ArgumentError, ~r/:timeout/, fn ->
+        Repo.transaction(fn -> 1 end, timeout: wrong)
+      end
+    end
+
     stopped(@endless, timeout: :infinity, deadline: System.monotonic_time(:millisecond) + 100)
   end
 
