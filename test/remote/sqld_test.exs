@@ -1,7 +1,9 @@
 defmodule EctoLibSql.Remote.SqldTest do
   use EctoLibSql.Case, async: true
 
-  alias EctoLibSql.Test.Sqld
+  import EctoLibSql.Test.RemoteFaults
+
+  alias EctoLibSql.Test.{Proxy, Sqld}
 
   @moduletag :sqld
 
@@ -54,6 +56,23 @@ defmodule EctoLibSql.Remote.SqldTest do
     assert {:error, :timeout} = Sqld.http(sqld.port, "GET", "/health", "", [], 300)
     Sqld.thaw(sqld)
     assert {200, _} = Sqld.http(sqld.port, "GET", "/health")
+  end
+
+  test "who waits until a connection is usable waits for a silent server, and for nothing else" do
+    sqld = Sqld.start!()
+    proxy = Proxy.start!(to: sqld.port)
+    db = dial(proxy.url, retry_time: 0, connect_timeout: 200, first_byte_timeout: 200)
+
+    # It is up long before the server answers.
+    Sqld.freeze(sqld)
+    thaw = Task.async(fn -> Process.sleep(2_500) && Sqld.thaw(sqld) end)
+    assert_soon_usable(db, 1_000)
+    Task.await(thaw)
+
+    Proxy.refuse(proxy)
+    Proxy.drop(proxy)
+    error = assert_raise ExUnit.AssertionError, fn -> assert_soon_usable(db, 500) end
+    assert error.message =~ "still not usable" and error.message =~ "GET /health answers {200"
   end
 
   test "a port that another holds, where it was asked for, is an error with what the server said" do

@@ -9,7 +9,7 @@ defmodule EctoLibSql.Test.RemoteFaults do
   import EctoLibSql.DriverHelpers
 
   alias EctoLibSql.Error
-  alias EctoLibSql.Test.Target
+  alias EctoLibSql.Test.{Sqld, Target}
 
   @doc "A connection to this address, closed after the test."
   def dial(url, opts \\ []) do
@@ -29,18 +29,47 @@ defmodule EctoLibSql.Test.RemoteFaults do
     end
   end
 
-  @doc "The connection is used again within a second or two: its server may just have been given up, or be on its way."
-  def assert_soon_usable(db, tries \\ 100) do
+  # How long a connection may take until it is used again, and a server may say nothing at all.
+  @usable_ms 10_000
+  @silent_ms 120_000
+
+  @doc """
+  The connection is used again within some seconds: its server may just have been given up, or be on its way.
+
+  Only a server that answers can be used. Where one that the test has started does not, asked without what lies
+  between, that time does not count, up to two minutes.
+  """
+  def assert_soon_usable(db, ms \\ @usable_ms) do
+    soon_usable(db, ms, now() + ms, now() + @silent_ms)
+  end
+
+  defp soon_usable(db, ms, until, end_of_silence) do
     case EctoLibSql.query(%{db | trx_id: nil}, "SELECT 1") do
       {:ok, _, _, _} ->
         :ok
 
       {:error, error, _} ->
-        assert tries > 0, "still not usable: #{inspect(error)}"
+        until = if silent?(end_of_silence), do: now() + ms, else: until
+        if now() > until, do: flunk(unusable(error))
         Process.sleep(20)
-        assert_soon_usable(db, tries - 1)
+        soon_usable(db, ms, until, end_of_silence)
     end
   end
+
+  defp silent?(end_of_silence) do
+    silent = if now() < end_of_silence, do: Enum.filter(Sqld.own(), &Sqld.silent?/1), else: []
+    for sqld <- silent, do: IO.puts("sqld at #{sqld.port} says nothing, and is waited for")
+    silent != []
+  end
+
+  defp unusable(error) do
+    Enum.join(
+      ["still not usable: #{inspect(error)}" | Enum.map(Sqld.own(), &Sqld.describe/1)],
+      "\n"
+    )
+  end
+
+  defp now, do: System.monotonic_time(:millisecond)
 
   @doc "A text that no other write of the run has; all are of one length."
   def marker do

@@ -21,7 +21,7 @@ defmodule EctoLibSql.Test.Sqld do
   defstruct [:pid, :url, :port, :admin_url, :grpc_url, :dir, :log]
 
   # How long a server may take until it listens: a slow machine, many at once.
-  @start_ms 20_000
+  @start_ms 60_000
   # Ports the kernel gives to nobody by itself: else a client's end may have the one to be restarted on.
   @ports 12_000..32_000
 
@@ -91,7 +91,27 @@ defmodule EctoLibSql.Test.Sqld do
     id = make_ref()
     spec = Supervisor.child_spec({__MODULE__, opts}, id: id)
     pid = ExUnit.Callbacks.start_supervised!(spec)
-    GenServer.call(pid, :info)
+    info = GenServer.call(pid, :info)
+    Process.put({__MODULE__, :own}, [info | own()])
+    info
+  end
+
+  @doc "The servers that the caller has started by `start!/1`."
+  def own, do: Process.get({__MODULE__, :own}, [])
+
+  @doc """
+  Whether it takes connections (the kernel does), and says nothing: for some tens of seconds sqld does so now and then,
+  see docs/remote.md. One that does not run is not silent.
+  """
+  def silent?(%__MODULE__{port: port}),
+    do: http(port, "GET", "/health", "", [], 2_000) == {:error, :timeout}
+
+  @doc "How it is, for the message of a test that fails: its process, what it answers, the end of its log."
+  def describe(%__MODULE__{port: port} = sqld) do
+    log = with {:ok, text} <- File.read(sqld.log), do: String.slice(text, -800..-1)
+
+    "sqld at #{port}: process #{inspect(os_pid(sqld))}, GET /health answers " <>
+      "#{inspect(http(port, "GET", "/health"))}, its log ends:\n#{inspect(log, printable_limit: 800)}"
   end
 
   @doc "As `start!/1`, without a test: linked to the caller."
@@ -307,7 +327,7 @@ defmodule EctoLibSql.Test.Sqld do
     after
       20 ->
         cond do
-          listens?(info.log, seen) and match?({200, _}, http(info.port, "GET", "/health")) ->
+          listens?(info.log, seen) and answers?(info.port) ->
             {:ok, state}
 
           now() > until ->
@@ -319,6 +339,8 @@ defmodule EctoLibSql.Test.Sqld do
         end
     end
   end
+
+  defp answers?(port), do: match?({200, _}, http(port, "GET", "/health", "", [], 2_000))
 
   defp listens?(log, seen) do
     with {:ok, text} <- File.read(log) do

@@ -15,7 +15,7 @@
 
 #include "db.h"
 
-enum { START_MS = 20000, MAX_ARGS = 32, FIRST_PORT = 12000, LAST_PORT = 32000 };
+enum { START_MS = 60000, MAX_ARGS = 32, FIRST_PORT = 12000, LAST_PORT = 32000 };
 
 static struct sockaddr_in address_of(int port) {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
