@@ -1,5 +1,9 @@
-/* kill -9 of a process with a replica, at random moments of its bootstrap, its syncs and its checkpoints: the file is
- * never unreadable, and has what the primary has after the next sync. LSQ_TEST_KILLS: how often; 50. */
+/* kill -9 of a process with a replica, at random moments of its bootstrap, its syncs, its checkpoints, and of the writes
+ * that it has the primary do. After each: the file opens by itself and is sound, has what the primary has after the
+ * next sync, and what a write was acknowledged for is there, once.
+ * LSQ_TEST_KILLS: how many rounds; without it 200, or 30 where the program is checked while it runs, and as many as two
+ * minutes have room for. */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +13,12 @@
 
 #include "../support/primary.h"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { ROUNDS = 30 };
+#else
+enum { ROUNDS = 200 };
+#endif
+
 static struct sqld server;
 
 static int forget(void **state) {
@@ -16,14 +26,21 @@ static int forget(void **state) {
     return db_forget(state);
 }
 
-/* "PATH URL": syncs without end, with a reader beside. */
+/* ---- What is killed ---- */
+
+static bool arguments(const char *argument, char *path, char *url, int *first) {
+    return sscanf(argument, "%255s %127s %d", path, url, first) == 3;
+}
+
+/* "PATH URL 0": syncs without end, with a reader beside. */
 static int follow(const char *argument) {
     char path[256];
     char url[128];
+    int none;
     struct lsqi_replica *replica;
     struct lsq_conn *reader = NULL;
 
-    if (sscanf(argument, "%255s %127s", path, url) != 2) return 2;
+    if (!arguments(argument, path, url, &none)) return 2;
     replica = replica_open_at(path, url);
     (void)!write(1, "r", 1);
     for (;;) {
@@ -35,12 +52,62 @@ static int follow(const char *argument) {
     }
 }
 
-static const struct child_role roles[] = {{"follow", follow}};
+/* The same, closed each time, which takes a checkpoint. */
+static int come_and_go(const char *argument) {
+    char path[256];
+    char url[128];
+    int none;
 
-static int rounds(void) {
+    if (!arguments(argument, path, url, &none)) return 2;
+    (void)!write(1, "r", 1);
+    for (;;) {
+        struct lsqi_replica *replica = replica_open_at(path, url);
+
+        if (lsqi_replica_sync_wait(replica, 0, 60000, NULL, NULL, NULL, &last_error) != LSQ_OK)
+            return 3;
+        replica_close(replica);
+    }
+}
+
+/* An id is told when the write of it was acknowledged; each third write is a transaction of two rows. */
+static int forward(const char *argument) {
+    static const struct lsq_remote remote = {.proxy = "", .timeout = 60000};
+    char path[256];
+    char url[128];
+    char sql[128];
+    int id;
+    struct lsq_config cfg;
+    struct lsq_conn *conn;
+
+    if (!arguments(argument, path, url, &id)) return 2;
+    cfg = db_config(path);
+    cfg.primary = url;
+    cfg.remote = &remote;
+    conn = db_open_as(&cfg);
+    (void)!write(1, "r", 1);
+    for (;; id++) {
+        bool both = id % 3 == 0;
+
+        if (both) run(conn, "BEGIN");
+        snprintf(sql, sizeof(sql), "INSERT INTO w (id, part) VALUES (%d, 1)", id);
+        run(conn, sql);
+        snprintf(sql, sizeof(sql), "INSERT INTO w (id, part) VALUES (%d, 2)", id);
+        if (both) run(conn, sql);
+        if (both) run(conn, "COMMIT");
+        if (write(1, &id, sizeof(id)) != sizeof(id)) return 4;
+        snprintf(sql, sizeof(sql), "SELECT count(*) FROM w WHERE id = %d", id);
+        if (ask(conn, sql) != (both ? 2 : 1)) return 5;
+    }
+}
+
+static const struct child_role roles[] = {
+    {"follow", follow}, {"come_and_go", come_and_go}, {"forward", forward}};
+
+static bool goes_on(int rounds, int64_t began) {
     const char *text = getenv("LSQ_TEST_KILLS");
 
-    return text == NULL ? 50 : atoi(text);
+    if (text != NULL) return rounds < atoi(text);
+    return rounds < ROUNDS && now_ns() - began < INT64_C(120000000000);
 }
 
 /* Small and large transactions, of which checkpoints come, too. */
@@ -60,12 +127,13 @@ static void write_something(struct lsq_conn *primary, uint64_t *seed) {
         run(primary, sql);
         break;
     default:
-        snprintf(sql, sizeof(sql), "DELETE FROM t WHERE a %% 11 = %d",
-                 (int)(random_next(seed) % 11));
+        snprintf(sql, sizeof(sql), "DELETE FROM t WHERE a %% 3 = %d", (int)(random_next(seed) % 3));
         run(primary, sql);
         break;
     }
 }
+
+/* ---- What is left ---- */
 
 /* What it has without a server: some state of the primary's, sound. */
 static bool check_alone(const char *path) {
@@ -82,13 +150,87 @@ static bool check_alone(const char *path) {
     return usable;
 }
 
+static void check_in_step(const char *path, struct lsq_conn *primary) {
+    struct lsqi_replica *replica = replica_open(path, &server);
+
+    expect_same(replica, primary);
+    replica_close(replica);
+}
+
+/* The ids from first on that were acknowledged; answers the one after the last. */
+static int acknowledged(const struct child *child, int first) {
+    int id;
+
+    while (read(child->from, &id, sizeof(id)) == sizeof(id)) {
+        assert_int_equal(id, first);
+        first++;
+    }
+    return first;
+}
+
+/* Of ids below next all are there, whole and once; of the next one, all or nothing. What the server was asked for last
+ * it may still be about to do: a later write comes after it. */
+static int check_written(struct lsq_conn *primary, int next) {
+    char sql[300];
+    int most;
+
+    run(primary, "UPDATE big SET i = i WHERE i = 1");
+    snprintf(sql, sizeof(sql),
+             "SELECT count(*) FROM (SELECT id, count(*) AS n, count(DISTINCT part) AS parts FROM w "
+             "GROUP BY id HAVING n <> parts OR n <> (CASE id %% 3 WHEN 0 THEN 2 ELSE 1 END))");
+    assert_int_equal(ask(primary, sql), 0);
+    assert_int_equal(ask(primary, "SELECT count(DISTINCT id) FROM w"),
+                     ask(primary, "SELECT coalesce(max(id), 0) FROM w"));
+    most = (int)ask(primary, "SELECT coalesce(max(id), 0) FROM w");
+    assert_in_range(most, next - 1, next);
+    return most + 1;
+}
+
+/* ---- A kill ---- */
+
+static void remove_file(const char *path) {
+    char wal[300];
+
+    unlink(path);
+    snprintf(wal, sizeof(wal), "%s-wal", path);
+    unlink(wal);
+}
+
+static void kill_it(struct child *child) {
+    int status;
+
+    kill(child->pid, SIGKILL);
+    close(child->to);
+    assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
+    if (!WIFSIGNALED(status)) fail_msg("the child ended with %d", WEXITSTATUS(status));
+}
+
+static void kill_one(const char *path, struct lsq_conn *primary, uint64_t *seed, int *next) {
+    const char *role = roles[random_next(seed) % 3].name;
+    char argument[400];
+    struct child child;
+
+    /* Now and then the file is gone: a bootstrap is what is killed then. */
+    if (random_next(seed) % 5 == 0) remove_file(path);
+    snprintf(argument, sizeof(argument), "%s %s %d", path, server.url, *next);
+    child = child_begin(role, argument);
+    child_ready(&child);
+    for (uint64_t n = random_next(seed) % 4; n > 0; n--) write_something(primary, seed);
+    sleep_ms((int)(random_next(seed) % 60));
+    kill_it(&child);
+    if (strcmp(role, "forward") == 0) *next = check_written(primary, acknowledged(&child, *next));
+    close(child.from);
+}
+
 static void is_killed_anywhere(void **state) {
     uint64_t seed = test_seed();
     const char *path = replica_path();
-    char argument[400];
     struct lsq_conn *primary;
     int usable = 0;
-    int killed = rounds();
+    int kills = 0;
+    int next = 1;
+    int64_t began = now_ns();
+    int rounds = 0;
 
     (void)state;
     sqld_start(&server, NULL);
@@ -98,37 +240,21 @@ static void is_killed_anywhere(void **state) {
         "WHERE i < 5000) SELECT i, randomblob(100) AS r FROM n");
     run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
     run(primary, "CREATE INDEX tb ON t (b)");
-    snprintf(argument, sizeof(argument), "%s %s", path, server.url);
+    run(primary, "CREATE TABLE w (k INTEGER PRIMARY KEY, id INTEGER, part INTEGER)");
     replica_events_begin();
-    for (int i = 0; i < killed; i++) {
-        struct child child;
-        struct lsqi_replica *replica;
-        int status;
-
-        /* Now and then the file is gone: a bootstrap is what is killed then. */
-        if (random_next(&seed) % 5 == 0) {
-            unlink(path);
-            snprintf(argument, sizeof(argument), "%s-wal", path);
-            unlink(argument);
-            snprintf(argument, sizeof(argument), "%s %s", path, server.url);
-        }
-        child = child_begin("follow", argument);
-        child_ready(&child);
-        for (uint64_t n = random_next(&seed) % 4; n > 0; n--) write_something(primary, &seed);
-        sleep_ms((int)(random_next(&seed) % 60));
-        kill(child.pid, SIGKILL);
-        close(child.to);
-        close(child.from);
-        assert_int_equal(waitpid(child.pid, &status, 0), child.pid);
-        if (!WIFSIGNALED(status)) fail_msg("the child ended with %d", WEXITSTATUS(status));
-        usable += check_alone(path);
-        if (i % 3 != 0) continue; /* else kills come on top of one another */
-        replica = replica_open(path, &server);
-        expect_same(replica, primary);
-        replica_close(replica);
+    for (; goes_on(rounds, began); rounds++) {
+        /* Some come on top of one another. */
+        do {
+            kill_one(path, primary, &seed, &next);
+            usable += check_alone(path);
+            kills++;
+        } while (random_next(&seed) % 4 == 0);
+        check_in_step(path, primary);
     }
-    print_message("%d kills, %d left a usable file; set aside %d times\n", killed, usable,
-                  replica_events(LSQI_REPLICA_SET_ASIDE));
+    print_message(
+        "%d rounds, %d kills, %d left a usable file; %d writes acknowledged or found; set "
+        "aside %d times\n",
+        rounds, kills, usable, next - 1, replica_events(LSQI_REPLICA_SET_ASIDE));
     db_close(primary);
 }
 
