@@ -83,7 +83,8 @@ static void *accept_main(void *arg) {
     struct server *server = arg;
 
     for (;;) {
-        int fd = accept(server->fd, NULL, NULL);
+        /* What another program has, too (a server that a test starts meanwhile), would not end with us. */
+        int fd = accept4(server->fd, NULL, NULL, SOCK_CLOEXEC);
 
         if (fd >= 0)
             accept_one(server, fd);
