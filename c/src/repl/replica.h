@@ -43,7 +43,7 @@ struct lsqi_replica_config {
     /* The server: path is its URL, and remote (may be NULL) how it is reached. http and libsql schemes; ws is taken
      * for http. remote->replicas are not asked: frames come from the primary alone. */
     const struct lsq_config *server;
-    int sync_interval; /* ms between syncs that nobody asks for; 0: none. Less a random tenth; backs off on failures */
+    int sync_interval; /* ms between syncs that nobody asks for; 0: none. Less a random tenth; backs off on refusals */
     /* A file that has data and no metadata of ours is refused (LSQ_NOT_A_REPLICA) unless this is set: then it is
      * set aside, and the replica made in its place. */
     bool adopt_replace;

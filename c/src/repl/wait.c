@@ -11,7 +11,7 @@
 
 enum {
     POLL_MS = 50, /* between exchanges, for who waits for a frame that is not there yet */
-    MOST_BACKOFF_MS = 300000 /* of the interval, after failures on end */
+    MOST_BACKOFF_MS = 300000 /* of the interval, after refusals on end */
 };
 
 #define MS ((int64_t)1000000)
@@ -103,28 +103,41 @@ void lsqi_replica_progress(struct lsqi_replica *r) {
     tell_all(r, &told);
 }
 
-static int64_t interval_ns_locked(const struct lsqi_replica *r) {
-    int64_t ms = r->interval;
+int64_t lsqi_replica_delay_ms(int interval, unsigned refusals, int64_t chance) {
+    int64_t ms = interval;
 
-    for (unsigned i = 0; i < r->failures_on_end && ms < MOST_BACKOFF_MS; i++) ms *= 2;
-    if (ms > MOST_BACKOFF_MS && ms > r->interval)
-        ms = MOST_BACKOFF_MS > r->interval ? MOST_BACKOFF_MS : r->interval;
-    return (ms - lsqi_now_ns() / 1000 % (ms / 10 + 1)) * MS; /* those who began together part */
+    for (unsigned i = 0; i < refusals && ms < MOST_BACKOFF_MS; i++) ms *= 2;
+    if (ms > MOST_BACKOFF_MS) ms = interval > MOST_BACKOFF_MS ? interval : MOST_BACKOFF_MS;
+    return ms - chance % (ms / 10 + 1);
+}
+
+static void make_due_locked(struct lsqi_replica *r) {
+    int64_t now = lsqi_now_ns();
+
+    if (r->interval == 0) return;
+    /* Those who began together part. */
+    r->next_due = now + lsqi_replica_delay_ms(r->interval, r->refusals_on_end, now / 1000) * MS;
+}
+
+/* A server that is not there is looked after by the breaker of its address, and asked within the interval once it is
+ * there again. One that refuses would refuse the same a moment later. */
+static bool is_refusal(enum lsq_status st) {
+    return st != LSQ_UNREACHABLE && st != LSQ_CONNECTION_LOST && st != LSQ_TIMEOUT;
 }
 
 static void note_locked(struct lsqi_replica *r, enum lsq_status st, const struct lsq_error *err) {
     r->due = false;
     if (st == LSQ_INTERRUPTED) return;
     if (st == LSQ_OK) {
-        r->failures_on_end = 0;
+        r->refusals_on_end = 0;
         r->counts.syncs++;
         r->counts.last_error.status = LSQ_OK;
     } else {
-        r->failures_on_end++;
+        r->refusals_on_end = is_refusal(st) ? r->refusals_on_end + 1 : 0;
         r->counts.failures++;
         r->counts.last_error = *err;
     }
-    if (r->interval > 0) r->next_due = lsqi_now_ns() + interval_ns_locked(r);
+    make_due_locked(r);
 }
 
 static void tell_failure(struct lsqi_replica *r, const struct lsq_error *err) {
@@ -256,6 +269,16 @@ static struct lsqi_replica *of_timer(struct lsqi_task *task) {
     return (struct lsqi_replica *)(void *)((char *)task - offsetof(struct lsqi_replica, timer));
 }
 
+/* Whether the interval is over, and there is somebody to ask: an address whose breaker is open is passed over, and
+ * nothing told of it, for that was told when it opened. */
+static bool is_due_locked(struct lsqi_replica *r) {
+    if (r->interval == 0 || r->running || r->ending || r->frozen) return false;
+    if (lsqi_now_ns() < r->next_due) return false;
+    if (lsqi_place_usable(r->server.targets[0].place)) return true;
+    make_due_locked(r);
+    return false;
+}
+
 static int on_timer(struct lsqi_task *task) {
     struct lsqi_replica *r = of_timer(task);
     struct told told = {.status = LSQ_TIMEOUT};
@@ -267,8 +290,7 @@ static int on_timer(struct lsqi_task *task) {
     told.err.transient = true;
     pthread_mutex_lock(&r->lock);
     move_locked(r, &told, is_late);
-    begins =
-        r->interval > 0 && !r->running && !r->ending && !r->frozen && lsqi_now_ns() >= r->next_due;
+    begins = is_due_locked(r);
     if (begins) r->running = r->due = true;
     delay = r->ending || r->frozen ? -1 : delay_of(earliest_locked(r));
     pthread_cond_broadcast(&r->changed);
@@ -285,7 +307,7 @@ void lsqi_replica_timer_init(struct lsqi_replica *r) {
 void lsqi_replica_timer_start(struct lsqi_replica *r) {
     if (r->interval == 0) return;
     pthread_mutex_lock(&r->lock);
-    r->next_due = lsqi_now_ns() + interval_ns_locked(r);
+    make_due_locked(r);
     pthread_mutex_unlock(&r->lock);
     lsqi_helper_schedule(&r->timer, r->interval);
 }
