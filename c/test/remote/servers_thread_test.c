@@ -314,6 +314,53 @@ static void who_waits_in_line_says_nothing_of_the_server(void **state) {
     sqld_kill(&sqld);
 }
 
+static atomic_int downs;
+static atomic_int ups;
+
+static void on_event(const struct lsq_server_event *event, void *arg) {
+    (void)arg;
+    if (event->kind == LSQ_SERVER_DOWN) atomic_fetch_add(&downs, 1);
+    if (event->kind == LSQ_SERVER_UP) atomic_fetch_add(&ups, 1);
+}
+
+static void await_no_request(void) {
+    struct lsqi_http_figures figures;
+
+    for (int i = 0; i < 6000; i++) {
+        lsqi_http_figures(&figures);
+        if (figures.running == 0) return;
+        sleep_ms(10);
+    }
+    fail_msg("requests: %d", (int)figures.running);
+}
+
+/* The last connection goes while a probe is under way, whose end then interests nobody. */
+static void a_server_is_not_there_again_because_nobody_asks(void **state) {
+    const struct lsq_remote once = {.retry_time = -1};
+    const struct sqld nobody = {.port = free_port()};
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct sqld sqld = nobody;
+        struct lsq_conn *conn;
+
+        snprintf(sqld.url, sizeof(sqld.url), "http://127.0.0.1:%d", sqld.port);
+        atomic_store(&downs, 0);
+        atomic_store(&ups, 0);
+        lsq_on_server_event(on_event, NULL);
+        conn = connect_to(&sqld, &once);
+        for (int n = 0; n < 6; n++) expect(LSQ_UNREACHABLE, conn, "SELECT 1");
+        assert_int_equal(atomic_load(&downs), 1);
+        db_close(conn);
+        if (i == 0)
+            await_no_request();
+        else
+            lsq_shutdown();
+        assert_int_equal(atomic_load(&ups), 0);
+        lsq_on_server_event(NULL, NULL);
+    }
+}
+
 /* What belongs to a call that prepares, and is gone with its end. */
 struct preparing {
     struct lsq_stmt *stmt;
@@ -386,6 +433,7 @@ int main(void) {
         TEST(calls_need_no_thread),
         TEST(many_writers_do_not_stop_one_another),
         TEST(who_waits_in_line_says_nothing_of_the_server),
+        TEST(a_server_is_not_there_again_because_nobody_asks),
         TEST(a_call_that_has_ended_is_not_touched),
     };
 
