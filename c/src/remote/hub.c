@@ -418,8 +418,9 @@ static void refuse_all(struct lsqi_socket *socket, const char *data, size_t len)
 static void stream_opened(struct lsqi_stream *stream, bool ok, const char *data, size_t len) {
     struct lsqi_talk *talk = stream->talk;
     struct lsqi_hub *hub = stream->socket->hub;
+    /* As of HTTP: there are too many, and nothing has run. */
     const struct lsqi_talk_end end = {
-        .http = {.kind = LSQI_HTTP_DONE, .status = 503}, .refusal = data, .refusal_len = len};
+        .http = {.kind = LSQI_HTTP_DONE, .status = 429}, .refusal = data, .refusal_len = len};
 
     stream->opened = ok;
     if (ok) atomic_fetch_add(&hubs.streams, 1);

@@ -49,6 +49,11 @@ static void set_due(struct lsqi_talk *talk) {
     talk->watch.due = due;
 }
 
+static const char *phase_of(const struct lsqi_talk *talk) {
+    if (talk->sent) return talk->answered == 0 ? "first byte" : "answer";
+    return talk->hub != NULL && talk->stream == NULL ? "queue" : "connect";
+}
+
 static void on_turn(struct lsqi_watch *watch, bool stopping) {
     struct lsqi_talk *talk = (struct lsqi_talk *)(void *)watch;
     int64_t now = lsqi_now_ns();
@@ -58,9 +63,7 @@ static void on_turn(struct lsqi_watch *watch, bool stopping) {
         return;
     }
     if (talk->total_due <= now || talk->first_byte_due <= now) {
-        const char *phase = !talk->sent ? "connect" : talk->answered == 0 ? "first byte" : "answer";
-
-        give_up(talk, LSQI_HTTP_TIMEOUT, phase, "the server did not answer in time");
+        give_up(talk, LSQI_HTTP_TIMEOUT, phase_of(talk), "the server did not answer in time");
         return;
     }
     if (talk->hub == NULL && talk->begin_at <= now) {

@@ -8,8 +8,8 @@
 
 #include "../support/db.h"
 #include "../support/server.h"
+#include "../support/ws_server.h"
 #include "base/buf.h"
-#include "hrana/base64.h"
 #include "net/sha1.h"
 #include "net/websocket.h"
 
@@ -36,20 +36,6 @@ struct script {
 enum { THEN_WAIT, THEN_END, THEN_RESET };
 
 static struct script script;
-
-static void accept_key(const char *head, char *out, size_t size) {
-    const char *key = strcasestr(head, "Sec-WebSocket-Key: ");
-    unsigned char digest[LSQI_SHA1_BYTES];
-    struct lsqi_buf text = {0};
-    char joined[128];
-
-    if (key == NULL) abort();
-    snprintf(joined, sizeof(joined), "%.24s258EAFA5-E914-47DA-95CA-C5AB0DC85B11", key + 19);
-    lsqi_sha1(joined, strlen(joined), digest);
-    lsqi_base64_encode(&text, digest, sizeof(digest));
-    snprintf(out, size, "%.*s", (int)text.len, text.data);
-    lsqi_buf_release(&text);
-}
 
 static bool read_all(int fd, void *to, size_t len) {
     for (size_t done = 0; done < len;) {
@@ -110,11 +96,11 @@ static void say(struct peer *peer, const char *bytes, size_t len) {
 static void serve(struct peer *peer, void *arg) {
     struct lsqi_buf out = {0};
     char text[512];
-    char key[64];
+    char key[WS_ACCEPT];
 
     (void)arg;
     if (!peer_read(peer)) return;
-    accept_key(peer->head, key, sizeof(key));
+    ws_accept_key(peer->head, key);
     snprintf(text, sizeof(text),
              "HTTP/1.1 101 Switching Protocols\r\nupgrade: WebSocket\r\nConnection: upgrade\r\n"
              "sec-websocket-accept:  %s \r\nSec-WebSocket-Protocol: %s\r\n\r\n",
