@@ -43,10 +43,38 @@ static bool is_create_temp(const struct lsqi_prepared *prepared) {
            sqlite3_strnicmp(prepared->sql + second.at, "temporary", (int)second.len) == 0;
 }
 
+static bool is_word(const struct lsqi_prepared *prepared, const struct lsqi_sql_token *token,
+                    const char *word) {
+    const char *text = prepared->sql + token->at;
+    size_t len = token->len;
+
+    if (token->kind == LSQI_SQL_QUOTED && len >= 2) {
+        text++;
+        len -= 2;
+    }
+    return len == strlen(word) && sqlite3_strnicmp(text, word, (int)len) == 0;
+}
+
+/* What does nothing has no record: CREATE ... IF NOT EXISTS, DROP ... IF EXISTS. It names a thing with its database
+ * first, if with any. */
+static bool names_temp(const struct lsqi_prepared *prepared) {
+    struct lsqi_sql_token before = {.kind = LSQI_SQL_END};
+    struct lsqi_sql_token token;
+    size_t at = 0;
+
+    while ((token = lsqi_sql_next(prepared->sql, prepared->len, &at)).kind != LSQI_SQL_END) {
+        if (token.kind == LSQI_SQL_OTHER)
+            return prepared->sql[token.at] == '.' && is_word(prepared, &before, "temp");
+        before = token;
+    }
+    return false;
+}
+
 static bool ddl_is_theirs(const struct lsqi_prepared *prepared) {
     if (is_create_temp(prepared)) return false;
     if (prepared->record.writes != 0) return true;
-    return (prepared->record.actions & LSQI_WRITES_TEMP) == 0 && !lsqi_is_vacuum_into(prepared);
+    return (prepared->record.actions & LSQI_WRITES_TEMP) == 0 && !lsqi_is_vacuum_into(prepared) &&
+           !names_temp(prepared);
 }
 
 enum { MAIN = 1u << 0 };
@@ -76,7 +104,7 @@ enum lsqi_way lsqi_way_of(struct lsq_conn *conn, const struct lsqi_prepared *pre
     if (prepared->stmt == NULL) return LSQI_HERE;
     if (!sqlite3_get_autocommit(conn->db)) return LSQI_HERE; /* a snapshot of the file */
     if (prepared->record.actions != 0 || prepared->record.writes != 0) {
-        if (is_theirs(prepared)) return LSQI_THERE;
+        if (is_theirs(prepared) && !conn->query_only) return LSQI_THERE;
         /* What settings are is no matter of what was written. */
         if ((prepared->record.actions & LSQI_ATTACH) != 0) return LSQI_HERE;
     }
@@ -96,5 +124,7 @@ static bool is_of_the_text(const char *message) {
 
 bool lsqi_is_theirs(const struct lsq_conn *conn, enum lsq_status st, const struct lsq_error *err) {
     if (conn->replica == NULL || st != LSQ_SQL) return false;
+    /* Nobody knows whether it writes. */
+    if (conn->query_only) return false;
     return sqlite3_get_autocommit(conn->db) != 0 && !is_of_the_text(err->message);
 }

@@ -177,7 +177,9 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
     if (e->engine_code == SQLITE_ERROR && (prepared->record.actions & LSQI_PRAGMA) == 0 &&
         uncompilable(conn, prepared))
         e->status = LSQ_SQL;
-    if (e->status == LSQ_CORRUPT && conn->replica != NULL) lsqi_replica_mend(conn->replica);
+    /* A virtual table that calls its own content wrong is the primary's matter: it would come again as it is. */
+    if (e->status == LSQ_CORRUPT && e->engine_code != SQLITE_CORRUPT_VTAB && conn->replica != NULL)
+        lsqi_replica_mend(conn->replica);
     explain(conn, e);
     return e->status;
 }

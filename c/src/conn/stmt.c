@@ -172,8 +172,9 @@ static enum lsq_status begin(struct lsq_stmt *stmt, const struct lsq_call *call,
     enum lsq_status st = lsqi_call_begin(stmt->conn, call, err);
 
     if (st != LSQ_OK) return st;
-    /* A replica that was frozen has another engine's handle. */
-    if (stmt->conn->remote == NULL && stmt->prepared.stmt == NULL && stmt->remote == NULL) {
+    /* A replica that was frozen has another engine's handle, and no primary. */
+    if (stmt->conn->remote == NULL && stmt->prepared.stmt == NULL &&
+        (stmt->remote == NULL || stmt->conn->replica == NULL)) {
         lsqi_call_end(stmt->conn);
         return lsqi_error_set(err, LSQ_CLOSED, "%s", lsq_status_text(LSQ_CLOSED));
     }

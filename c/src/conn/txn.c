@@ -103,8 +103,10 @@ static enum lsq_status no_transaction(struct lsq_error *err) {
 
 /* Of a replica's connection, in a call: where a transaction of that kind is to be. */
 static enum lsqi_way begin_way(struct lsq_conn *conn, enum lsq_txn kind) {
+    bool reads = kind == LSQ_TXN_READ || conn->query_only;
+
     if (conn->replica == NULL || !sqlite3_get_autocommit(conn->db)) return LSQI_HERE;
-    return kind == LSQ_TXN_READ && !lsqi_is_there(conn) ? lsqi_way_to_read(conn) : LSQI_THERE;
+    return reads && !lsqi_is_there(conn) ? lsqi_way_to_read(conn) : LSQI_THERE;
 }
 
 static enum lsq_status begin_elsewhere(struct lsq_conn *conn, enum lsqi_way way, enum lsq_txn kind,

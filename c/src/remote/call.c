@@ -249,11 +249,17 @@ static void lose(struct lsqi_call *call) {
         lsqi_remote_lose(remote);
 }
 
+static enum lsq_outcome outcome_of(const struct lsqi_call *call, enum lsq_status st,
+                                   const struct lsq_error *err) {
+    if (st != LSQ_OK) return err->outcome;
+    return call->st == LSQ_OK ? LSQ_OUTCOME_NONE : call->err.outcome;
+}
+
 static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_error *err) {
     struct lsqi_call *call = call_of(x);
     struct lsqi_remote *remote = call->pending.remote;
 
-    lsqi_remote_note_stored(remote, x, st);
+    lsqi_remote_note_stored(remote, x, st, outcome_of(call, st, err));
     if (st == LSQ_OK)
         st = read_answer(call, err);
     else if (x->held && !x->untouched)

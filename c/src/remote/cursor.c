@@ -359,7 +359,7 @@ static void end_seen(struct lsqi_cursor *cursor, enum lsq_status st, const struc
 static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_error *err) {
     struct lsqi_cursor *cursor = cursor_of(x);
 
-    lsqi_remote_note_stored(cursor->remote, x, st);
+    lsqi_remote_note_stored(cursor->remote, x, st, st == LSQ_OK ? LSQ_OUTCOME_NONE : err->outcome);
     if (was_passed_over(cursor, st))
         st = lsqi_error_set(err, LSQ_TRANSACTION_TIMEOUT, "%s",
                             lsq_status_text(LSQ_TRANSACTION_TIMEOUT));

@@ -83,12 +83,13 @@ uint64_t lsqi_remote_known(const struct lsqi_remote *remote) {
 }
 
 void lsqi_remote_note_stored(const struct lsqi_remote *remote, const struct lsqi_exchange *x,
-                             enum lsq_status st) {
-    int64_t index;
+                             enum lsq_status st, enum lsq_outcome outcome) {
+    int64_t index = st == LSQ_OK ? lsqi_hrana_decoder_replication_index(x->decoder) : -1;
+    bool ran = st == LSQ_OK && (index >= 0 || !x->failed);
 
-    if (remote->watcher == NULL || !x->stores || st != LSQ_OK) return;
-    index = lsqi_hrana_decoder_replication_index(x->decoder);
-    if (index >= 0 || !x->failed) remote->watcher->stored(remote->watcher_arg, x->known, index);
+    if (remote->watcher == NULL || !x->stores) return;
+    if (ran || outcome != LSQ_OUTCOME_NONE)
+        remote->watcher->stored(remote->watcher_arg, x->known, index);
 }
 
 void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *x,

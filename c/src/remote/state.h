@@ -62,9 +62,9 @@ int lsqi_call_timeout(const struct lsqi_remote *remote, const struct lsq_call *c
 void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *x, bool autocommit);
 /* Before an exchange: how far the log is known, for x.known. */
 uint64_t lsqi_remote_known(const struct lsqi_remote *remote);
-/* At its end: tells what it has stored. Where it failed, nobody was told that it has. */
+/* At its end: tells what it has stored, or may have. outcome: of the error that the caller will be answered. */
 void lsqi_remote_note_stored(const struct lsqi_remote *remote, const struct lsqi_exchange *x,
-                             enum lsq_status st);
+                             enum lsq_status st, enum lsq_outcome outcome);
 /* The stream is lost, or closed. */
 void lsqi_remote_forget(struct lsqi_remote *remote);
 /* The same, and the caller did not mean it to be. */
