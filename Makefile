@@ -11,7 +11,7 @@ NIF_OUT :=
 
 O := build/$(if $(filter system,$(ENGINE)),system-)$(BUILD)
 
-.PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench bench-ecto bench-writers \
+.PHONY: all help setup setup-test setup-check engine lib nif elixir deps demo bench bench-ecto bench-writers bench-replicas \
 	install clean \
 	test test-c test-mix test-suites test-nif-asan ecto-test fuzz \
 	check check-format check-warnings check-lint check-rules check-model check-guide check-dependent check-figures format
@@ -30,7 +30,7 @@ help:
 	@echo '                 test-suites, check-figures'
 	@echo 'make fuzz        the decoder of answers under libFuzzer   FUZZ_SECONDS=$(FUZZ_SECONDS)'
 	@echo 'make bench       the benchmarks; make bench-ecto: those of the Ecto adapter; make bench-writers:'
-	@echo '                 many processes that write to one file'
+	@echo '                 many processes that write to one file; make bench-replicas: replicas of a server'
 	@echo 'make install     library, header, pkg-config file   PREFIX=$(PREFIX) DESTDIR='
 	@echo 'make deps        tries again to get the Hex packages (or set ECTO_PATH, ECTO_SQL_PATH, ...)'
 	@echo 'make format      clang-format and mix format, in place'
@@ -139,6 +139,11 @@ bench-ecto: bench-peers
 
 bench-writers: bench-peers
 	@BENCH_TURN='$(CURDIR)/build/release/bench/turn' $(WITH_PEERS) run bench/writers.exs
+
+# REPLICA_PEER, the program of bench/peers/libsql: compared with the Rust client, too.
+bench-replicas: setup
+	@$(NATIVE) bench
+	@bench/replicas $(if $(REPLICA_PEER),--peer '$(REPLICA_PEER)')
 
 # ---- Tests --------------------------------------------------------------------------------------
 
