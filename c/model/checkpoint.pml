@@ -28,13 +28,13 @@ inline leave() { inside-- }
 
 /* lsqi_lanes_await(); stop: asked while it waits. */
 inline lanes_await(p, stop, mine, ok, waited, news, t) {
-    lanes_take(p, mine);
+    lanes_take(p, 0, mine);
     if
     :: mine -> skip
     :: else ->
         lanes_wait(p, ok, news, t);
         if
-        :: told[p] -> lanes_take(p, mine)
+        :: told[p] -> lanes_take(p, 1, mine)
         :: stop -> mine = 0
         fi;
         lanes_cancel(p, ok, waited, news, t);

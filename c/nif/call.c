@@ -179,7 +179,7 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
     };
     if (call->job != NULL) {
         if (ms > 0) options->timeout = left(ms, job_waited_ms(call->job));
-        if (job_in_line(call->job)) options->flags |= LSQ_CALL_IN_TURN;
+        options->turn = job_turn(call->job);
         options->stop = job_called_off;
         options->stop_arg = call->job;
         options->done = job_done;

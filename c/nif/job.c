@@ -91,7 +91,7 @@ ERL_NIF_TERM job_caller(struct job *job) { return enif_make_pid(job->env, &job->
 
 int job_waited_ms(const struct job *job) { return (int)((lsqi_now_ns() - job->since) / 1000000); }
 
-bool job_in_line(const struct job *job) { return job->in_line; }
+const struct lsq_turn *job_turn(const struct job *job) { return job->turn; }
 
 static void job_free(struct job *job) {
     if (job->monitored) (void)enif_demonitor_process(calling_env, job->res, &job->monitor);

@@ -219,8 +219,8 @@ const char *job_trace(const struct job *job);
 void job_done(void *arg, enum lsq_status st, const struct lsq_error *err);
 /* ms since it was submitted. */
 int job_waited_ms(const struct job *job);
-/* Whether it waited for its connection's turn to write. */
-bool job_in_line(const struct job *job);
+/* lsq_call.turn of a job that is in its connection; NULL: it stood in no line. */
+const struct lsq_turn *job_turn(const struct job *job);
 /* Notes the statement that the job's call uses; NULL: none. */
 void job_use_locked(struct job *job, struct stmt_res *stmt);
 /* Tells the processes that wait for a job of the connection (of that statement, if it is not NULL), which

@@ -313,8 +313,9 @@ LSQ_API enum lsq_status lsq_conn_notify(struct lsq_conn *conn, void (*fn)(void *
 
 /* A place in the line of those who want to write to the same file. A call with LSQ_CALL_NOWAIT that would
  * write out of turn, or whose connection has the turn and meets the lock of another program, answers LSQ_BUSY
- * with no engine_code: then get in line, and call again, with LSQ_CALL_IN_TURN, when it is the connection's
- * turn. Calls without LSQ_CALL_NOWAIT wait by themselves.
+ * with no engine_code: then get in line, and call again, with lsq_call.turn, when it is the connection's
+ * turn. Several may wait with one connection, each in a place of its own: a turn is that place's, and a call
+ * without it does not take it. Calls without LSQ_CALL_NOWAIT wait by themselves.
  *
  * Programs that use this library stand in line for one another, too: at a file beside the database, called
  * NAME-lane, that is made when one first waits for another and may be removed when nobody has the database
@@ -327,8 +328,8 @@ LSQ_API enum lsq_status lsq_conn_notify(struct lsq_conn *conn, void (*fn)(void *
 LSQ_API enum lsq_status lsq_turn_new(struct lsq_turn **out, struct lsq_conn *conn,
                                      void (*fn)(void *arg), void *arg, struct lsq_error *err);
 
-/* Gets in line, once. fn may be called before this returns. The turn is then kept until the connection's
- * next call that writes has ended, or lsq_turn_free(). Any thread. */
+/* Gets in line, once. fn may be called before this returns. The turn is then kept until a call that brings it
+ * has written, or lsq_turn_free(): other calls of the connection wait behind it. Any thread. */
 LSQ_API void lsq_turn_wait(struct lsq_turn *turn);
 
 /* Gets out of line, at any time; a turn that came and was not used is the next one's. Returns true if fn
@@ -519,10 +520,7 @@ enum lsq_call_flags {
     /* Of a batch: run it as one transaction, rolled back on the first error. */
     LSQ_CALL_TRANSACTION = 1 << 4,
     /* Of one statement, and of a fetch: the sink's types() is told the declared types. */
-    LSQ_CALL_TYPES = 1 << 5,
-    /* With LSQ_CALL_NOWAIT, of who stood in line (lsq_turn_new()): sleeps all the same for the locks of other
-     * programs, once it is the connection's turn, up to its busy time-out. */
-    LSQ_CALL_IN_TURN = 1 << 6
+    LSQ_CALL_TYPES = 1 << 5
 };
 
 /* How to run a call. NULL, or all zero: until it is done. */
@@ -537,6 +535,9 @@ struct lsq_call {
      * Called on the calling thread; must be quick. */
     bool (*stop)(void *arg);
     void *stop_arg;
+    /* With LSQ_CALL_NOWAIT, of who stood in line and is told that it is his turn: his place, borrowed. The call
+     * sleeps all the same for the locks of other programs, up to the connection's busy time-out. NULL: none. */
+    const struct lsq_turn *turn;
     /* Whatever the program knows the caller by, for lsq_turn_holder(). */
     uint64_t caller;
     /* For a server's connections: the call only begins, and answers LSQ_PENDING; what it comes to is told by

@@ -143,7 +143,7 @@ static enum lsq_status run_batch(struct batch *batch, const struct lsq_call *cal
     if (st != LSQ_OK) return st;
     if (call != NULL) own = *call;
     /* A batch is not begun again from its start: it has neither budget nor row count. */
-    own.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_IN_TURN | LSQ_CALL_TRANSACTION;
+    own.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_TRANSACTION;
     batch->transaction = (own.flags & LSQ_CALL_TRANSACTION) != 0;
     st = lsqi_call_begin(conn, &own, batch->err);
     if (st != LSQ_OK) return st;
@@ -372,7 +372,7 @@ enum lsq_status lsq_exec_many(struct lsq_conn *conn, const char *sql, size_t len
         return lsqi_remote_exec_many(conn->primary, sql, len, next, next_ctx, call, sink, ctx,
                                      reply, err);
     if (call != NULL) plain = *call;
-    plain.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_IN_TURN;
+    plain.flags &= LSQ_CALL_NOWAIT;
     many.ctx = ctx;
     many.reply = &own;
     many.err = err;

@@ -216,6 +216,7 @@ enum lsq_status lsqi_call_begin(struct lsq_conn *conn, const struct lsq_call *ca
         .flags = call->flags,
         .asked = call->stop,
         .asked_arg = call->stop_arg,
+        .turn = call->turn,
         .caller = call->caller,
     };
     (void)lsqi_call_compile(conn, may_compile(call->flags));

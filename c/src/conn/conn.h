@@ -81,6 +81,7 @@ struct lsqi_run {
     bool reads_only;          /* the running statement can be broken off without a trace */
     bool (*asked)(void *arg); /* the caller's own stop; may be NULL */
     void *asked_arg;
+    const struct lsq_turn *turn; /* that it waited with; NULL: none */
     uint64_t caller;
     bool writes;          /* the running statement writes, by the engine's own word */
     enum lsq_status stop; /* why the watch broke the statement off; LSQ_OK: it did not */
@@ -154,6 +155,7 @@ struct lsq_conn {
     bool calm;  /* all databases are in WAL mode, or this connection's alone: nobody locks it out */
     bool wrote; /* the open transaction has run what writes; void where none is open */
     unsigned held;             /* bit i: it has the turn to write to files->of[i] */
+    bool held_on;              /* beyond the call that took it, which is told */
     struct lsqi_file *inside;  /* where it has the turn among processes, too; NULL: nowhere */
     bool read_txn;             /* LSQ_TXN_READ is open */
     bool patient;              /* LSQ_TXN_PATIENT is open */

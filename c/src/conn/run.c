@@ -503,7 +503,7 @@ enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq
     enum lsq_status st;
 
     /* A statement of the library's own has neither rows nor a budget. */
-    conn->run.flags &= LSQ_CALL_NOWAIT | LSQ_CALL_IN_TURN;
+    conn->run.flags &= LSQ_CALL_NOWAIT;
     conn->run.budget_end = 0;
     conn->run.stop = LSQ_OK;
     st = lsqi_statement_get(conn, sql, strlen(sql), &prepared, err);

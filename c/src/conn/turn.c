@@ -6,6 +6,14 @@
 #include "base/error.h"
 #include "conn/conn.h"
 
+/* A place in line. */
+struct lsq_turn {
+    struct lsq_conn *conn;    /* whose memory it keeps */
+    struct lsqi_files *files; /* of then, kept; NULL: none */
+    struct lsqi_ticket ticket;
+    struct lsqi_stand stands[];
+};
+
 /* The engine's state, at most, of the files' databases. */
 static int most_state(const struct lsq_conn *conn, unsigned which) {
     int most = SQLITE_TXN_NONE;
@@ -122,11 +130,9 @@ static struct lsqi_file *file_of(const struct lsq_conn *conn, unsigned which) {
 }
 
 bool lsqi_turn_waits(const struct lsq_conn *conn) {
-    unsigned flags = conn->run.flags;
-
     if (conn->run.at_once) return false;
-    if ((flags & LSQ_CALL_NOWAIT) == 0) return true;
-    return (flags & LSQ_CALL_IN_TURN) != 0 && conn->held != 0;
+    if ((conn->run.flags & LSQ_CALL_NOWAIT) == 0) return true;
+    return conn->run.turn != NULL && conn->held != 0;
 }
 
 bool lsqi_turn_stand(struct lsq_conn *conn, int64_t until) {
@@ -186,6 +192,7 @@ static enum lsq_status take(struct lsq_conn *conn, const struct lsqi_prepared *p
                             unsigned need, struct lsq_error *err) {
     const struct lsqi_claim claim = {
         .conn = conn,
+        .ticket = conn->run.turn == NULL ? NULL : &conn->run.turn->ticket,
         .caller = conn->run.caller,
         .sql = prepared->sql,
         .len = prepared->len,
@@ -200,6 +207,7 @@ static enum lsq_status take(struct lsq_conn *conn, const struct lsqi_prepared *p
     if (conn->held != 0) conn->run.at_once = any_shared(conn, need);
     conn->run.apart = !one_only(need) && prepared->command == LSQ_COMMAND_BEGIN;
     conn->held |= need;
+    conn->held_on = false;
     return behind_others(conn, err);
 }
 
@@ -228,6 +236,14 @@ static void leave(struct lsq_conn *conn, unsigned which) {
     lsqi_lanes_leave(&lanes, conn);
 }
 
+static void hold_on(struct lsq_conn *conn) {
+    struct lsqi_lanes lanes;
+
+    lsqi_files_lanes(conn->files, conn->held, &lanes);
+    lsqi_lanes_keep(&lanes, conn);
+    conn->held_on = true;
+}
+
 void lsqi_turn_look(struct lsq_conn *conn) {
     unsigned over = 0;
 
@@ -235,6 +251,7 @@ void lsqi_turn_look(struct lsq_conn *conn) {
         if ((conn->held & 1u << i) != 0 && most_state(conn, 1u << i) < SQLITE_TXN_WRITE)
             over |= 1u << i;
     if (over != 0) leave(conn, over);
+    if (conn->held != 0 && !conn->held_on) hold_on(conn);
 }
 
 void lsqi_turn_end(struct lsq_conn *conn) {
@@ -275,13 +292,6 @@ bool lsq_turn_holder(struct lsq_conn *conn, struct lsq_turn_holder *holder) {
 }
 
 /* ---- Waiting elsewhere ---- */
-
-struct lsq_turn {
-    struct lsq_conn *conn;    /* whose memory it keeps */
-    struct lsqi_files *files; /* of then, kept; NULL: none */
-    struct lsqi_ticket ticket;
-    struct lsqi_stand stands[];
-};
 
 /* What the last call wanted that could not have it; whoever made another call since will come again. */
 static unsigned wanted(const struct lsqi_files *files) {

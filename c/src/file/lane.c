@@ -70,12 +70,12 @@ static void tell(const struct news *news) {
     for (unsigned i = 0; i < news->count; i++) news->of[i].fn(news->of[i].arg);
 }
 
-/* What is the connection's already, another process may have taken, which uses the same one. */
+/* What the connection has in a transaction it need not wait for; one call's turn is that call's. */
 static bool has_come_locked(const struct lsqi_ticket *ticket) {
     for (unsigned i = 0; i < ticket->count; i++) {
         const struct lsqi_lane *lane = ticket->stands[i].lane;
 
-        if (lane->conn == ticket->conn) continue;
+        if (lane->conn == ticket->conn && lane->kept) continue;
         if (lane->conn != NULL || lane->first != &ticket->stands[i]) return false;
     }
     return true;
@@ -86,6 +86,7 @@ static void give_locked(struct lsqi_lane *lane, const void *conn, int64_t now) {
     lane->conn = conn;
     lane->by = NULL;
     lane->used = false;
+    lane->kept = false;
     lane->since = now;
     lane->about.caller = 0;
     lane->about.statement[0] = '\0';
@@ -115,8 +116,7 @@ static void grant_locked(struct lsqi_ticket *ticket, struct news *news) {
     for (unsigned i = 0; i < ticket->count; i++) {
         struct lsqi_lane *lane = ticket->stands[i].lane;
 
-        /* What the connection has already, another ticket may have been given. */
-        if (lane->conn == ticket->conn) continue;
+        if (lane->conn == ticket->conn) continue; /* kept */
         give_locked(lane, ticket->conn, now);
         lane->by = ticket;
     }
@@ -145,11 +145,17 @@ static void note_locked(struct lsqi_lane *lane, const struct lsqi_claim *claim) 
     about->statement[len] = '\0';
 }
 
-static bool can_take_locked(const struct lsqi_lanes *lanes, const void *conn) {
+/* What was given to a ticket and not used yet is for who comes with it. */
+static bool is_own_locked(const struct lsqi_lane *lane, const struct lsqi_claim *claim) {
+    return lane->conn == claim->conn && (lane->used || lane->by == claim->ticket);
+}
+
+static bool can_take_locked(const struct lsqi_lanes *lanes, const struct lsqi_claim *claim) {
     for (unsigned i = 0; i < lanes->count; i++) {
         const struct lsqi_lane *lane = lanes->of[i];
 
-        if (lane->conn != conn && (lane->conn != NULL || lane->first != NULL)) return false;
+        if (is_own_locked(lane, claim)) continue;
+        if (lane->conn != NULL || lane->first != NULL) return false;
     }
     return true;
 }
@@ -159,13 +165,40 @@ bool lsqi_lanes_take(const struct lsqi_lanes *lanes, const struct lsqi_claim *cl
     bool can;
 
     pthread_mutex_lock(&lock);
-    can = can_take_locked(lanes, claim->conn);
+    can = can_take_locked(lanes, claim);
     for (unsigned i = 0; can && i < lanes->count; i++) {
         give_locked(lanes->of[i], claim->conn, now);
         if (!lanes->of[i]->used) note_locked(lanes->of[i], claim);
     }
     pthread_mutex_unlock(&lock);
     return can;
+}
+
+/* Those of the line who wait with its holder, as many as there is room for. */
+static void grant_own_locked(const struct lsqi_lane *lane, struct news *news) {
+    struct lsqi_stand *next;
+
+    for (struct lsqi_stand *at = lane->first; at != NULL; at = next) {
+        next = at->next;
+        if (news->count == LSQI_MOST_LANES) return;
+        if (at->ticket->conn == lane->conn && has_come_locked(at->ticket))
+            grant_locked(at->ticket, news);
+    }
+}
+
+void lsqi_lanes_keep(const struct lsqi_lanes *lanes, const void *conn) {
+    struct news news;
+
+    do {
+        news.count = 0;
+        pthread_mutex_lock(&lock);
+        for (unsigned i = 0; i < lanes->count; i++)
+            if (lanes->of[i]->conn == conn) lanes->of[i]->kept = true;
+        for (unsigned i = 0; i < lanes->count; i++)
+            if (lanes->of[i]->conn == conn) grant_own_locked(lanes->of[i], &news);
+        pthread_mutex_unlock(&lock);
+        tell(&news);
+    } while (news.count > 0);
 }
 
 void lsqi_lanes_leave(const struct lsqi_lanes *lanes, const void *conn) {
@@ -271,9 +304,11 @@ bool lsqi_lanes_await(const struct lsqi_lanes *lanes, const struct lsqi_claim *c
     struct sleeper sleeper = {.told = false};
     struct lsqi_stand stands[LSQI_MOST_LANES];
     struct lsqi_ticket ticket = {.conn = claim->conn, .fn = wake, .arg = &sleeper};
+    struct lsqi_claim with = *claim;
     bool mine;
 
     if (lsqi_lanes_take(lanes, claim)) return true;
+    with.ticket = &ticket;
     ticket.stands = stands;
     ticket.count = lanes->count;
     for (unsigned i = 0; i < lanes->count; i++)
@@ -281,7 +316,7 @@ bool lsqi_lanes_await(const struct lsqi_lanes *lanes, const struct lsqi_claim *c
     pthread_mutex_init(&sleeper.lock, NULL);
     pthread_cond_init(&sleeper.woken, NULL);
     lsqi_lanes_wait(&ticket);
-    mine = sleep_until_told(&sleeper, until, stop, arg) && lsqi_lanes_take(lanes, claim);
+    mine = sleep_until_told(&sleeper, until, stop, arg) && lsqi_lanes_take(lanes, &with);
     if (!lsqi_lanes_cancel(&ticket)) { /* wake() was called, or is about to be */
         pthread_mutex_lock(&sleeper.lock);
         while (!sleeper.told) pthread_cond_wait(&sleeper.woken, &sleeper.lock);

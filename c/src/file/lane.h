@@ -6,6 +6,9 @@
  * and is told when the turn is its own. It is then kept for it until it is used or the ticket is gone: no
  * overtaking. Other processes do not know of the lane; against them the engine's lock holds.
  *
+ * Several may wait with one connection, each with a ticket: a turn is given to a ticket, and used by who comes
+ * with it. Only when the connection has the turn beyond a call, in a transaction, is it for all of them.
+ *
  * A turn may be for several files: it comes when all of them are free, and their lines have come to it.
  * Nobody who waits has anything, so no two wait for each other. Who has the turn of one file never waits
  * for another's: that is the caller's to keep.
@@ -35,6 +38,7 @@ struct lsqi_lane_counts {
 struct lsqi_lane {
     const void *conn;             /* whose turn it is; NULL: nobody's */
     bool used;                    /* it has begun to use it */
+    bool kept;                    /* beyond the call that took it */
     const struct lsqi_ticket *by; /* the ticket that it was given to; NULL: it was taken without */
     int64_t since;                /* ns, when it was given; then what it is used for: */
     struct lsq_turn_holder about; /* held is not set */
@@ -55,8 +59,9 @@ struct lsqi_lanes {
 /* Who takes a turn, and what for. Connections are known by their address. */
 struct lsqi_claim {
     const void *conn;
-    uint64_t caller; /* as lsq_call's */
-    const char *sql; /* borrowed; NULL: none */
+    const struct lsqi_ticket *ticket; /* that it waited with, only compared; NULL: none */
+    uint64_t caller;                  /* as lsq_call's */
+    const char *sql;                  /* borrowed; NULL: none */
     size_t len;
 };
 
@@ -82,12 +87,15 @@ struct lsqi_ticket {
 struct lsqi_lane_counts lsqi_lane_counts(const struct lsqi_lane *lane);
 
 /* Takes the turn, all of it or nothing; it may be the connection's already. False: it is another's, or
- * others wait for it. */
+ * another ticket's, or others wait for it. */
 bool lsqi_lanes_take(const struct lsqi_lanes *lanes, const struct lsqi_claim *claim);
 
 /* The same, waiting in line until then (ns, monotonic), or until stop(arg), which is asked every 10 ms. */
 bool lsqi_lanes_await(const struct lsqi_lanes *lanes, const struct lsqi_claim *claim, int64_t until,
                       bool (*stop)(void *arg), void *arg);
+
+/* conn has it beyond the call that took it: whoever waits for it with conn has it, too. */
+void lsqi_lanes_keep(const struct lsqi_lanes *lanes, const void *conn);
 
 /* Gives it to the next, as far as conn has it. */
 void lsqi_lanes_leave(const struct lsqi_lanes *lanes, const void *conn);

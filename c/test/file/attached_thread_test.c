@@ -57,6 +57,7 @@ static void refused(struct lsq_conn *conn, const char *sql, bool transient) {
 static void note(void *arg) { atomic_store((atomic_bool *)arg, true); }
 
 static void an_immediate_transaction_takes_all(void **state) {
+    struct lsq_call in_turn = {.flags = LSQ_CALL_NOWAIT};
     struct lsq_turn_holder holder;
     struct lsq_turn *turn;
     atomic_bool told;
@@ -76,7 +77,8 @@ static void an_immediate_transaction_takes_all(void **state) {
     run(second, "COMMIT");
     assert_true(atomic_load(&told));
     refused(second, "BEGIN IMMEDIATE", true); /* it is both's now */
-    run(both, "BEGIN IMMEDIATE");
+    in_turn.turn = turn;
+    assert_int_equal(exec(both, "BEGIN IMMEDIATE", NULL, &in_turn, NULL), LSQ_OK);
     assert_false(lsq_turn_free(turn));
     refused(second, "UPDATE b SET n = 2", true);
     run(both, "UPDATE b SET n = n + 1");

@@ -17,7 +17,7 @@ static const struct lsqi_lanes both = {.count = 2, .of = {&lane, &second_lane}};
 static const int a = 1;
 static const int b = 2;
 static const int c = 3;
-static char told[16]; /* in order */
+static char told[64]; /* in order */
 static size_t told_count;
 
 static void note(void *arg) { told[told_count++] = *(const char *)arg; }
@@ -28,6 +28,18 @@ static int begin(void **state) {
     told_count = 0;
     memset(told, 0, sizeof(told));
     return 0;
+}
+
+struct place {
+    struct lsqi_ticket ticket;
+    struct lsqi_stand stands[2];
+};
+
+/* With the ticket that was waited with. */
+static bool take_with(const struct lsqi_lanes *lanes, const struct place *place) {
+    const struct lsqi_claim claim = {.conn = place->ticket.conn, .ticket = &place->ticket};
+
+    return lsqi_lanes_take(lanes, &claim);
 }
 
 static bool take_as(const struct lsqi_lanes *lanes, const void *conn, uint64_t caller,
@@ -44,11 +56,6 @@ static bool take_all(const struct lsqi_lanes *lanes, const void *conn) {
 
 static bool take(const void *conn) { return take_all(&one, conn); }
 static void leave(const void *conn) { lsqi_lanes_leave(&both, conn); }
-
-struct place {
-    struct lsqi_ticket ticket;
-    struct lsqi_stand stands[2];
-};
 
 static void stand_in(struct place *place, const struct lsqi_lanes *lanes, const void *conn,
                      const char *name) {
@@ -89,12 +96,12 @@ static void first_in_first_out(void **state) {
     assert_string_equal(told, "b");
     assert_false(take(&a)); /* no overtaking */
     assert_false(take(&c));
-    assert_true(take(&b));
+    assert_true(take_with(&one, &of_b));
     assert_false(cancel(&of_b)); /* used: it stays */
     assert_false(take(&c));
     leave(&b);
     assert_string_equal(told, "bc");
-    assert_true(take(&c));
+    assert_true(take_with(&one, &of_c));
     assert_false(cancel(&of_c));
     leave(&c);
 }
@@ -135,13 +142,13 @@ static void a_ticket_takes_no_other_tickets_turn(void **state) {
     stand(&next, &b, "2");
     stand(&of_c, &c, "c");
     leave(&a);
-    assert_true(take(&b));
+    assert_true(take_with(&one, &first));
     leave(&b);
     assert_string_equal(told, "12");
     assert_false(cancel(&first));
     assert_string_equal(told, "12");
     assert_false(take(&c));
-    assert_true(take(&b));
+    assert_true(take_with(&one, &next));
     assert_false(cancel(&next));
     leave(&b);
     assert_string_equal(told, "12c");
@@ -149,9 +156,90 @@ static void a_ticket_takes_no_other_tickets_turn(void **state) {
     leave(&c);
     assert_false(cancel(&of_c));
     assert_true(take(&b));
+    lsqi_lanes_keep(&one, &b);
     stand(&next, &b, "2");
     assert_false(cancel(&next));
     assert_false(take(&c));
+}
+
+/* What was given to one who waited is nobody else's, though he come with the same connection: he would be before
+ * all who wait, and the one whose turn it was behind them. */
+static void a_turn_is_its_ticket_s(void **state) {
+    struct place first;
+    struct place next;
+    struct place of_c;
+
+    (void)state;
+    assert_true(take(&a));
+    stand(&first, &b, "1");
+    stand(&of_c, &c, "c");
+    leave(&a);
+    assert_string_equal(told, "1");
+    assert_false(take(&b));
+    stand(&next, &b, "2");
+    assert_string_equal(told, "1");
+    assert_false(take_with(&one, &next));
+    assert_true(take_with(&one, &first));
+    leave(&b);
+    assert_false(cancel(&first));
+    assert_string_equal(told, "1c");
+    assert_true(take_with(&one, &of_c));
+    leave(&c);
+    assert_false(cancel(&of_c));
+    assert_string_equal(told, "1c2");
+    assert_false(cancel(&next));
+}
+
+/* Who gets in line while the connection has the turn for one call has a place of his own. */
+static void a_call_s_turn_is_no_other_s(void **state) {
+    struct place of_a;
+    struct place of_c;
+
+    (void)state;
+    assert_true(take(&a));
+    stand(&of_c, &c, "c");
+    stand(&of_a, &a, "a");
+    assert_string_equal(told, "");
+    leave(&a);
+    assert_string_equal(told, "c");
+    assert_true(take_with(&one, &of_c));
+    leave(&c);
+    assert_false(cancel(&of_c));
+    assert_string_equal(told, "ca");
+    assert_false(cancel(&of_a));
+    assert_true(take(&b));
+}
+
+/* In a transaction it is: he would wait for it, and it perhaps for him. */
+static void a_transaction_s_turn_is_all_of_theirs(void **state) {
+    static struct place places[LSQI_MOST_LANES + 8];
+    const int count = sizeof(places) / sizeof(places[0]);
+    struct place late;
+    struct place of_c;
+
+    (void)state;
+    assert_true(take_all(&both, &a));
+    stand(&of_c, &c, "c");
+    for (int i = 0; i < count; i++) stand_in(&places[i], i % 2 == 0 ? &one : &both, &a, "");
+    assert_int_equal(told_count, 0);
+    lsqi_lanes_keep(&both, &b); /* not its own: nothing */
+    assert_int_equal(told_count, 0);
+    lsqi_lanes_keep(&both, &a);
+    assert_int_equal(told_count, count);
+    stand(&late, &a, "");
+    assert_int_equal(told_count, count + 1);
+    assert_true(take_with(&one, &late));
+    for (int i = 0; i < count; i++) assert_false(cancel(&places[i]));
+    assert_false(cancel(&late));
+    assert_int_equal(told_count, count + 1);
+    told_count = 0;
+    leave(&a);
+    assert_string_equal(told, "c");
+    stand(&late, &a, "a"); /* the next turn is one call's again */
+    assert_string_equal(told, "c");
+    assert_false(cancel(&of_c));
+    assert_string_equal(told, "ca");
+    assert_false(cancel(&late));
 }
 
 static void told_at_once_where_it_is_free(void **state) {
@@ -161,7 +249,7 @@ static void told_at_once_where_it_is_free(void **state) {
     stand(&of_a, &a, "a");
     assert_string_equal(told, "a");
     assert_false(take(&b));
-    assert_true(take(&a));
+    assert_true(take_with(&one, &of_a));
     assert_false(cancel(&of_a));
     leave(&a);
 }
@@ -199,11 +287,11 @@ static void the_next_holder_is_another(void **state) {
     assert_true(lsqi_lanes_holder(&one, &a, &holder));
     assert_int_equal(holder.caller, 0);
     assert_string_equal(holder.statement, "");
+    assert_false(cancel(&of_b));
     assert_true(take_as(&one, &b, 18, "INSERT"));
     assert_true(lsqi_lanes_holder(&one, &a, &holder));
     assert_int_equal(holder.caller, 18);
     assert_string_equal(holder.statement, "INSERT");
-    assert_false(cancel(&of_b));
     leave(&b);
 }
 
@@ -244,7 +332,7 @@ static void all_or_nothing(void **state) {
     assert_string_equal(told, "b");
     assert_false(take(&a));
     assert_false(take_all(&second, &a));
-    assert_true(take_all(&both, &b));
+    assert_true(take_with(&both, &of_b));
     leave(&b);
     assert_false(cancel(&of_b));
     assert_true(take_all(&both, &a));
@@ -473,6 +561,57 @@ static void the_end_of_a_connection_ends_its_turn(void **state) {
     db_close(third);
 }
 
+/* Two in one connection: the turn is the one's who stood in line. */
+static void a_turn_is_for_who_waited(void **state) {
+    struct lsq_call in_turn = {.flags = LSQ_CALL_NOWAIT};
+    const struct lsq_call at_once = {.flags = LSQ_CALL_NOWAIT};
+    struct lsq_turn *turn = NULL;
+
+    (void)state;
+    run(conn, "BEGIN IMMEDIATE");
+    assert_int_equal(exec(other, "INSERT INTO t VALUES (1)", NULL, &at_once, NULL), LSQ_BUSY);
+    told_count = 0;
+    assert_int_equal(lsq_turn_new(&turn, other, note, "o", &last_error), LSQ_OK);
+    lsq_turn_wait(turn);
+    run(conn, "COMMIT");
+    assert_int_equal(told_count, 1);
+    assert_int_equal(exec(other, "INSERT INTO t VALUES (2)", NULL, &at_once, NULL), LSQ_BUSY);
+    assert_int_equal(last_error.engine_code, 0);
+    in_turn.turn = turn;
+    assert_int_equal(exec(other, "INSERT INTO t VALUES (1)", NULL, &in_turn, NULL), LSQ_OK);
+    assert_false(lsq_turn_free(turn));
+    assert_string_equal(ask_rows(conn, "SELECT n FROM t"), "1");
+}
+
+/* Both wait for the turn of one transaction, whichever gets it. */
+static void a_transaction_s_second_process_writes_in_it(void **state) {
+    struct lsq_call in_turn = {.flags = LSQ_CALL_NOWAIT};
+    const struct lsq_call at_once = {.flags = LSQ_CALL_NOWAIT};
+    struct lsq_turn *first = NULL;
+    struct lsq_turn *next = NULL;
+
+    (void)state;
+    run(conn, "BEGIN IMMEDIATE");
+    run(other, "BEGIN");
+    assert_int_equal(exec(other, "INSERT INTO t VALUES (1)", NULL, &at_once, NULL), LSQ_BUSY);
+    told_count = 0;
+    assert_int_equal(lsq_turn_new(&first, other, note, "1", &last_error), LSQ_OK);
+    assert_int_equal(lsq_turn_new(&next, other, note, "2", &last_error), LSQ_OK);
+    lsq_turn_wait(first);
+    lsq_turn_wait(next);
+    run(conn, "COMMIT");
+    assert_int_equal(told_count, 1);
+    in_turn.turn = first;
+    assert_int_equal(exec(other, "INSERT INTO t VALUES (1)", NULL, &in_turn, NULL), LSQ_OK);
+    assert_int_equal(told_count, 2);
+    in_turn.turn = next;
+    assert_int_equal(exec(other, "INSERT INTO t VALUES (2)", NULL, &in_turn, NULL), LSQ_OK);
+    assert_false(lsq_turn_free(first));
+    assert_false(lsq_turn_free(next));
+    run(other, "COMMIT");
+    assert_string_equal(ask_rows(conn, "SELECT n FROM t"), "1;2");
+}
+
 static void a_waiter_learns_who_has_the_turn(void **state) {
     const struct lsq_call as_42 = {.caller = 42};
     struct lsq_turn_holder holder;
@@ -509,6 +648,9 @@ int main(void) {
         TEST(first_in_first_out),
         TEST(who_leaves_the_line_holds_nobody_up),
         TEST(a_ticket_takes_no_other_tickets_turn),
+        TEST(a_turn_is_its_ticket_s),
+        TEST(a_call_s_turn_is_no_other_s),
+        TEST(a_transaction_s_turn_is_all_of_theirs),
         TEST(told_at_once_where_it_is_free),
         TEST(the_holder_is_known),
         TEST(the_next_holder_is_another),
@@ -522,6 +664,8 @@ int main(void) {
         TEST_TWO(who_only_queries_does_not_get_in_line),
         TEST_TWO(what_reads_takes_no_turn),
         TEST_TWO(the_end_of_a_connection_ends_its_turn),
+        TEST_TWO(a_turn_is_for_who_waited),
+        TEST_TWO(a_transaction_s_second_process_writes_in_it),
         TEST_TWO(a_waiter_learns_who_has_the_turn),
     };
 
