@@ -46,12 +46,6 @@ defmodule EctoLibSql.Replica do
   defp check_there(%{sync_protocol: :v2}),
     do: {:unsupported, "sync_protocol: :v2 is not there yet"}
 
-  defp check_there(%{encryption_key: key}) when key != nil,
-    do:
-      {:unsupported,
-       "a replica's file with an :encryption_key of its own is not there yet (that of the server is " <>
-         ":remote_encryption_key)"}
-
   defp check_there(_checked), do: :ok
 
   defp check_here(%{foreign_keys: false}),

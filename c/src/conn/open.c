@@ -6,6 +6,7 @@
 #include "engine/decimal.h"
 #include "engine/engine.h"
 #include "engine/failure.h"
+#include "engine/key.h"
 #include "engine/netfs.h"
 
 enum { BUSY_TIMEOUT_MS = 5000, STATEMENT_CACHE = 256, MAX_LENGTH = 100000000 };
@@ -156,33 +157,6 @@ static enum lsq_status open_engine(struct lsq_conn *conn, const struct lsq_confi
     return LSQ_OK;
 }
 
-#ifdef LSQ_ENGINE_SYSTEM
-static int give_key(sqlite3 *db, const void *key, int len) {
-    (void)db, (void)key, (void)len;
-    return SQLITE_NOTFOUND;
-}
-#else
-int sqlite3_key(sqlite3 *db, const void *key, int len); /* of SQLite3MultipleCiphers */
-
-static int give_key(sqlite3 *db, const void *key, int len) { return sqlite3_key(db, key, len); }
-#endif
-
-static enum lsq_status use_key(struct lsq_conn *conn, const struct lsq_config *cfg,
-                               struct lsq_error *err) {
-    int rc;
-
-    if (cfg->key == NULL && cfg->key_len == 0) return LSQ_OK;
-    if (cfg->key == NULL)
-        return lsqi_error_set(err, LSQ_BAD_ARGUMENT,
-                              "the encryption key is NULL, and has a length");
-    if (cfg->key_len == 0 || cfg->key_len > 4096)
-        return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "an encryption key has from 1 to 4096 bytes");
-    rc = give_key(conn->db, cfg->key, (int)cfg->key_len);
-    if (rc == SQLITE_NOTFOUND)
-        return lsqi_error_set(err, LSQ_UNSUPPORTED, "this build's engine has no encryption");
-    return rc == SQLITE_OK ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
-}
-
 static bool wants_wal(const struct lsq_config *cfg) {
     for (size_t i = 0; i < cfg->setting_count; i++) {
         const struct lsq_setting *setting = &cfg->settings[i];
@@ -248,7 +222,7 @@ enum lsq_status lsqi_engine_open(struct lsq_conn *conn, const struct lsq_config 
 
     if (st == LSQ_OK) st = check_role(conn, cfg->flags, err);
     if (st == LSQ_OK) st = lsqi_call_install(conn, err);
-    if (st == LSQ_OK) st = use_key(conn, cfg, err);
+    if (st == LSQ_OK) st = lsqi_key_give(conn->db, cfg->key, cfg->key_len, err);
     if (st == LSQ_OK) st = check_filesystems(conn, cfg, err);
     if (st == LSQ_OK) st = check_header(conn, err);
     if (st == LSQ_OK) st = lsqi_attached_restore(conn, err);

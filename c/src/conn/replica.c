@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "conn/conn.h"
+#include "engine/key.h"
 
 enum { OPEN_MS = 30000, STALE_MS = 5000 };
 
@@ -51,9 +52,6 @@ static enum lsq_status check(const struct lsq_config *cfg, const struct lsq_repl
     if (cfg->attached_count > 0)
         return lsqi_error_set(err, LSQ_UNSUPPORTED,
                               "databases are attached at opening to local files only");
-    if (cfg->key != NULL || cfg->key_len > 0)
-        return lsqi_error_set(err, LSQ_UNSUPPORTED,
-                              "a replica with an encryption key of its own is not there yet");
     if (cfg->vfs != NULL)
         return lsqi_error_set(err, LSQ_UNSUPPORTED, "a replica has the default VFS");
     if ((cfg->flags & LSQ_OPEN_READONLY) != 0)
@@ -71,6 +69,8 @@ static enum lsq_status join_file(struct lsq_conn *conn, const struct lsq_config 
         .sync_interval = own->sync_interval,
         .adopt_replace = own->replace,
         .any_filesystem = (cfg->flags & LSQ_OPEN_ANY_FILESYSTEM) != 0,
+        .key = cfg->key,
+        .key_len = cfg->key_len,
     };
 
     return lsqi_replica_open(&conn->replica, &config, err);
@@ -232,9 +232,13 @@ static enum lsq_status may_freeze(struct lsq_conn *conn, struct lsq_error *err) 
 }
 
 /* The engine's part made anew, for a file that is written to. */
-static enum lsq_status open_again(struct lsq_conn *conn, const char *path, struct lsq_error *err) {
-    const struct lsq_config cfg = {
-        .path = path, .flags = conn->flags | LSQ_OPEN_NOCREATE, .max_length = conn->max_length};
+static enum lsq_status open_again(struct lsq_conn *conn, const char *path,
+                                  const struct lsqi_key *key, struct lsq_error *err) {
+    const struct lsq_config cfg = {.path = path,
+                                   .flags = conn->flags | LSQ_OPEN_NOCREATE,
+                                   .max_length = conn->max_length,
+                                   .key = key->bytes,
+                                   .key_len = key->len};
     enum lsq_status st = lsqi_cache_init(&conn->cache, conn->statement_cache);
 
     if (st != LSQ_OK) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
@@ -247,20 +251,24 @@ static enum lsq_status become_plain(struct lsq_conn *conn, struct lsq_error *err
     struct lsqi_file *file = conn->file;
     char *path =
         lsqi_strndup(lsqi_replica_path(conn->replica), strlen(lsqi_replica_path(conn->replica)));
-    enum lsq_status st;
+    const struct lsqi_key *own = lsqi_replica_key(conn->replica);
+    struct lsqi_key key;
+    enum lsq_status st = lsqi_key_copy(&key, own->bytes, own->len, err);
 
-    if (path == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a path");
-    st = lsqi_replica_freeze(conn->replica, err);
+    if (st == LSQ_OK && path == NULL)
+        st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for a path");
+    if (st == LSQ_OK) st = lsqi_replica_freeze(conn->replica, err);
     if (st == LSQ_OK) {
         lsqi_engine_close(conn);
         conn->file = NULL;
         lsqi_file_unref(file);
         lsqi_replica_part(conn);
         atomic_store(&conn->is_replica, false);
-        st = open_again(conn, path, err);
+        st = open_again(conn, path, &key, err);
         /* Without an engine it is of no use. */
         if (st != LSQ_OK) lsq_conn_close(conn, NULL, NULL);
     }
+    lsqi_key_release(&key);
     lsqi_free(path);
     return st;
 }

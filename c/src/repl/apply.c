@@ -21,6 +21,7 @@ enum {
 
 struct lsqi_apply {
     sqlite3 *db;
+    const struct lsqi_key *key;
     struct lsqi_file *file;
     uint32_t page_size;
 };
@@ -53,7 +54,8 @@ static enum lsq_status ask(sqlite3 *db, const char *sql, char *text, size_t size
     return st;
 }
 
-static enum lsq_status open_db(sqlite3 **db, const char *path, int flags, struct lsq_error *err) {
+static enum lsq_status open_db(sqlite3 **db, const char *path, int flags,
+                               const struct lsqi_key *key, struct lsq_error *err) {
     enum lsq_status st = lsqi_engine_init(err);
     int rc;
 
@@ -67,7 +69,9 @@ static enum lsq_status open_db(sqlite3 **db, const char *path, int flags, struct
     }
     (void)sqlite3_extended_result_codes(*db, 1);
     (void)sqlite3_busy_timeout(*db, BUSY_MS);
-    return LSQ_OK;
+    st = lsqi_key_give(*db, key->bytes, key->len, err);
+    if (st != LSQ_OK) (void)sqlite3_close(*db);
+    return st;
 }
 
 static enum lsq_status set_up(struct lsqi_apply *apply, struct lsq_error *err) {
@@ -90,12 +94,14 @@ static enum lsq_status set_up(struct lsqi_apply *apply, struct lsq_error *err) {
                                : lsqi_error_set(err, LSQ_NOMEM, "out of memory for a file");
 }
 
-enum lsq_status lsqi_apply_open(struct lsqi_apply **out, const char *path, struct lsq_error *err) {
+enum lsq_status lsqi_apply_open(struct lsqi_apply **out, const char *path,
+                                const struct lsqi_key *key, struct lsq_error *err) {
     struct lsqi_apply *apply = lsqi_calloc(1, sizeof(*apply));
     enum lsq_status st;
 
     if (apply == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a replica");
-    st = open_db(&apply->db, path, SQLITE_OPEN_READWRITE, err);
+    apply->key = key;
+    st = open_db(&apply->db, path, SQLITE_OPEN_READWRITE, key, err);
     if (st != LSQ_OK) {
         lsqi_free(apply);
         return st;
@@ -195,20 +201,29 @@ static void mend_header(unsigned char *page, uint32_t histories) {
     for (int i = 3; i >= 0; i--, schema >>= 8) page[SCHEMA + i] = (unsigned char)schema;
 }
 
-static int insert_all(sqlite3 *db, const struct lsqi_spool *spool, const struct choice *choice,
-                      unsigned char *frame) {
-    int rc = SQLITE_OK;
+static enum lsq_status not_put(int rc, struct lsq_error *err) {
+    if (rc == SQLITE_OK) return LSQ_OK;
+    return lsqi_failure_told(err, rc, "frames could not be put into the replica's WAL");
+}
 
-    for (size_t i = 0; i < choice->count && rc == SQLITE_OK; i++) {
+static enum lsq_status insert_all(sqlite3 *db, const struct lsqi_spool *spool,
+                                  const struct choice *choice, unsigned char *frame,
+                                  struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+
+    for (size_t i = 0; i < choice->count && st == LSQ_OK; i++) {
         uint32_t at = choice->of[i];
         uint32_t page = spool->frames[at].page;
         bool last = i + 1 == choice->count;
 
-        if (!lsqi_spool_page(spool, at, frame + LSQI_FRAME_HEADER)) return SQLITE_IOERR_READ;
+        st = lsqi_spool_page(spool, at, frame + LSQI_FRAME_HEADER, err);
+        if (st != LSQ_OK) break;
         if (page == 1) mend_header(frame + LSQI_FRAME_HEADER, choice->histories);
-        rc = lsqi_inject_frame(db, frame, spool->page_size, page, last ? choice->size_after : 0);
+        st = not_put(
+            lsqi_inject_frame(db, frame, spool->page_size, page, last ? choice->size_after : 0),
+            err);
     }
-    return rc;
+    return st;
 }
 
 /* BUSY: a checkpoint of another process, or somebody who writes to what is not his. */
@@ -229,23 +244,21 @@ static enum lsq_status insert(struct lsqi_apply *apply, const struct lsqi_spool 
                               const struct choice *choice, bool (*stop)(void *arg), void *arg,
                               struct lsq_error *err) {
     unsigned char *frame = lsqi_malloc(LSQI_FRAME_HEADER + spool->page_size);
+    enum lsq_status st;
     int rc;
 
     if (frame == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for frames");
     rc = begin(apply->db, stop, arg);
-    if (rc == SQLITE_OK) {
-        int ended;
-
-        rc = insert_all(apply->db, spool, choice, frame);
-        ended = lsqi_inject_end(apply->db);
-        if (rc == SQLITE_OK) rc = ended;
+    st = not_put(rc, err);
+    if (st == LSQ_OK) {
+        st = insert_all(apply->db, spool, choice, frame, err);
+        rc = lsqi_inject_end(apply->db);
+        if (st == LSQ_OK) st = not_put(rc, err);
     } else if ((rc & 0xff) != SQLITE_BUSY) {
         (void)lsqi_inject_end(apply->db);
     }
     lsqi_free(frame);
-    return rc == SQLITE_OK
-               ? LSQ_OK
-               : lsqi_failure_told(err, rc, "frames could not be put into the replica's WAL");
+    return st;
 }
 
 /* As a commit does. */
@@ -293,23 +306,24 @@ enum lsq_status lsqi_apply_copy(struct lsqi_apply *apply, const char *to, struct
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     sqlite3_backup *backup;
     sqlite3 *db = NULL;
-    enum lsq_status st = open_db(&db, to, flags, err);
-    int rc;
+    enum lsq_status st = open_db(&db, to, flags, apply->key, err);
+    int rc = SQLITE_OK;
 
     if (st != LSQ_OK) return st;
     backup = sqlite3_backup_init(db, "main", apply->db, "main");
-    do rc = sqlite3_backup_step(backup, COPY_PAGES);
-    while (rc == SQLITE_OK);
-    (void)sqlite3_backup_finish(backup);
+    if (backup == NULL) rc = sqlite3_extended_errcode(db);
+    while (rc == SQLITE_OK) rc = sqlite3_backup_step(backup, COPY_PAGES);
+    if (backup != NULL) (void)sqlite3_backup_finish(backup);
     if (rc != SQLITE_DONE) st = lsqi_failure_set(err, db, rc);
     (void)sqlite3_close(db);
     return st;
 }
 
-enum lsq_status lsqi_apply_check(const char *path, struct lsq_error *err) {
+enum lsq_status lsqi_apply_check(const char *path, const struct lsqi_key *key,
+                                 struct lsq_error *err) {
     sqlite3 *db = NULL;
     char words[200];
-    enum lsq_status st = open_db(&db, path, SQLITE_OPEN_READWRITE, err);
+    enum lsq_status st = open_db(&db, path, SQLITE_OPEN_READWRITE, key, err);
 
     if (st != LSQ_OK) return st;
     st = ask(db, "PRAGMA quick_check(1)", words, sizeof(words), NULL, err);
@@ -319,10 +333,11 @@ enum lsq_status lsqi_apply_check(const char *path, struct lsq_error *err) {
     return st;
 }
 
-enum lsq_status lsqi_apply_make(const char *path, struct lsq_error *err) {
+enum lsq_status lsqi_apply_make(const char *path, const struct lsqi_key *key,
+                                struct lsq_error *err) {
     const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
     sqlite3 *db = NULL;
-    enum lsq_status st = open_db(&db, path, flags, err);
+    enum lsq_status st = open_db(&db, path, flags, key, err);
 
     if (st != LSQ_OK) return st;
     st = run(db, "PRAGMA synchronous=FULL; PRAGMA page_size=4096; PRAGMA journal_mode=WAL", err);

@@ -3,14 +3,16 @@
 #ifndef LSQI_REPL_APPLY_H
 #define LSQI_REPL_APPLY_H
 
+#include "engine/key.h"
 #include "lsq/lsq.h"
 #include "repl/spool.h"
 
 struct lsqi_apply;
 
 /* Opens the file at path, which must be there, in WAL mode, with pages of 4096 bytes or whatever it has, and looks
- * whether it can be read. Errors: LSQ_CORRUPT, LSQ_NOT_A_DATABASE, LSQ_IO, ... */
-enum lsq_status lsqi_apply_open(struct lsqi_apply **out, const char *path, struct lsq_error *err);
+ * whether it can be read. key, with all that it is given to: the file's, borrowed until the end. Errors: LSQ_CORRUPT, LSQ_NOT_A_DATABASE, LSQ_IO, ... */
+enum lsq_status lsqi_apply_open(struct lsqi_apply **out, const char *path,
+                                const struct lsqi_key *key, struct lsq_error *err);
 void lsqi_apply_close(struct lsqi_apply *apply); /* NULL is fine */
 
 /* Puts the first n frames of the spool, of which the last ends a transaction, into the file as one transaction, synced:
@@ -30,13 +32,15 @@ enum lsq_status lsqi_apply_pages(struct lsqi_apply *apply, uint64_t *pages, uint
 /* Whether another program, or a connection that is not a replica's, has the file open: see lsqi_file_shared(). */
 bool lsqi_apply_shared(struct lsqi_apply *apply);
 
-/* Writes a copy of the database as it is now to a new file. */
+/* Writes a copy of the database as it is now to a new file, encrypted as it is. */
 enum lsq_status lsqi_apply_copy(struct lsqi_apply *apply, const char *to, struct lsq_error *err);
 
 /* Reads the whole file at path, which nobody else has open, by PRAGMA quick_check. LSQ_CORRUPT: it found something. */
-enum lsq_status lsqi_apply_check(const char *path, struct lsq_error *err);
+enum lsq_status lsqi_apply_check(const char *path, const struct lsqi_key *key,
+                                 struct lsq_error *err);
 
 /* Makes a database without a table, in WAL mode, at path, where there is no file. */
-enum lsq_status lsqi_apply_make(const char *path, struct lsq_error *err);
+enum lsq_status lsqi_apply_make(const char *path, const struct lsqi_key *key,
+                                struct lsq_error *err);
 
 #endif

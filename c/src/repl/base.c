@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
 #include "repl/apply.h"
@@ -19,7 +20,8 @@ enum { MARK_BYTES = 64 * 1024 * 1024, MARK_MS = 3000 };
 
 void lsqi_base_release(struct lsqi_base *base) {
     if (base->fd >= 0) close(base->fd);
-    *base = (struct lsqi_base){.fd = -1};
+    lsqi_sealed_close(base->sealed);
+    *base = (struct lsqi_base){.key = base->key, .fd = -1};
 }
 
 void lsqi_base_discard(struct lsqi_base *base, const char *path) {
@@ -30,6 +32,17 @@ void lsqi_base_discard(struct lsqi_base *base, const char *path) {
     lsqi_disk_remove(path, INCOMING "-shm");
 }
 
+void lsqi_base_discard_foreign(struct lsqi_base *base, const char *path) {
+    char name[LSQI_DISK_NAME];
+    struct lsqi_meta meta = {.key_mark = 0};
+    enum lsq_status st;
+
+    lsqi_disk_beside(name, path, STATE);
+    st = lsqi_meta_read(&meta, name, NULL);
+    if (st == LSQ_NO_ROW || st == LSQ_CORRUPT || (st == LSQ_OK && meta.key_mark != base->key->mark))
+        lsqi_base_discard(base, path);
+}
+
 /* ---- Beginning ---- */
 
 static bool goes_on(struct lsqi_base *base, const char *path, const char *log_id, uint64_t index) {
@@ -38,7 +51,9 @@ static bool goes_on(struct lsqi_base *base, const char *path, const char *log_id
 
     lsqi_disk_beside(name, path, STATE);
     if (lsqi_meta_read(&base->meta, name, NULL) != LSQ_OK) return false;
-    if (strcmp(base->meta.log_id, log_id) != 0 || base->meta.target > index + 1) return false;
+    if (strcmp(base->meta.log_id, log_id) != 0 || base->meta.target > index + 1 ||
+        base->meta.key_mark != base->key->mark)
+        return false;
     lsqi_disk_beside(name, path, INCOMING);
     base->fd = open(name, O_RDWR | O_CLOEXEC);
     return base->fd >= 0 && fstat(base->fd, &st) == 0 && (uint64_t)st.st_ino == base->meta.inode;
@@ -52,8 +67,10 @@ static enum lsq_status create(struct lsqi_base *base, const char *path, const ch
     lsqi_disk_beside(name, path, INCOMING);
     base->fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (base->fd < 0 || fstat(base->fd, &st) != 0) return lsqi_disk_failed(err, "create", name);
-    base->meta = (struct lsqi_meta){
-        .state = LSQI_META_READY, .inode = (uint64_t)st.st_ino, .target = index + 1};
+    base->meta = (struct lsqi_meta){.state = LSQI_META_READY,
+                                    .inode = (uint64_t)st.st_ino,
+                                    .target = index + 1,
+                                    .key_mark = base->key->mark};
     (void)snprintf(base->meta.log_id, sizeof(base->meta.log_id), "%s", log_id);
     lsqi_disk_beside(name, path, STATE);
     return lsqi_meta_create(&base->meta, name, err);
@@ -71,6 +88,43 @@ enum lsq_status lsqi_base_begin(struct lsqi_base *base, const char *path, const 
     base->marked_at = lsqi_now_ns();
     if (st != LSQ_OK) lsqi_base_discard(base, path);
     return st;
+}
+
+/* ---- Pages ---- */
+
+static enum lsq_status open_sealed(struct lsqi_base *base, const char *path,
+                                   struct lsq_error *err) {
+    char name[LSQI_DISK_NAME];
+
+    if (base->sealed != NULL) return LSQ_OK;
+    lsqi_disk_beside(name, path, INCOMING);
+    return lsqi_sealed_open(&base->sealed, name, base->key, base->meta.page_size, err);
+}
+
+static enum lsq_status write_page(struct lsqi_base *base, const char *path, uint32_t number,
+                                  const void *page, struct lsq_error *err) {
+    int64_t size = base->meta.page_size;
+    enum lsq_status st = LSQ_OK;
+
+    if (base->key->bytes != NULL) {
+        st = open_sealed(base, path, err);
+        return st == LSQ_OK ? lsqi_sealed_write(base->sealed, number, page, err) : st;
+    }
+    if (lsqi_disk_write(base->fd, page, (size_t)size, (int64_t)(number - 1) * size)) return LSQ_OK;
+    return lsqi_disk_failed(err, "write what comes beside", path);
+}
+
+static enum lsq_status read_page(struct lsqi_base *base, const char *path, uint32_t number,
+                                 void *page, struct lsq_error *err) {
+    int64_t size = base->meta.page_size;
+    enum lsq_status st = LSQ_OK;
+
+    if (base->key->bytes != NULL) {
+        st = open_sealed(base, path, err);
+        return st == LSQ_OK ? lsqi_sealed_read(base->sealed, number, page, err) : st;
+    }
+    if (lsqi_disk_read(base->fd, page, (size_t)size, (int64_t)(number - 1) * size)) return LSQ_OK;
+    return lsqi_disk_failed(err, "read what came beside", path);
 }
 
 /* ---- Filling ---- */
@@ -99,9 +153,7 @@ enum lsq_status lsqi_base_write(struct lsqi_base *base, const char *path,
     }
     if (st != LSQ_OK) return st;
     base->unmarked += len;
-    if (lsqi_disk_write(base->fd, page, len, (int64_t)(frame->page - 1) * (int64_t)len))
-        return LSQ_OK;
-    return lsqi_disk_failed(err, "write what comes beside", path);
+    return write_page(base, path, frame->page, page, err);
 }
 
 enum lsq_status lsqi_base_mark(struct lsqi_base *base, const char *path, uint64_t next,
@@ -127,28 +179,44 @@ static enum lsq_status damaged(struct lsq_error *err, const char *why) {
 
 /* The header by https://sqlite.org/fileformat2.html, 1.3: that it is one, of pages of that size. It is made one in WAL
  * mode, which the replica is. */
-static enum lsq_status check_header(struct lsqi_base *base, struct lsq_error *err) {
-    enum { HEADER = 100, PAGE_SIZE = 16, VERSIONS = 18 };
+static enum lsq_status check_first(struct lsqi_base *base, const char *path, unsigned char *page,
+                                   struct lsq_error *err) {
+    enum { PAGE_SIZE = 16, VERSIONS = 18 };
     static const unsigned char wal[2] = {2, 2};
-    unsigned char header[HEADER];
+    enum lsq_status st = read_page(base, path, 1, page, err);
     uint32_t page_size;
 
-    if (!lsqi_disk_read(base->fd, header, sizeof(header), 0)) return damaged(err, "it has no page");
-    if (memcmp(header, "SQLite format 3", 16) != 0) return damaged(err, "its header is none");
-    page_size = (uint32_t)header[PAGE_SIZE] << 8 | header[PAGE_SIZE + 1];
+    if (st != LSQ_OK) return st;
+    if (memcmp(page, "SQLite format 3", 16) != 0) return damaged(err, "its header is none");
+    page_size = (uint32_t)page[PAGE_SIZE] << 8 | page[PAGE_SIZE + 1];
     if (page_size == 1) page_size = LSQI_MOST_PAGE;
     if (page_size != base->meta.page_size) return damaged(err, "its pages have another size");
-    if (memcmp(header + VERSIONS, wal, sizeof(wal)) != 0 &&
-        !lsqi_disk_write(base->fd, wal, sizeof(wal), VERSIONS))
-        return lsqi_disk_failed(err, "write", "an incoming replica");
-    return LSQ_OK;
+    if (memcmp(page + VERSIONS, wal, sizeof(wal)) == 0) return LSQ_OK;
+    memcpy(page + VERSIONS, wal, sizeof(wal));
+    return write_page(base, path, 1, page, err);
+}
+
+static enum lsq_status check_header(struct lsqi_base *base, const char *path,
+                                    struct lsq_error *err) {
+    unsigned char *page;
+    struct stat file;
+    enum lsq_status st;
+
+    if (base->meta.page_size == 0 || fstat(base->fd, &file) != 0 ||
+        file.st_size < (off_t)base->meta.page_size)
+        return damaged(err, "it has no page");
+    page = lsqi_malloc(base->meta.page_size);
+    if (page == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a page");
+    st = check_first(base, path, page, err);
+    lsqi_free(page);
+    return st;
 }
 
 static enum lsq_status check(struct lsqi_base *base, const char *path, struct lsq_error *err) {
     int64_t size = (int64_t)base->meta.pages * base->meta.page_size;
     char name[LSQI_DISK_NAME];
     struct stat st;
-    enum lsq_status result = check_header(base, err);
+    enum lsq_status result = check_header(base, path, err);
 
     if (result != LSQ_OK) return result;
     if (fstat(base->fd, &st) != 0 || (int64_t)st.st_size < size)
@@ -156,7 +224,7 @@ static enum lsq_status check(struct lsqi_base *base, const char *path, struct ls
     if (ftruncate(base->fd, size) != 0 || fsync(base->fd) != 0)
         return lsqi_disk_failed(err, "sync what came beside", path);
     lsqi_disk_beside(name, path, INCOMING);
-    result = lsqi_apply_check(name, err);
+    result = lsqi_apply_check(name, base->key, err);
     lsqi_disk_remove(path, INCOMING "-wal");
     lsqi_disk_remove(path, INCOMING "-shm");
     return result;

@@ -8,19 +8,22 @@
 #ifndef LSQI_REPL_BASE_H
 #define LSQI_REPL_BASE_H
 
+#include "engine/key.h"
 #include "repl/meta.h"
 #include "repl/wire.h"
 
-/* All zero with fd -1 is one that is not begun. */
+/* All zero with fd -1, and key filled in, is one that is not begun. */
 struct lsqi_base {
+    const struct lsqi_key *key; /* pages are encrypted with it */
     int fd;
-    struct lsqi_meta meta; /* as NAME-incoming-state has it */
-    uint64_t unmarked;     /* bytes since then */
-    int64_t marked_at;     /* ns */
+    struct lsqi_sealed *sealed; /* the same file, where there is a key and something was written */
+    struct lsqi_meta meta;      /* as NAME-incoming-state has it */
+    uint64_t unmarked;          /* bytes since then */
+    int64_t marked_at;          /* ns */
 };
 
-/* Goes on with the file that is there, if it is of that history and not ahead of it; else begins one. index: the
- * server's last frame. base->meta.applied: where to go on. */
+/* Goes on with the file that is there, if it is of that history, not ahead of it and of that key; else begins one.
+ * index: the server's last frame. base->meta.applied: where to go on. */
 enum lsq_status lsqi_base_begin(struct lsqi_base *base, const char *path, const char *log_id,
                                 uint64_t index, struct lsq_error *err);
 /* Keeps what is there, for the next time. */
@@ -41,7 +44,8 @@ enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, stru
 /* What follows the rename, after a break too. */
 enum lsq_status lsqi_base_installed(const char *path, struct lsqi_meta *meta,
                                     struct lsq_error *err);
-/* Throws it away. */
+/* Throws it away, or only if it has another key. */
 void lsqi_base_discard(struct lsqi_base *base, const char *path);
+void lsqi_base_discard_foreign(struct lsqi_base *base, const char *path);
 
 #endif

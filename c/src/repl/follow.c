@@ -214,11 +214,15 @@ static enum lsq_status change_history(struct lsqi_replica *r, const char *why,
     struct lsqi_meta meta = r->meta;
     char aside[LSQI_DISK_NAME];
     enum lsq_status st = LSQ_OK;
+    bool copied = false;
 
     if (meta.applied > 0) {
         lsqi_disk_aside_name(aside, r->path);
         st = lsqi_apply_copy(r->apply, aside, err);
-        if (st != LSQ_OK) return st;
+        /* What cannot be read as a whole is no copy of anything. */
+        copied = st == LSQ_OK;
+        if (!copied) lsqi_disk_remove(aside, "");
+        if (st != LSQ_OK && st != LSQ_CORRUPT && st != LSQ_NOT_A_DATABASE) return st;
     }
     meta.applied = 0;
     meta.target = r->hello.index + 1;
@@ -227,7 +231,7 @@ static enum lsq_status change_history(struct lsqi_replica *r, const char *why,
     (void)snprintf(meta.log_id, sizeof(meta.log_id), "%s", r->hello.log_id);
     st = lsqi_meta_write(&meta, r->meta_name, LSQI_META_DURABLE, err);
     if (st != LSQ_OK) return st;
-    if (r->meta.applied > 0) tell(r, LSQI_REPLICA_SET_ASIDE, why, aside, 0);
+    if (r->meta.applied > 0) tell(r, LSQI_REPLICA_SET_ASIDE, why, copied ? aside : NULL, 0);
     r->replaced = r->meta.applied > 0 || r->replaced;
     r->meta = meta;
     atomic_store_explicit(&r->face.written, 0, memory_order_release);
@@ -330,7 +334,7 @@ static enum lsq_status install(struct lsqi_replica *r, struct lsq_error *err) {
     enum lsq_status st = mark_base(r, true, err);
 
     if (st == LSQ_OK) st = lsqi_base_install(&r->base, r->path, &r->meta, err);
-    if (st == LSQ_OK) st = lsqi_apply_open(&r->apply, r->path, err);
+    if (st == LSQ_OK) st = lsqi_apply_open(&r->apply, r->path, &r->key, err);
     if (st != LSQ_OK) r->greeted = false;
     return st;
 }

@@ -9,7 +9,12 @@
 #include "base/error.h"
 #include "repl/disk.h"
 
-enum { SLOTS = 3, BLOCK = 4096, USED = 8 + 8 + 4 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 40, SUM_AT = USED };
+enum {
+    SLOTS = 3,
+    BLOCK = 4096,
+    USED = 8 + 8 + 4 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 8 + 40,
+    SUM_AT = USED
+};
 
 static const char magic[8] = {'l', 's', 'q', 'r', 'e', 'p', 'l', '1'};
 
@@ -50,6 +55,7 @@ static void encode(unsigned char *block, const struct lsqi_meta *meta) {
     at = put(at, meta->target, 8);
     at = put(at, meta->pages, 8);
     at = put(at, meta->checksum, 8);
+    at = put(at, meta->key_mark, 8);
     memcpy(at, meta->log_id, sizeof(meta->log_id));
     (void)put(block + SUM_AT, sum(block, SUM_AT), 8);
 }
@@ -68,6 +74,7 @@ static bool decode(const unsigned char *block, struct lsqi_meta *meta) {
     meta->target = get(&at, 8);
     meta->pages = get(&at, 8);
     meta->checksum = get(&at, 8);
+    meta->key_mark = get(&at, 8);
     memcpy(meta->log_id, at, sizeof(meta->log_id));
     return meta->log_id[sizeof(meta->log_id) - 1] == '\0' && meta->applied <= meta->target &&
            meta->state >= LSQI_META_READY && meta->state <= LSQI_META_DISCARD;

@@ -39,6 +39,8 @@ struct lsqi_meta {
     uint64_t target;   /* the frame after the last that may be in it */
     uint64_t pages;    /* of the database, where applied is target */
     uint64_t checksum; /* of the frame before `applied` */
+    uint64_t
+        key_mark; /* of the key that the file is encrypted with: lsqi_key_copy(); 0: it is not */
     char log_id[40];
 };
 

@@ -1,6 +1,8 @@
 #include "repl/open.h"
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/error.h"
@@ -11,7 +13,7 @@
 
 /* The metadata say so first: a break leaves nothing that could be taken for what it was. */
 static enum lsq_status set_aside(struct lsqi_replica *r, const char *why, struct lsq_error *err) {
-    struct lsqi_meta meta = {.state = LSQI_META_DISCARD};
+    struct lsqi_meta meta = {.state = LSQI_META_DISCARD, .key_mark = r->key.mark};
     bool there = lsqi_disk_size(r->path, NULL) > 0;
     char aside[LSQI_DISK_NAME];
     struct lsqi_replica_event event = {
@@ -23,6 +25,49 @@ static enum lsq_status set_aside(struct lsqi_replica *r, const char *why, struct
     if (there) event.aside = aside;
     lsqi_replica_tell(&event);
     return LSQ_OK;
+}
+
+/* ---- Keys ----
+ *
+ * A file read with a wrong key looks damaged, and is not: nothing of it may be set aside for that. So the metadata know
+ * the key, and are asked before anything else. */
+
+static enum lsq_status other_key(const struct lsqi_replica *r, const char *why,
+                                 struct lsq_error *err) {
+    return lsqi_error_set(err, LSQ_NOT_A_DATABASE,
+                          "%s %s: it is not touched. Open it as it was made, or have it replaced "
+                          "(adopt: it is kept as a copy then)",
+                          r->path, why);
+}
+
+static enum lsq_status check_key(const struct lsqi_replica *r, struct lsq_error *err) {
+    if (r->meta.key_mark == r->key.mark) return LSQ_OK;
+    if (r->meta.key_mark == 0)
+        return other_key(r, "is a replica that is not encrypted, and a key was given", err);
+    if (r->key.mark == 0) return other_key(r, "is an encrypted replica, and no key was given", err);
+    return other_key(r, "is an encrypted replica with another key than was given", err);
+}
+
+/* By the first page as the engine encrypts it: all but bytes 16 to 23, of which the last three are always the same
+ * (https://sqlite.org/fileformat2.html, 1.3). */
+static bool looks_encrypted(const char *path) {
+    static const unsigned char same[3] = {64, 32, 32};
+    unsigned char header[24];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    bool read = fd >= 0 && lsqi_disk_read(fd, header, sizeof(header), 0);
+
+    if (fd >= 0) close(fd);
+    return read && memcmp(header, "SQLite format 3", 16) != 0 &&
+           memcmp(header + 21, same, sizeof(same)) == 0;
+}
+
+/* Where no metadata says which key the file has. */
+static bool has_other_key(const struct lsqi_replica *r) {
+    struct lsqi_apply *apply = NULL;
+    enum lsq_status st = lsqi_apply_open(&apply, r->path, &r->key, NULL);
+
+    lsqi_apply_close(apply);
+    return st == LSQ_NOT_A_DATABASE && (r->key.mark != 0 || looks_encrypted(r->path));
 }
 
 /* ---- A file with metadata ---- */
@@ -46,7 +91,7 @@ static enum lsq_status compare(struct lsqi_replica *r, const char **why, struct 
 
 static enum lsq_status open_ready(struct lsqi_replica *r, const char **why, struct lsq_error *err) {
     struct lsq_error trouble;
-    enum lsq_status st = lsqi_apply_open(&r->apply, r->path, &trouble);
+    enum lsq_status st = lsqi_apply_open(&r->apply, r->path, &r->key, &trouble);
 
     if (st == LSQ_OK) st = compare(r, why, &trouble);
     if (is_damage(st)) *why = "the file is damaged";
@@ -101,6 +146,14 @@ static enum lsq_status look_at_known(struct lsqi_replica *r, int64_t size, uint6
     return st;
 }
 
+static enum lsq_status look_at_torn(struct lsqi_replica *r, int64_t size, bool adopt_replace,
+                                    struct lsq_error *err) {
+    if (size > 0 && !adopt_replace && has_other_key(r))
+        return other_key(r, "cannot be read with this key, or without, and its metadata is torn",
+                         err);
+    return set_aside(r, "its metadata is torn", err);
+}
+
 /* ---- Any file ---- */
 
 static enum lsq_status look_at_unknown(struct lsqi_replica *r, int64_t size, bool adopt_replace,
@@ -115,8 +168,7 @@ static enum lsq_status look_at_unknown(struct lsqi_replica *r, int64_t size, boo
         r->path);
 }
 
-enum lsq_status lsqi_replica_look(struct lsqi_replica *r, bool adopt_replace,
-                                  struct lsq_error *err) {
+static enum lsq_status look(struct lsqi_replica *r, bool adopt_replace, struct lsq_error *err) {
     struct lsq_error trouble;
     uint64_t inode = 0;
     int64_t size = lsqi_disk_size(r->path, &inode);
@@ -125,9 +177,23 @@ enum lsq_status lsqi_replica_look(struct lsqi_replica *r, bool adopt_replace,
     /* An empty file is none; one must not be in the way of what is renamed to its place. */
     if (size == 0) (void)unlink(r->path);
     if (st == LSQ_NO_ROW) return look_at_unknown(r, size, adopt_replace, err);
-    if (st == LSQ_CORRUPT) return set_aside(r, "its metadata is torn", err);
-    if (st == LSQ_OK) return look_at_known(r, size, inode, err);
+    if (st == LSQ_CORRUPT) return look_at_torn(r, size, adopt_replace, err);
+    if (st == LSQ_OK && adopt_replace && r->meta.key_mark != r->key.mark)
+        return set_aside(r, "it has another key, and is to be replaced", err);
+    if (st == LSQ_OK) {
+        st = check_key(r, err);
+        return st == LSQ_OK ? look_at_known(r, size, inode, err) : st;
+    }
     if (err != NULL) *err = trouble;
+    return st;
+}
+
+enum lsq_status lsqi_replica_look(struct lsqi_replica *r, bool adopt_replace,
+                                  struct lsq_error *err) {
+    enum lsq_status st = look(r, adopt_replace, err);
+
+    /* What was begun without the key is not left lying about. */
+    if (st == LSQ_OK) lsqi_base_discard_foreign(&r->base, r->path);
     return st;
 }
 
@@ -135,15 +201,15 @@ enum lsq_status lsqi_replica_look(struct lsqi_replica *r, bool adopt_replace,
 
 /* As a base is installed: made under another name. */
 enum lsq_status lsqi_replica_create_empty(struct lsqi_replica *r, struct lsq_error *err) {
-    struct lsqi_base base = {.fd = -1};
+    struct lsqi_base base = {.key = &r->key, .fd = -1};
     char incoming[LSQI_DISK_NAME];
     enum lsq_status st;
 
     lsqi_base_discard(&base, r->path);
     lsqi_disk_beside(incoming, r->path, "-incoming");
-    st = lsqi_apply_make(incoming, err);
+    st = lsqi_apply_make(incoming, &r->key, err);
     if (st != LSQ_OK) return st;
-    r->meta = (struct lsqi_meta){.state = LSQI_META_INSTALLING};
+    r->meta = (struct lsqi_meta){.state = LSQI_META_INSTALLING, .key_mark = r->key.mark};
     if (lsqi_disk_size(incoming, &r->meta.inode) <= 0)
         return lsqi_disk_failed(err, "find", incoming);
     st = lsqi_meta_create(&r->meta, r->meta_name, err);
@@ -155,6 +221,6 @@ enum lsq_status lsqi_replica_create_empty(struct lsqi_replica *r, struct lsq_err
         st = finish_install(r, 0, &why, err);
         if (st == LSQ_OK && why != NULL) st = lsqi_error_set(err, LSQ_IO, "%s", why);
     }
-    if (st == LSQ_OK) st = lsqi_apply_open(&r->apply, r->path, err);
+    if (st == LSQ_OK) st = lsqi_apply_open(&r->apply, r->path, &r->key, err);
     return st;
 }

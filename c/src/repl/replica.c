@@ -53,6 +53,7 @@ static void replica_free(struct lsqi_replica *r, bool has_server) {
     if (r->lock_fd >= 0) close(r->lock_fd);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
+    lsqi_key_release(&r->key);
     lsqi_free(r->meta_name);
     lsqi_free(r->path);
     lsqi_free(r);
@@ -74,6 +75,7 @@ static enum lsq_status replica_new(struct lsqi_replica **out, char *path,
     r->lock_fd = -1;
     r->base.fd = r->spool.fd = -1;
     r->spool.folder_of = path;
+    r->base.key = r->spool.key = &r->key;
     r->protocol = &lsqi_protocol_v1;
     r->interval = cfg->sync_interval;
     pthread_mutex_init(&r->lock, NULL);
@@ -85,7 +87,8 @@ static enum lsq_status replica_new(struct lsqi_replica **out, char *path,
         return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a replica");
     }
     (void)snprintf(r->meta_name, size, "%s-replica", path);
-    st = lsqi_server_init(&r->server, cfg->server, err);
+    st = lsqi_key_copy(&r->key, cfg->key, cfg->key_len, err);
+    if (st == LSQ_OK) st = lsqi_server_init(&r->server, cfg->server, err);
     if (st == LSQ_OK)
         *out = r;
     else
@@ -147,13 +150,17 @@ static bool same_server(const struct lsqi_server *a, const struct lsqi_server *b
 static enum lsq_status share(struct lsqi_replica **out, struct lsqi_replica *found,
                              struct lsqi_replica *mine, struct lsq_error *err) {
     bool same = same_server(&found->server, &mine->server);
+    bool same_key = found->key.mark == mine->key.mark;
 
     replica_free(mine, true);
-    if (same) {
+    if (same && same_key) {
         *out = found;
         return LSQ_OK;
     }
     lsqi_replica_unref(found);
+    if (same)
+        return lsqi_error_set(err, LSQ_NOT_A_DATABASE,
+                              "the replica is open in this program with another key, or without");
     return lsqi_error_set(err, LSQ_ALREADY_OPEN,
                           "the file is open in this program as the replica of another server");
 }
@@ -265,6 +272,8 @@ enum lsq_status lsqi_replica_check_plain(const char *path, struct lsq_error *err
 }
 
 const char *lsqi_replica_path(const struct lsqi_replica *r) { return r->path; }
+
+const struct lsqi_key *lsqi_replica_key(const struct lsqi_replica *r) { return &r->key; }
 
 enum lsq_status lsqi_replica_set_token(struct lsqi_replica *r, const char *token,
                                        struct lsq_error *err) {

@@ -27,6 +27,7 @@
 #include "lsq/lsq.h"
 
 struct lsqi_replica;
+struct lsqi_key; /* engine/key.h */
 
 /* How a replica begins: what is asked for at each read. */
 struct lsqi_replica_face {
@@ -44,10 +45,13 @@ struct lsqi_replica_config {
      * for http. remote->replicas are not asked: frames come from the primary alone. */
     const struct lsq_config *server;
     int sync_interval; /* ms between syncs that nobody asks for; 0: none. Less a random tenth; backs off on refusals */
-    /* A file that has data and no metadata of ours is refused (LSQ_NOT_A_REPLICA) unless this is set: then it is
-     * set aside, and the replica made in its place. */
+    /* A file that has data and no metadata of ours is refused (LSQ_NOT_A_REPLICA) unless this is set, as is one that has
+     * another key: then it is set aside, and the replica made in its place. */
     bool adopt_replace;
     bool any_filesystem; /* as LSQ_OPEN_ANY_FILESYSTEM */
+    /* What the file is encrypted with, and all that is kept beside it of what it has; NULL: nothing. */
+    const void *key;
+    size_t key_len;
 };
 
 /* Opens the record of the file, or shares the one that is open (its settings hold; another server is
@@ -55,8 +59,9 @@ struct lsqi_replica_config {
  * fetched anew by the first sync. May wait: for the disk, and for the end of a record of that file that is closing.
  * Caller owns *out, a reference.
  * Errors: LSQ_ALREADY_OPEN (as a plain file in this process; by another process as a replica), LSQ_NOT_A_REPLICA,
- * LSQ_BAD_ARGUMENT, LSQ_UNSAFE_FILESYSTEM, LSQ_UNSUPPORTED (a build without libSQL's engine), LSQ_IO, LSQ_PERMISSION,
- * LSQ_NOMEM. */
+ * LSQ_NOT_A_DATABASE (the file has another key, or one where none is given, or none where one is: nothing is touched,
+ * unless adopt_replace is set), LSQ_BAD_ARGUMENT, LSQ_UNSAFE_FILESYSTEM, LSQ_UNSUPPORTED (a build without libSQL's
+ * engine), LSQ_IO, LSQ_PERMISSION, LSQ_NOMEM. */
 enum lsq_status lsqi_replica_open(struct lsqi_replica **out, const struct lsqi_replica_config *cfg,
                                   struct lsq_error *err);
 void lsqi_replica_ref(struct lsqi_replica *replica);
@@ -68,6 +73,8 @@ enum lsq_status lsqi_replica_check_plain(const char *path, struct lsq_error *err
 
 /* The file's absolute name. Borrowed from the record. */
 const char *lsqi_replica_path(const struct lsqi_replica *replica);
+/* The file's key, or none. Borrowed from the record. */
+const struct lsqi_key *lsqi_replica_key(const struct lsqi_replica *replica);
 /* There is a file that can be read: some committed state of the primary's. It never becomes unusable again. */
 bool lsqi_replica_usable(struct lsqi_replica *replica);
 /* Makes an empty database where there is no file, so that it is usable before the first sync. Errors: LSQ_IO, ... */

@@ -11,28 +11,75 @@
 
 enum { MEMORY = 8 * 1024 * 1024, FIRST_ROOM = 256 };
 
-void lsqi_spool_release(struct lsqi_spool *spool) {
-    lsqi_free(spool->frames);
-    lsqi_free(spool->memory);
-    if (spool->fd >= 0) close(spool->fd);
-    *spool = (struct lsqi_spool){.fd = -1};
+static size_t in_memory(const struct lsqi_spool *spool) { return MEMORY / spool->page_size; }
+
+/* ---- The file ---- */
+
+static enum lsq_status failed(const struct lsqi_spool *spool, const char *what,
+                              struct lsq_error *err) {
+    return lsqi_disk_failed(err, what, spool->folder_of);
 }
 
 /* It goes with the process, whatever ends that. */
-static int nameless(const char *folder_of) {
+static enum lsq_status open_file(struct lsqi_spool *spool, struct lsq_error *err) {
     char name[LSQI_DISK_NAME];
-    int fd;
+    enum lsq_status st = LSQ_OK;
 
-    lsqi_disk_beside(name, folder_of, "-frames");
-    fd = open(name, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd >= 0) (void)unlink(name);
-    return fd;
+    if (spool->fd >= 0 || spool->sealed != NULL) return LSQ_OK;
+    lsqi_disk_beside(name, spool->folder_of, "-frames");
+    (void)unlink(name);
+    if (spool->key->bytes != NULL) {
+        st = lsqi_sealed_open(&spool->sealed, name, spool->key, spool->page_size, err);
+    } else {
+        spool->fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        if (spool->fd < 0) st = failed(spool, "keep frames beside", err);
+    }
+    (void)unlink(name);
+    return st;
 }
 
-static size_t in_memory(const struct lsqi_spool *spool) { return MEMORY / spool->page_size; }
+static void close_file(struct lsqi_spool *spool) {
+    if (spool->fd >= 0) close(spool->fd);
+    lsqi_sealed_close(spool->sealed);
+    spool->fd = -1;
+    spool->sealed = NULL;
+}
 
 static int64_t place_of(const struct lsqi_spool *spool, size_t i) {
     return (int64_t)(i - in_memory(spool)) * spool->page_size;
+}
+
+/* The first place stays empty: what is there must be a database's first page. */
+static uint32_t sealed_place_of(const struct lsqi_spool *spool, size_t i) {
+    return (uint32_t)(i - in_memory(spool)) + 2;
+}
+
+static enum lsq_status write_page(struct lsqi_spool *spool, size_t i, const void *page,
+                                  struct lsq_error *err) {
+    enum lsq_status st = open_file(spool, err);
+
+    if (st != LSQ_OK) return st;
+    if (spool->sealed != NULL)
+        return lsqi_sealed_write(spool->sealed, sealed_place_of(spool, i), page, err);
+    if (lsqi_disk_write(spool->fd, page, spool->page_size, place_of(spool, i))) return LSQ_OK;
+    return failed(spool, "keep frames beside", err);
+}
+
+static enum lsq_status read_page(const struct lsqi_spool *spool, size_t i, void *page,
+                                 struct lsq_error *err) {
+    if (spool->sealed != NULL)
+        return lsqi_sealed_read(spool->sealed, sealed_place_of(spool, i), page, err);
+    if (lsqi_disk_read(spool->fd, page, spool->page_size, place_of(spool, i))) return LSQ_OK;
+    return failed(spool, "read frames beside", err);
+}
+
+/* ---- All of it ---- */
+
+void lsqi_spool_release(struct lsqi_spool *spool) {
+    lsqi_free(spool->frames);
+    lsqi_free(spool->memory);
+    close_file(spool);
+    *spool = (struct lsqi_spool){.folder_of = spool->folder_of, .key = spool->key, .fd = -1};
 }
 
 static enum lsq_status no_memory(struct lsq_error *err) {
@@ -60,17 +107,14 @@ static enum lsq_status put_page(struct lsqi_spool *spool, size_t i, const void *
         memcpy(spool->memory + i * spool->page_size, page, spool->page_size);
         return LSQ_OK;
     }
-    if (spool->fd < 0) spool->fd = nameless(spool->folder_of);
-    if (spool->fd < 0 || !lsqi_disk_write(spool->fd, page, spool->page_size, place_of(spool, i)))
-        return lsqi_disk_failed(err, "keep frames beside", spool->folder_of);
-    return LSQ_OK;
+    return write_page(spool, i, page, err);
 }
 
-bool lsqi_spool_page(const struct lsqi_spool *spool, size_t i, void *page) {
-    if (i >= in_memory(spool))
-        return lsqi_disk_read(spool->fd, page, spool->page_size, place_of(spool, i));
+enum lsq_status lsqi_spool_page(const struct lsqi_spool *spool, size_t i, void *page,
+                                struct lsq_error *err) {
+    if (i >= in_memory(spool)) return read_page(spool, i, page, err);
     memcpy(page, spool->memory + i * spool->page_size, spool->page_size);
-    return true;
+    return LSQ_OK;
 }
 
 static bool grow_frames(struct lsqi_spool *spool) {
@@ -112,10 +156,7 @@ static void count_committed(struct lsqi_spool *spool) {
 static void settle(struct lsqi_spool *spool) {
     count_committed(spool);
     if (spool->count > 0) return;
-    if (spool->fd >= 0) {
-        close(spool->fd);
-        spool->fd = -1;
-    }
+    close_file(spool);
     lsqi_free(spool->frames);
     lsqi_free(spool->memory);
     spool->frames = NULL;
@@ -130,9 +171,8 @@ enum lsq_status lsqi_spool_drop(struct lsqi_spool *spool, size_t n, struct lsq_e
 
     if (n < spool->count && page == NULL) return no_memory(err);
     for (size_t i = n; i < spool->count && st == LSQ_OK; i++) {
-        st = lsqi_spool_page(spool, i, page)
-                 ? put_page(spool, i - n, page, err)
-                 : lsqi_disk_failed(err, "read frames beside", spool->folder_of);
+        st = lsqi_spool_page(spool, i, page, err);
+        if (st == LSQ_OK) st = put_page(spool, i - n, page, err);
     }
     lsqi_free(page);
     if (st != LSQ_OK) return st;

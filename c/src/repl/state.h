@@ -6,6 +6,7 @@
 #include <pthread.h>
 
 #include "base/helper.h"
+#include "engine/key.h"
 #include "remote/server.h"
 #include "repl/apply.h"
 #include "repl/base.h"
@@ -37,6 +38,7 @@ struct lsqi_replica {
     struct lsqi_replica_face face; /* first */
     char *path;
     char *meta_name;
+    struct lsqi_key key; /* all that is written of the content is encrypted with it */
     int lock_fd;
     struct lsqi_server server;
     const struct lsqi_protocol *protocol;

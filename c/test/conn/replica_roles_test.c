@@ -181,10 +181,6 @@ static void contradictions_are_refused_before_anything_is_made(void **state) {
     cfg.flags = LSQ_OPEN_READONLY;
     expect_refused(&cfg, LSQ_UNSUPPORTED);
     cfg = config_of(NULL);
-    cfg.key = "secret";
-    cfg.key_len = 6;
-    expect_refused(&cfg, LSQ_UNSUPPORTED);
-    cfg = config_of(NULL);
     cfg.primary = "http://127.0.0.1:9";
     expect_refused(&cfg, LSQ_UNREACHABLE);
 }

@@ -24,6 +24,10 @@ struct lsq_conn *primary_conn(const struct sqld *server) {
     return db_open_as(&cfg);
 }
 
+static const char *used_key;
+
+void replica_use_key(const char *key) { used_key = key; }
+
 static enum lsq_status begin(struct lsqi_replica **out, const char *path, const char *url,
                              bool adopt) {
     struct lsq_config server;
@@ -34,6 +38,8 @@ static enum lsq_status begin(struct lsqi_replica **out, const char *path, const 
     lsq_config_init(&server);
     server.path = url;
     server.remote = &remote;
+    cfg.key = used_key;
+    cfg.key_len = used_key == NULL ? 0 : strlen(used_key);
     return lsqi_replica_open(out, &cfg, &last_error);
 }
 
@@ -77,6 +83,8 @@ struct lsq_conn *replica_reader(struct lsqi_replica *replica) {
     struct lsq_config cfg = db_config(lsqi_replica_path(replica));
 
     cfg.flags |= LSQ_OPEN_READONLY | LSQI_OPEN_ANY_ROLE;
+    cfg.key = used_key;
+    cfg.key_len = used_key == NULL ? 0 : strlen(used_key);
     cfg.settings = NULL;
     cfg.setting_count = 0;
     return db_open_as(&cfg);

@@ -11,6 +11,8 @@
 const char *replica_path(void);
 /* A connection to the server, to write by. */
 struct lsq_conn *primary_conn(const struct sqld *server);
+/* What replicas and readers are opened with from now on; NULL: none. */
+void replica_use_key(const char *key);
 /* As it says for url, which may be a proxy's. */
 struct lsqi_replica *replica_open_at(const char *path, const char *url);
 struct lsqi_replica *replica_open(const char *path, const struct sqld *server);
