@@ -1,6 +1,6 @@
 # Ecto's and ecto_sql's own integration suites with our adapter, nothing left out: tools/ecto-suites.
 #
-#     suites.exs full|default|server [part of a suite's name ...]
+#     suites.exs full|default|server|replica [part of a suite's name ...]
 #
 # Fails where a test fails that SQLite could pass. Which configuration is which stands in
 # support/suite_config.exs, what failed and how in build/ecto-suites-CONFIG.log, the figures in
@@ -10,6 +10,7 @@
 config = String.to_existing_atom(name)
 
 Code.require_file("support/suite_config.exs", __DIR__)
+Code.require_file("support/suite_case.exs", __DIR__)
 Code.require_file("support/suite_formatter.exs", __DIR__)
 alias EctoLibSql.{SuiteConfig, SuiteFormatter}
 
@@ -67,9 +68,8 @@ Code.require_file("support/migration.exs", ecto_sql)
 defmodule Ecto.Integration.Case do
   use ExUnit.CaseTemplate
 
-  setup do
-    :ok = Ecto.Adapters.SQL.Sandbox.checkout(Ecto.Integration.TestRepo)
-  end
+  @config config
+  setup do: EctoLibSql.SuiteCase.isolate(@config, Ecto.Integration.TestRepo)
 end
 
 alias Ecto.Integration.{PoolRepo, TestRepo}
@@ -81,11 +81,11 @@ for repo <- [TestRepo, PoolRepo] do
   created = Ecto.Adapters.LibSql.storage_up(repo.config())
   {:ok, _pid} = repo.start_link()
 
-  if created == :ok or config == :server,
+  if created == :ok or config in [:server, :replica],
     do: :ok = Ecto.Migrator.up(repo, 0, Ecto.Integration.Migration, log: false)
 end
 
-Ecto.Adapters.SQL.Sandbox.mode(TestRepo, :manual)
+EctoLibSql.SuiteCase.begin(config, TestRepo)
 Process.flag(:trap_exit, true)
 
 chosen? = fn path -> parts == [] or Enum.any?(parts, &String.contains?(path, &1)) end

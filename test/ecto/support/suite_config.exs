@@ -1,6 +1,6 @@
 defmodule EctoLibSql.SuiteConfig do
   # The configurations with which Ecto's suites are run: `:default`, a Repo with nothing but its database,
-  # `:full`, each line with the reason for it, and `:server`, a real one.
+  # `:full`, each line with the reason for it, `:server`, a real one, and `:replica`, a file that follows one.
 
   @doc "Options of TestRepo and PoolRepo; their databases lie in `folder`."
   def repos(:default, folder) do
@@ -23,6 +23,14 @@ defmodule EctoLibSql.SuiteConfig do
     {[pool: Ecto.Adapters.SQL.Sandbox] ++ server("test", folder),
      [transaction_mode: :deferred] ++ server("pool", folder)}
   end
+
+  # As `:server`; the sandbox is refused, and SuiteCase removes what tests write.
+  def repos(:replica, folder) do
+    {replica("test", folder), [transaction_mode: :deferred] ++ replica("pool", folder)}
+  end
+
+  defp replica(name, folder),
+    do: [database: Path.join(folder, "#{name}.db"), sync: true] ++ server(name, folder)
 
   defp server(name, folder) do
     {:ok, pid} = EctoLibSql.Test.Sqld.start_link(dir: Path.join(folder, name))
@@ -63,17 +71,25 @@ defmodule EctoLibSql.SuiteConfig do
     ]
   end
 
-  @doc "Tests that are known to fail with a configuration."
-  def beyond(:server), do: beyond() ++ beyond_servers()
-  def beyond(_local), do: beyond()
+  @doc "Whether a test, `{suite, name}`, is known to fail with a configuration."
+  # The SQL sandbox is refused: what its tests write would be on the server, for all to see.
+  def beyond?(:replica, {"sql/sandbox", _name}), do: true
+  def beyond?(:replica, test), do: test in (beyond() ++ beyond_prefixes())
+  def beyond?(:server, test), do: test in (beyond() ++ beyond_prefixes() ++ beyond_servers())
+  def beyond?(_local, test), do: test in beyond()
 
-  # docs/remote-ecto.md says the same to users.
+  # docs/remote.md says the same to users. A replica computes in its own engine.
   defp beyond_servers do
     [
       # Compares and sums decimals: their collation and functions are the driver's, in its own engine.
       {"cases/type", :"test decimal type"},
-      {"cases/type", :"test decimal typed aggregations"},
-      # A prefix is an attached database.
+      {"cases/type", :"test decimal typed aggregations"}
+    ]
+  end
+
+  # A prefix is an attached database, which no server has.
+  defp beyond_prefixes do
+    [
       {"sql/migration", :"test prefix"},
       # Wants a prefix, and a STRICT table in it.
       {"sql/migrator", :"test does not commit migration if insert into schema migration fails"}

@@ -28,9 +28,9 @@ defmodule EctoLibSql.SuiteFormatter do
   def handle_cast({:suite_finished, _times}, state) do
     File.close(state.log)
     config = state.settings.config
-    unexpected = state.failed -- SuiteConfig.beyond(config)
+    unexpected = Enum.reject(state.failed, &SuiteConfig.beyond?(config, &1))
     if config == :full, do: print_suites(state)
-    if config in [:full, :server], do: print_unexpected(state, unexpected)
+    if config in [:full, :server, :replica], do: print_unexpected(state, unexpected)
     File.write!(state.settings.output <> ".txt", figures(state))
     :persistent_term.put({__MODULE__, :unexpected}, unexpected)
     IO.puts(closing(state))
