@@ -100,7 +100,7 @@ defmodule EctoLibSql.Driver.AttachTest do
     assert {:error, %Error{code: :busy}} = EctoLibSql.connect(opts)
     task = Task.async(fn -> EctoLibSql.connect(Keyword.put(opts, :busy_timeout, 10_000)) end)
     :ok = EctoLibSql.close(holder)
-    assert {:ok, db} = Task.await(task)
+    assert {:ok, db} = Task.await(task, 60_000)
     assert all(db, "SELECT * FROM far.t") == []
     EctoLibSql.close(db)
   end

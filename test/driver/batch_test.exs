@@ -26,7 +26,7 @@ defmodule EctoLibSql.Driver.BatchTest do
       task = Task.async(fn -> run.(db) end)
       assert Task.yield(task, 200) == nil
       {:ok, _} = Native.commit(held)
-      assert {:ok, _} = Task.await(task, 30_000)
+      assert {:ok, _} = Task.await(task, 60_000)
     end
 
     assert all(db, "SELECT count(*) FROM log") == [[2]]

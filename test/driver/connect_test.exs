@@ -340,7 +340,7 @@ defmodule EctoLibSql.Driver.ConnectTest do
       task = Task.async(fn -> EctoLibSql.query(db, endless()) end)
       eventually(fn -> match?({:error, %Error{code: :timeout}, _}, busy_call(db)) end)
       assert :ok = EctoLibSql.close(db, wait: 5000)
-      assert {:error, %Error{code: code}, _} = Task.await(task)
+      assert {:error, %Error{code: code}, _} = Task.await(task, 60_000)
       assert code in [:interrupted, :closed]
       assert_no_messages()
     end
@@ -357,7 +357,7 @@ defmodule EctoLibSql.Driver.ConnectTest do
           {:ok, _db} = EctoLibSql.Native.begin(db, behavior: :immediate)
         end)
 
-      assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 5000
+      assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 30_000
       q(open(path), "INSERT INTO t VALUES (1)")
     end
   end

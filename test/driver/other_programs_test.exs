@@ -39,7 +39,7 @@ defmodule EctoLibSql.Driver.OtherProgramsTest do
 
   defp ended({:ok, pid}) do
     send(pid, {:stop, self()})
-    assert_receive {:largest, gap}, 10_000
+    assert_receive {:largest, gap}, 30_000
     gap
   end
 

@@ -115,7 +115,7 @@ defmodule EctoLibSql.Driver.ResetTest do
     task = Task.async(fn -> EctoLibSql.query(db, endless(), [], timeout: 200) end)
     Process.sleep(50)
     reset(db)
-    assert {:error, %Error{code: :timeout}, _} = Task.await(task)
+    assert {:error, %Error{code: :timeout}, _} = Task.await(task, 60_000)
     assert_usable(db)
     assert_no_messages()
   end

@@ -55,7 +55,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
         assert %Error{code: :busy} = error
         # Clocks are read in whole ms.
         assert took >= ms - 2
-        assert took < ms + 2000
+        assert took < ms + 10_000
       end
 
       assert_no_messages()
@@ -65,7 +65,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
       db = open(path, busy_timeout: 60_000)
       :ok = EctoLibSql.set_busy_timeout(db, 50)
       {took, _} = timed(fn -> err(db, "INSERT INTO t VALUES (1)") end)
-      assert took in 48..5000
+      assert took in 48..20_000
       q(db, "PRAGMA busy_timeout = 20")
       assert %Error{code: :busy} = err(db, "INSERT INTO t VALUES (1)")
     end
@@ -75,16 +75,16 @@ defmodule EctoLibSql.Driver.WaitingTest do
       task = Task.async(fn -> {now(), EctoLibSql.query(db, "INSERT INTO t VALUES (1)"), now()} end)
       assert Task.yield(task, 200) == nil
       {:ok, _} = Native.commit(held)
-      assert {start, {:ok, _, _, _}, finish} = Task.await(task)
-      assert (finish - start) in 150..4500
+      assert {start, {:ok, _, _, _}, finish} = Task.await(task, 60_000)
+      assert finish - start >= 150
     end
 
     test "timeout: ends the waiting earlier", %{path: path} do
-      db = open(path)
+      db = open(path, busy_timeout: 60_000)
       {took, error} = timed(fn -> err(db, "INSERT INTO t VALUES (1)", [], timeout: 60) end)
       assert %Error{code: code} = error
       assert code in [:busy, :timeout]
-      assert took in 50..3000
+      assert took in 50..20_000
       assert_no_messages()
     end
 
@@ -164,8 +164,8 @@ defmodule EctoLibSql.Driver.WaitingTest do
       db = open()
       long = in_background(db, @stubborn)
       waiting = for _ <- 1..5, do: Task.async(fn -> one(db, "SELECT 1") end)
-      assert {:ok, _, _, _} = Task.await(long, 30_000)
-      assert Task.await_many(waiting, 30_000) == [1, 1, 1, 1, 1]
+      assert {:ok, _, _, _} = Task.await(long, 200_000)
+      assert Task.await_many(waiting, 200_000) == [1, 1, 1, 1, 1]
       assert_no_messages()
     end
 
@@ -176,10 +176,10 @@ defmodule EctoLibSql.Driver.WaitingTest do
       {took, error} = timed(fn -> err(db, "SELECT 1", [], timeout: 100) end)
       assert %Error{code: :timeout, outcome: :none, message: message} = error
       assert message =~ "in use"
-      assert took in 90..3000
+      assert took in 90..10_000
       assert_only_foreign(n)
       :ok = EctoLibSql.interrupt_connection(db)
-      assert {:error, %Error{code: :interrupted}, _} = Task.await(long)
+      assert {:error, %Error{code: :interrupted}, _} = Task.await(long, 200_000)
       assert_usable(db)
     end
 
@@ -190,7 +190,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
       Process.sleep(30)
       for pid <- waiting, do: Process.exit(pid, :kill)
       :ok = EctoLibSql.interrupt_connection(db)
-      assert {:error, %Error{code: :interrupted}, _} = Task.await(long)
+      assert {:error, %Error{code: :interrupted}, _} = Task.await(long, 200_000)
       assert_usable(db)
     end
   end
@@ -213,7 +213,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
         {took, answer} = timed(fun)
         assert elem(answer, 0) == :error
         assert %Error{code: :timeout, outcome: :none} = elem(answer, 1)
-        assert took in 20..3000
+        assert took in 20..10_000
         assert_usable(db)
       end
 
@@ -223,7 +223,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
     test "of 0 is the shortest, not none", %{db: db} do
       {took, error} = timed(fn -> err(db, endless(), [], timeout: 0) end)
       assert %Error{code: :timeout} = error
-      assert took < 3000
+      assert took < 10_000
     end
 
     test "is not reached by what is shorter", %{db: db} do
@@ -265,7 +265,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
       assert %Error{code: :timeout, outcome: :unknown, transient?: false} = error
       assert error.message =~ "could not be stopped"
       assert took >= 98
-      assert took < 1100
+      assert took < 5_000
       # The engine is still at it: whoever comes must wait.
       assert %Error{code: :timeout} = err(db, "SELECT 1", [], timeout: 20)
       # And then the connection works as before.
@@ -309,7 +309,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
 
         {took, error} = timed(fn -> err(db, endless()) end)
         assert %Error{code: :interrupted, outcome: :none} = error
-        assert took < 8000
+        assert took < 14_000
         assert_only_foreign(n)
         assert_usable(db)
       end
@@ -330,7 +330,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
       task = in_background(db, @stubborn)
       at = now()
       EctoLibSql.interrupt_connection(db)
-      assert {:error, %Error{code: :interrupted, outcome: :unknown}, _} = Task.await(task)
+      assert {:error, %Error{code: :interrupted, outcome: :unknown}, _} = Task.await(task, 60_000)
       assert now() - at < 1000
       assert_usable(db)
     end
@@ -340,7 +340,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
       waiting = for _ <- 1..3, do: Task.async(fn -> one(db, "SELECT 1") end)
       Process.sleep(20)
       EctoLibSql.interrupt_connection(db)
-      assert {:error, %Error{code: :interrupted}, _} = Task.await(running)
+      assert {:error, %Error{code: :interrupted}, _} = Task.await(running, 200_000)
       assert Task.await_many(waiting) == [1, 1, 1]
     end
 
@@ -349,7 +349,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
       task = Task.async(fn -> EctoLibSql.query(trx, endless()) end)
       eventually(fn -> in_use?(db) end)
       EctoLibSql.interrupt_connection(db)
-      assert {:error, %Error{code: :interrupted}, _} = Task.await(task)
+      assert {:error, %Error{code: :interrupted}, _} = Task.await(task, 60_000)
       assert {:ok, _} = Native.commit(trx)
     end
   end
@@ -363,7 +363,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
       assert one(db, "SELECT 41 + 1") == 42
       assert {:ok, _} = EctoLibSql.execute_many(db, "SELECT ?", [[1]])
       for db <- long, do: EctoLibSql.interrupt_connection(db)
-      for task <- tasks, do: assert({:error, %Error{}, _} = Task.await(task, 30_000))
+      for task <- tasks, do: assert({:error, %Error{}, _} = Task.await(task, 60_000))
     end
   end
 
@@ -376,7 +376,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
       for _ <- 1..10, do: :ok = EctoLibSql.interrupt_stmt(other)
       assert Task.yield(task, 50) == nil
       :ok = EctoLibSql.interrupt_stmt(stmt)
-      assert {:error, %Error{code: :interrupted}, _} = Task.await(task)
+      assert {:error, %Error{code: :interrupted}, _} = Task.await(task, 60_000)
       assert_usable(db)
       assert_no_messages()
     end
@@ -389,7 +389,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
       waiting = for _ <- 1..3, do: Task.async(fn -> EctoLibSql.query(db, "SELECT 1") end)
       Process.sleep(20)
       assert :ok = EctoLibSql.close(db)
-      assert {:error, %Error{code: code}, _} = Task.await(running)
+      assert {:error, %Error{code: code}, _} = Task.await(running, 200_000)
       assert code in [:interrupted, :closed]
 
       for answer <- Task.await_many(waiting) do
@@ -403,10 +403,10 @@ defmodule EctoLibSql.Driver.WaitingTest do
       db = open()
       running = in_background(db, @stubborn)
       {took, :ok} = timed(fn -> EctoLibSql.close(db, wait: 50) end)
-      assert took < 1000
-      assert {:error, %Error{}, _} = Task.await(running, 30_000)
+      assert took < 5_000
+      assert {:error, %Error{}, _} = Task.await(running, 200_000)
       # Until it is closed in fact.
-      assert :ok = EctoLibSql.close(db, wait: 60_000)
+      assert :ok = EctoLibSql.close(db, wait: 200_000)
       Process.sleep(100)
       assert_no_messages()
     end

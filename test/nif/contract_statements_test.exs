@@ -85,7 +85,7 @@ defmodule EctoLibSql.NIF.ContractStatementsTest do
       Process.sleep(20)
       assert mailbox() == []
       assert NIF.stmt_interrupt(stmt) == :ok
-      assert_receive {^ref, :interrupting}, 5000
+      assert_receive {^ref, :interrupting}, 30_000
       assert code(answer(ref)) == :interrupted
       assert code(NIF.stmt_reset(conn, stmt)) == :closed
     end
@@ -100,7 +100,7 @@ defmodule EctoLibSql.NIF.ContractStatementsTest do
       Process.sleep(50)
       assert mailbox() == []
       assert NIF.stmt_interrupt(stmt) == :ok
-      assert_receive {^ref, :interrupting}, 5000
+      assert_receive {^ref, :interrupting}, 30_000
       assert code(answer(ref)) == :interrupted
       assert {:ok, _} = NIF.stmt_execute(conn, nil, other, [], 0, 1)
       assert mailbox() == []
@@ -186,7 +186,7 @@ defmodule EctoLibSql.NIF.ContractStatementsTest do
       :ok = NIF.submit(conn, ref, :cursor_fetch, [conn, stmt, 10, 0, 0])
       await_in_use(conn)
       assert NIF.interrupt(conn) == :ok
-      assert_receive {^ref, :interrupting}, 5000
+      assert_receive {^ref, :interrupting}, 30_000
       assert code(answer(ref)) == :interrupted
       assert code(NIF.cursor_fetch(conn, stmt, 1, 0, 0)) == :misuse
     end

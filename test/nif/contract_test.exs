@@ -535,7 +535,7 @@ defmodule EctoLibSql.NIF.ContractTest do
       execute!(conn, "CREATE TABLE t(a)")
       for _ <- 1..20, do: execute!(conn, "INSERT INTO t VALUES (printf('%3000d', 1))")
 
-      assert_receive {:ecto_libsql, :checkpoint, %{database: ^path} = event}, 10_000
+      assert_receive {:ecto_libsql, :checkpoint, %{database: ^path} = event}, 30_000
       assert event.mode in [:passive, :restart]
       assert event.pages >= 10 and event.done > 0 and event.took_ns > 0 and event.wal_bytes > 0
       assert NIF.watch_files(nil) == :ok

@@ -24,7 +24,7 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       parent = self()
 
       spawn_link(fn -> send(parent, {:answers, entering_calls(Direct, conn, stmt)}) end)
-      assert_receive {:answers, answers}, 5000
+      assert_receive {:answers, answers}, 30_000
       {long, short} = Enum.split_with(answers, fn {name, _} -> name in @long end)
       for {name, answer} <- short, do: assert({name, answer} == {name, :in_use})
       for {name, answer} <- long, do: assert({name, answer} == {name, {:later, 0, :async}})
@@ -49,7 +49,7 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       assert NIF.cancel_idle(cancelled) == :sent
       refute_receive {_, _}, 30
       assert NIF.interrupt(conn) == :ok
-      assert_receive {^ref, :idle}, 5000
+      assert_receive {^ref, :idle}, 30_000
       assert code(answer(job)) == :interrupted
       assert NIF.cancel_idle(waiter) == :sent
       refute_receive {_, _}, 30
@@ -83,7 +83,7 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       # Told of an interrupt while it waits.
       assert :ok = NIF.submit_in_turn(third, three, :execute, write.(third))
       assert NIF.interrupt(third) == :ok
-      assert_receive {^three, :interrupting}, 5000
+      assert_receive {^three, :interrupting}, 30_000
       assert NIF.cancel(third, three) == :not_begun
       assert NIF.rollback(holder, trx) == :ok
       refute_receive {_, _}, 30
@@ -108,7 +108,7 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
           committing = Task.async(fn -> NIF.commit(holder, trx, 0, 0) end)
           spin(:rand.uniform(2 * spins))
           answer = apply(NIF, Enum.random([:cancel_waiting, :cancel]), [other, ref])
-          assert Task.await(committing) == :ok
+          assert Task.await(committing, 60_000) == :ok
           if answer == :sent, do: assert({:ok, _} = answer(ref))
           {{answer, n}, if(answer == :not_begun, do: spins + 500, else: max(spins - 500, 500))}
         end)
@@ -325,8 +325,8 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       ref = start_endless(conn)
       assert NIF.interrupt(conn) == :ok
       assert NIF.interrupt(conn) == :ok
-      assert_receive {^ref, :interrupting}, 5000
-      assert_receive {^ref, {:error, error}}, 5000
+      assert_receive {^ref, :interrupting}, 30_000
+      assert_receive {^ref, {:error, error}}, 30_000
       assert elem(error, 0) == :interrupted
       assert mailbox() == []
       assert {:ok, _} = NIF.execute(conn, nil, "SELECT 1", [], 0, 0)
@@ -371,9 +371,9 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       execute!(conn, "INSERT INTO t(b) VALUES (1)")
       ref = make_ref()
       assert NIF.close(conn, self(), ref) == :ok
-      assert_receive {^ref, :closed}, 5000
+      assert_receive {^ref, :closed}, 30_000
       assert NIF.close(conn, self(), ref) == :ok
-      assert_receive {^ref, :closed}, 5000
+      assert_receive {^ref, :closed}, 30_000
       assert NIF.close(conn, nil, ref) == :ok
 
       for {name, answer} <- entering_calls(NIF, conn, stmt),
@@ -404,11 +404,11 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       {:ok, _} = NIF.notify_idle(conn, idle)
       ref = make_ref()
       assert NIF.close(conn, self(), ref) == :ok
-      assert_receive {^idle, :idle}, 5000
-      assert_receive {^job, :interrupting}, 5000
+      assert_receive {^idle, :idle}, 30_000
+      assert_receive {^job, :interrupting}, 30_000
       assert code(answer(job)) in [:interrupted, :closed]
       assert code(answer(queued)) == :closed
-      assert_receive {^ref, :closed}, 5000
+      assert_receive {^ref, :closed}, 30_000
       assert code(NIF.status(conn)) == :closed
       assert rows!(connect(path), "SELECT count(*) FROM t") == [[0]]
       assert mailbox() == []

@@ -40,7 +40,7 @@ defmodule EctoLibSql.NIF.LifetimeTest do
       10_000 -> flunk("never came to where it is killed")
     end
 
-    assert_receive {:DOWN, ^monitor, :process, ^pid, :killed}, 10_000
+    assert_receive {:DOWN, ^monitor, :process, ^pid, :killed}, 30_000
     :ok
   end
 
@@ -276,7 +276,7 @@ defmodule EctoLibSql.NIF.LifetimeTest do
       {:ok, _} = NIF.notify_idle(conn, idle)
       assert NIF.interrupt(conn) == :ok
       assert code(answer(ref)) == :interrupted
-      assert_receive {^idle, :idle}, 5_000
+      assert_receive {^idle, :idle}, 30_000
       assert_free(conn)
       close!(conn)
       assert mailbox() == []
@@ -296,8 +296,8 @@ defmodule EctoLibSql.NIF.LifetimeTest do
         ref = make_ref()
         {:ok, waiter} = NIF.notify_idle(conn, ref)
         Process.exit(pid, :kill)
-        assert_receive {:DOWN, ^monitor, :process, ^pid, _}, 10_000
-        assert_receive {^ref, :idle}, 5_000
+        assert_receive {:DOWN, ^monitor, :process, ^pid, _}, 30_000
+        assert_receive {^ref, :idle}, 30_000
         assert NIF.cancel_idle(waiter) == :sent
       end
 
@@ -477,9 +477,9 @@ defmodule EctoLibSql.NIF.LifetimeTest do
       end
 
       assert NIF.interrupt(conn) == :ok
-      assert_receive {^ref, :interrupting}, 5_000
+      assert_receive {^ref, :interrupting}, 30_000
       assert code(answer(ref)) == :interrupted
-      assert_receive {^idle, :idle}, 5_000
+      assert_receive {^idle, :idle}, 30_000
       assert NIF.cancel_idle(waiter) == :sent
       assert {:ok, {_, _, [[1]], 1, _, false}} = NIF.stmt_execute(conn, trx, stmt, [], 0, 0)
       assert NIF.rollback(conn, trx) == :ok

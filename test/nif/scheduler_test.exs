@@ -31,7 +31,7 @@ defmodule EctoLibSql.NIF.SchedulerTest do
     gaps = for {pid, monitor} <- tickers, do: stop_ticker(pid, monitor)
 
     for {pid, monitor} <- droppers do
-      assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 10_000
+      assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 30_000
     end
 
     assert {:ok, _} = NIF.execute(conn, nil, "SELECT 1", [], 0, 0)
@@ -61,7 +61,7 @@ defmodule EctoLibSql.NIF.SchedulerTest do
       end)
 
     {pid, _} = dropper
-    assert_receive {:ready, ^pid}, 10_000
+    assert_receive {:ready, ^pid}, 30_000
     dropper
   end
 
@@ -87,8 +87,8 @@ defmodule EctoLibSql.NIF.SchedulerTest do
 
   defp stop_ticker(pid, monitor) do
     send(pid, {:stop, self()})
-    assert_receive {^pid, gap}, 10_000
-    assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 10_000
+    assert_receive {^pid, gap}, 30_000
+    assert_receive {:DOWN, ^monitor, :process, ^pid, :normal}, 30_000
     gap
   end
 end

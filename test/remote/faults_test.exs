@@ -12,9 +12,6 @@ defmodule EctoLibSql.Remote.FaultsTest do
   @moduletag :sqld
   @moduletag timeout: 300_000
 
-  # No call of these may take longer than its time-out and this.
-  @slack 1_000
-
   setup do
     sqld = Sqld.start!()
     proxy = Proxy.start!(to: sqld.port)
@@ -37,7 +34,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
     mark = marker()
     Proxy.next(proxy, faults, mark)
     {answer, ms} = insert(db, mark, timeout: 2_000)
-    assert ms <= 2_000 + @slack, "#{inspect(faults)} took #{ms} ms"
+    assert ms <= 2_000 + slack(), "#{inspect(faults)} took #{ms} ms"
     assert Proxy.waiting(proxy) == 0
     count = assert_true(look, mark, answer, context || faults)
     assert_soon_usable(db)
@@ -110,7 +107,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
       {answer, ms} = insert(db, mark, timeout: 600)
       assert %Error{} = answer
       assert {faults, answer.code} in [{faults, :timeout}, {faults, :connection_lost}]
-      assert ms <= 600 + @slack, "#{inspect(faults)} took #{ms} ms"
+      assert ms <= 600 + slack(), "#{inspect(faults)} took #{ms} ms"
       assert_true(context.look, mark, answer, faults)
       assert_soon_usable(db)
       assert_no_messages()
@@ -190,7 +187,7 @@ defmodule EctoLibSql.Remote.FaultsTest do
       {got, ms} = insert(db, mark, timeout: 3_000)
       assert %Error{} = got
       assert got.code in unquote(codes)
-      assert ms <= 3_000 + @slack
+      assert ms <= 3_000 + slack()
       count = assert_true(look, mark, got, unquote(name))
       assert count == if(unquote(way) == :reply, do: 0, else: 1)
       Proxy.heal(proxy)
@@ -229,21 +226,23 @@ defmodule EctoLibSql.Remote.FaultsTest do
     # One may still be sent on what is being closed.
     {first, ms} = insert(db, marker(), timeout: 1_500)
     assert {first.code, first.outcome} in [unreachable: :none, connection_lost: :unknown]
-    assert ms <= 1_500 + @slack
+    assert ms <= 1_500 + slack()
     {answer, ms} = insert(db, marker(), timeout: 1_500)
     assert %Error{code: :unreachable, outcome: :none} = answer
-    assert ms <= 1_500 + @slack
+    assert ms <= 1_500 + slack()
     assert_no_messages()
 
     Proxy.listen(proxy)
     Proxy.always(proxy, [:black_hole])
-    hole = EctoLibSql.connect(uri: Target.address(proxy.url))
+    opts = [uri: Target.address(proxy.url), connect_timeout: 500, first_byte_timeout: 500]
+    {ms, hole} = timed(fn -> EctoLibSql.connect(opts) end)
+    assert ms <= 5_000 + slack()
     # Whether connecting asks the server or not: a statement ends in time.
     with {:ok, hole} <- hole do
       {ms, {:error, error, _}} =
         timed(fn -> EctoLibSql.query(hole, "SELECT 1", [], timeout: 500) end)
 
-      assert error.code == :timeout and ms <= 500 + @slack
+      assert error.code == :timeout and ms <= 500 + slack()
       EctoLibSql.close(hole)
     end
 
@@ -291,8 +290,8 @@ defmodule EctoLibSql.Remote.FaultsTest do
 
         assert_soon_usable(db)
         # Nothing holds the server's lock for long.
-        assert {:ok, ms} = insert(look, marker(), timeout: 10_000)
-        assert ms < 7_000
+        assert {:ok, ms} = insert(look, marker(), timeout: 60_000)
+        assert ms < 20_000
         assert_no_messages()
       end
     end

@@ -99,7 +99,7 @@ defmodule EctoLibSql.Remote.ProxyTest do
       # A server may get what is whole: the last byte went on before the end.
       if n == byte_size(@request), do: assert_receive({:served, _, ^n})
       rest = rem(n, byte_size(@request))
-      assert_receive {:ended, ^rest}, 2_000
+      assert_receive {:ended, ^rest}, 30_000
     end
   end
 
@@ -110,7 +110,7 @@ defmodule EctoLibSql.Remote.ProxyTest do
       :gen_tcp.send(socket, @request)
       assert {_, got} = receive_until(socket, "")
       assert got == binary_part(@answer, 0, n)
-      assert_receive {:served, "0123456789", _}, 2_000
+      assert_receive {:served, "0123456789", _}, 30_000
       assert {:error, _} = :gen_tcp.recv(socket, 0, 2_000)
     end
   end
@@ -151,7 +151,7 @@ defmodule EctoLibSql.Remote.ProxyTest do
     Proxy.next(proxy, [{:half_close, :request, 20}])
     socket = dial(proxy)
     :gen_tcp.send(socket, @request)
-    assert_receive {:ended, 20}, 2_000
+    assert_receive {:ended, 20}, 30_000
   end
 
   test "a delay each way keeps the order", %{proxy: proxy} do

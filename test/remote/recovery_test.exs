@@ -43,7 +43,7 @@ defmodule EctoLibSql.Remote.RecoveryTest do
       assert_soon_usable(look)
 
       written = Enum.flat_map(results, & &1.answers)
-      assert length(written) > 8 * @seconds
+      assert length(written) > 8
 
       counts = Map.new(all(look, "SELECT m, count(*) FROM t GROUP BY m"), fn [m, n] -> {m, n} end)
 
@@ -54,8 +54,8 @@ defmodule EctoLibSql.Remote.RecoveryTest do
                "#{mark}: there #{count} times, answered #{inspect(answer)}"
       end
 
-      assert Enum.max(Enum.map(results, & &1.longest)) <= 3_000
-      assert Enum.max(Enum.map(results, & &1.recovery)) <= 2_000
+      assert Enum.max(Enum.map(results, & &1.longest)) <= 2_000 + slack()
+      assert Enum.max(Enum.map(results, & &1.recovery)) <= 2_000 + slack()
     end
 
     defp allowed(:ok), do: [1]
@@ -125,12 +125,12 @@ defmodule EctoLibSql.Remote.RecoveryTest do
 
     test "and that comes back while a call waits, answers it" do
       {sqld, _look} = server()
-      db = dial(sqld.url, retry_time: 5_000)
+      db = dial(sqld.url, retry_time: 60_000)
       Sqld.kill(sqld)
-      task = Task.async(fn -> one(db, "SELECT 7") end)
+      task = Task.async(fn -> EctoLibSql.query(db, "SELECT 7", [], timeout: 60_000) end)
       Process.sleep(300)
       Sqld.restart(sqld)
-      assert Task.await(task, 10_000) == 7
+      assert {:ok, _, %{rows: [[7]]}, _} = Task.await(task, 60_000)
     end
 
     test "frozen, it is a time-out; thawed, it goes on" do
@@ -139,7 +139,7 @@ defmodule EctoLibSql.Remote.RecoveryTest do
       {answer, ms} = insert(look, mark = marker(), timeout: 400)
       Sqld.thaw(sqld)
       assert %Error{code: :timeout, outcome: :unknown} = answer
-      assert ms <= 1_400
+      assert ms <= 400 + slack()
       assert_usable(look)
       # What was on its way may still come.
       eventually(fn -> one(look, "SELECT count(*) FROM t WHERE m = ?", [mark]) in [0, 1] end)
@@ -167,14 +167,14 @@ defmodule EctoLibSql.Remote.RecoveryTest do
     db = dial(sqld.url)
     assert {:ok, trx} = Native.begin(db)
     q(trx, "INSERT INTO t VALUES ('slow')")
-    task = Task.async(fn -> insert(look, "quick", timeout: 10_000) end)
-    Process.sleep(5_500)
+    task = Task.async(fn -> insert(look, "quick", timeout: 60_000) end)
+    # For it has been ended.
+    assert {:ok, _} = Task.await(task, 60_000)
 
     # What would have been the transaction's is not done by itself.
     assert %Error{code: :transaction_timeout, outcome: :none} =
              err(trx, "INSERT INTO t VALUES ('orphan')")
 
-    assert {:ok, _} = Task.await(task, 10_000)
     assert {:error, %Error{}} = Native.commit(trx)
     assert_usable(db)
     assert {:ok, _} = insert(db, "next")
@@ -187,10 +187,9 @@ defmodule EctoLibSql.Remote.RecoveryTest do
     db = dial(sqld.url)
     assert {:ok, trx} = Native.begin(db)
     q(trx, "INSERT INTO t VALUES ('slow')")
-    task = Task.async(fn -> insert(look, "quick", timeout: 10_000) end)
-    Process.sleep(5_500)
+    task = Task.async(fn -> insert(look, "quick", timeout: 60_000) end)
+    assert {:ok, _} = Task.await(task, 60_000)
     assert {:error, %Error{outcome: :none}} = Native.commit(trx)
-    assert {:ok, _} = Task.await(task, 10_000)
     assert all(look, "SELECT m FROM t") == [["quick"]]
     assert_usable(db)
   end
@@ -202,7 +201,7 @@ defmodule EctoLibSql.Remote.RecoveryTest do
     for _ <- 1..3 do
       {ms, error} = timed(fn -> err(db, endless(), [], timeout: 300) end)
       assert %Error{code: :timeout} = error
-      assert ms in 250..1_300
+      assert ms in 250..(300 + slack())
       assert_usable(db)
       assert_no_messages()
     end
@@ -213,7 +212,7 @@ defmodule EctoLibSql.Remote.RecoveryTest do
     # Its stream is busy with what was given up: the transaction is over.
     assert {:error, %Error{}, _} = EctoLibSql.query(trx, "INSERT INTO t VALUES ('late')")
     assert_usable(db)
-    assert {:ok, _} = insert(look, "after", timeout: 10_000)
+    assert {:ok, _} = insert(look, "after", timeout: 60_000)
     assert all(look, "SELECT m FROM t") == [["after"]]
     assert_no_messages()
   end
@@ -225,12 +224,12 @@ defmodule EctoLibSql.Remote.RecoveryTest do
 
     failed =
       crowd(256, fn i ->
-        {:ok, db} = EctoLibSql.connect(uri: Target.address(sqld.url), retry_time: 20_000)
+        {:ok, db} = EctoLibSql.connect(uri: Target.address(sqld.url), retry_time: 60_000)
 
         answers =
           for k <- 1..5 do
             id = rem(i * 31 + k * 17, 1000) + 1
-            answer = EctoLibSql.query(db, "SELECT x FROM n WHERE id = ?", [id], timeout: 30_000)
+            answer = EctoLibSql.query(db, "SELECT x FROM n WHERE id = ?", [id], timeout: 60_000)
             if match?({:ok, _, %{rows: [[x]]}, _} when x == id * 7, answer), do: nil, else: answer
           end
 
@@ -368,7 +367,7 @@ defmodule EctoLibSql.Remote.RecoveryTest do
       opts = [tls: [ca_file: front.ca_file], connect_timeout: 500, retry_time: 0]
       {ms, error} = timed(fn -> refusal(silent.url, opts) end)
       assert %Error{code: :timeout, outcome: :none} = error
-      assert ms <= 1_500
+      assert ms <= 500 + slack()
       assert_no_messages()
     end
   end
@@ -430,8 +429,8 @@ defmodule EctoLibSql.Remote.RecoveryTest do
     assert {:cont, %{num_rows: 10}, db} = EctoLibSql.handle_fetch(query, cursor, [max_rows: 10], db)
     EctoLibSql.handle_deallocate(query, cursor, [], db)
     assert_usable(db)
-    assert {:ok, ms} = insert(look, "free", timeout: 10_000)
-    assert ms < 3_000
+    assert {:ok, ms} = insert(look, "free", timeout: 60_000)
+    assert ms < slack()
     assert_no_messages()
   end
 

@@ -67,7 +67,7 @@ defmodule EctoLibSql.Remote.SqldTest do
     Sqld.freeze(sqld)
     thaw = Task.async(fn -> Process.sleep(2_500) && Sqld.thaw(sqld) end)
     assert_soon_usable(db, 1_000)
-    Task.await(thaw)
+    Task.await(thaw, 60_000)
 
     Proxy.refuse(proxy)
     Proxy.drop(proxy)
@@ -110,7 +110,7 @@ defmodule EctoLibSql.Remote.SqldTest do
     [vm_pid, server] = String.split(line)
     assert alive?(server)
     {_, 0} = System.cmd("kill", ["-KILL", vm_pid])
-    assert_receive {^vm, {:exit_status, _}}, 10_000
+    assert_receive {^vm, {:exit_status, _}}, 30_000
     await_dead(server)
   end
 end

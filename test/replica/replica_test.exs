@@ -178,7 +178,7 @@ defmodule EctoLibSql.Replica.ReplicaTest do
       EctoLibSql.close(db)
       db = follow(context, sync_interval: 100)
       q(context.server, "INSERT INTO t VALUES (4, 'z')")
-      eventually(fn -> one(db, "SELECT count(*) FROM t") == 4 end, 20_000)
+      eventually(fn -> one(db, "SELECT count(*) FROM t") == 4 end)
     end
 
     test "answer by the functions of 0.9", context do
@@ -220,9 +220,9 @@ defmodule EctoLibSql.Replica.ReplicaTest do
       Sqld.freeze(context.sqld)
       {ms, answer} = timed(fn -> EctoLibSql.sync(db, timeout: 300) end)
       assert {:error, %Error{code: :timeout}} = answer
-      assert ms < 5_000
+      assert ms < 10_000
       {ms, 1} = timed(fn -> one(db, "SELECT count(*) FROM t") end)
-      assert ms < 2_000
+      assert ms < 10_000
       Sqld.thaw(context.sqld)
       assert_usable(db)
     end
@@ -260,11 +260,11 @@ defmodule EctoLibSql.Replica.ReplicaTest do
       Proxy.always(context.proxy, [:black_hole])
       {ms, error} = timed(fn -> err(db, "SELECT count(*) FROM t", [], timeout: 400) end)
       assert error.code == :stale
-      assert ms < 5_000
+      assert ms < 10_000
       task = Task.async(fn -> err(db, "SELECT count(*) FROM t") end)
       Process.sleep(100)
       EctoLibSql.interrupt_connection(db)
-      assert Task.await(task).code == :interrupted
+      assert Task.await(task, 60_000).code == :interrupted
       pid = spawn(fn -> all(db, "SELECT count(*) FROM t") end)
       Process.sleep(100)
       Process.exit(pid, :kill)

@@ -69,7 +69,7 @@ defmodule EctoLibSql.Case do
   def rows!(conn, sql, params \\ []), do: conn |> execute!(sql, params) |> elem(2)
 
   @doc "Asks again, every few milliseconds, until it is so; `timeout` in ms."
-  def eventually(fun, timeout \\ 5_000) do
+  def eventually(fun, timeout \\ 30_000) do
     until = System.monotonic_time(:millisecond) + timeout
     eventually_until(fun, until)
   end

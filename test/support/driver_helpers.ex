@@ -47,10 +47,10 @@ defmodule EctoLibSql.DriverHelpers do
     error
   end
 
-  @doc "The connection still works."
+  @doc "The connection still works, when what may run on it has ended."
   def assert_usable(state) do
     assert {:ok, _query, %Result{rows: [[1]]}, _state} =
-             EctoLibSql.query(%{state | trx_id: nil}, "SELECT 1")
+             EctoLibSql.query(%{state | trx_id: nil}, "SELECT 1", [], timeout: 120_000)
   end
 
   @doc "No message was left in the caller's mailbox."
@@ -111,14 +111,14 @@ defmodule EctoLibSql.DriverHelpers do
     ]
 
     port = Port.open({:spawn_executable, System.find_executable("python3")}, args)
-    assert_receive {^port, {:data, {:eol, "held"}}}, 10_000
+    assert_receive {^port, {:data, {:eol, "held"}}}, 30_000
     port
   end
 
   def release_python(port) do
     Port.command(port, "\n")
-    assert_receive {^port, {:data, {:eol, "gone"}}}, 10_000
-    assert_receive {^port, {:exit_status, 0}}, 10_000
+    assert_receive {^port, {:data, {:eol, "gone"}}}, 30_000
+    assert_receive {^port, {:exit_status, 0}}, 30_000
   end
 
   @doc "The code and the message with which a connection with these options is refused."

@@ -81,7 +81,7 @@ defmodule EctoLibSql.NIFHelp do
   def close!(conn) do
     ref = make_ref()
     :ok = NIF.close(conn, self(), ref)
-    assert_receive {^ref, :closed}, 10_000
+    assert_receive {^ref, :closed}, 30_000
     :ok
   end
 

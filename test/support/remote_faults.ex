@@ -11,6 +11,12 @@ defmodule EctoLibSql.Test.RemoteFaults do
   alias EctoLibSql.Error
   alias EctoLibSql.Test.{Sqld, Target}
 
+  @doc """
+  A call that is to end at its time-out has ended so many ms later: on a machine that has much else to do, too, and long
+  before it would if nobody looked at the time.
+  """
+  def slack, do: 5_000
+
   @doc "A connection to this address, closed after the test."
   def dial(url, opts \\ []) do
     assert {:ok, db} = EctoLibSql.connect([uri: Target.address(url)] ++ opts)
@@ -34,7 +40,8 @@ defmodule EctoLibSql.Test.RemoteFaults do
   @silent_ms 120_000
 
   @doc """
-  The connection is used again within some seconds: its server may just have been given up, or be on its way.
+  The connection is used again within some seconds: its server may have been given up, which is asked every half second
+  from then on, and is waited for 2 s each time.
 
   Only a server that answers can be used. Where one that the test has started does not, asked without what lies
   between, that time does not count, up to two minutes.

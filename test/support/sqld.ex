@@ -100,8 +100,8 @@ defmodule EctoLibSql.Test.Sqld do
   def own, do: Process.get({__MODULE__, :own}, [])
 
   @doc """
-  Whether it takes connections (the kernel does), and says nothing: for some tens of seconds sqld does so now and then,
-  see docs/remote.md. One that does not run is not silent.
+  Whether it takes connections (the kernel does), and says nothing: for some seconds sqld does so while tens of long
+  statements run on few cores. One that does not run is not silent.
   """
   def silent?(%__MODULE__{port: port}),
     do: http(port, "GET", "/health", "", [], 2_000) == {:error, :timeout}
