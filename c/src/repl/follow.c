@@ -121,7 +121,7 @@ static enum lsq_status apply(struct lsqi_replica *r, struct lsq_error *err) {
 static enum lsq_status mark_base(struct lsqi_replica *r, bool must, struct lsq_error *err) {
     uint64_t pages = r->committed_next == r->next ? r->committed_pages : 0;
 
-    r->base.meta.checksum = r->committed_sum;
+    r->base.meta.checksum = r->chain.sum;
     return lsqi_base_mark(&r->base, r->path, r->next, pages, must, err);
 }
 
@@ -163,10 +163,7 @@ static enum lsq_status snapshot_frame(struct lsqi_replica *r, const struct lsqi_
     if (snapshot->pages > 0 || frame->number < r->next ||
         (!first && frame->number >= snapshot->lowest))
         return out_of_order(err, frame, first ? r->next : snapshot->lowest - 1);
-    if (first) {
-        snapshot->next = frame->number + 1;
-        snapshot->sum = frame->checksum;
-    }
+    if (first) snapshot->next = frame->number + 1;
     snapshot->lowest = frame->number;
     snapshot->pages = frame->size_after;
     return keep(r, frame, page, len, err);
@@ -187,7 +184,8 @@ enum lsq_status lsqi_follow_snapshot_end(struct lsqi_replica *r, bool whole,
         return whole ? lsqi_error_set(err, LSQ_CONNECTION_LOST, "a snapshot has no end") : LSQ_OK;
     }
     r->next = snapshot->next;
-    commit(r, snapshot->next, snapshot->pages, snapshot->sum);
+    commit(r, snapshot->next, snapshot->pages, 0);
+    lsqi_chain_join(r, 0);
     return r->apply == NULL ? mark_base(r, true, err) : LSQ_OK;
 }
 
@@ -198,10 +196,11 @@ enum lsq_status lsqi_follow_frame(void *arg, const struct lsqi_frame *frame, con
 
     if (r->in_snapshot) return snapshot_frame(r, frame, page, len, err);
     if (frame->number != r->next) return out_of_order(err, frame, r->next);
-    st = keep(r, frame, page, len, err);
+    st = lsqi_chain_check(r, frame, page, len, err);
+    if (st == LSQ_OK) st = keep(r, frame, page, len, err);
     if (st != LSQ_OK) return st;
     r->next = frame->number + 1;
-    if (frame->size_after > 0) commit(r, r->next, frame->size_after, frame->checksum);
+    if (frame->size_after > 0) commit(r, r->next, frame->size_after, r->chain.sum);
     return LSQ_OK;
 }
 
@@ -240,10 +239,16 @@ static enum lsq_status change_history(struct lsqi_replica *r, const char *why,
 }
 
 /* What has come and was not applied is asked for again. */
-static void restart(struct lsqi_replica *r, uint64_t next, uint64_t pages) {
+static void restart(struct lsqi_replica *r, uint64_t next, uint64_t pages, uint64_t sum) {
     lsqi_spool_cut(&r->spool, 0);
     r->next = next;
-    commit(r, pages > 0 ? next : 0, (uint32_t)pages, r->meta.checksum);
+    commit(r, pages > 0 ? next : 0, (uint32_t)pages, sum);
+    lsqi_chain_join(r, sum);
+}
+
+/* From what is in the file. */
+static void start_again(struct lsqi_replica *r) {
+    restart(r, r->meta.applied, r->meta.pages, r->meta.checksum);
 }
 
 /* An empty database takes on any history. */
@@ -271,16 +276,18 @@ static enum lsq_status compare_history(struct lsqi_replica *r, struct lsq_error 
     /* A server that lost the end of its log goes on with other frames of the same numbers. */
     if (same && r->hello.index + 1 < r->meta.target)
         why = "the server has lost the end of its history";
+    if (same && r->chain.parted) why = "the server's log does not go on from what the file has";
     if (take_distrust(r)) why = "the file is damaged";
     if (why == NULL) {
-        if (r->next < r->meta.applied) restart(r, r->meta.applied, r->meta.pages);
+        if (r->next < r->meta.applied) start_again(r);
         return LSQ_OK;
     }
     if (r->meta.log_id[0] == '\0')
         st = take_history(r, err);
     else
         st = change_history(r, why, err);
-    if (st == LSQ_OK) restart(r, 0, 0);
+    r->chain.holds = r->chain.none = false;
+    if (st == LSQ_OK) restart(r, 0, 0, 0);
     return st;
 }
 
@@ -298,12 +305,13 @@ static enum lsq_status begin_base(struct lsqi_replica *r, struct lsq_error *err)
     const struct lsqi_meta *meta = &r->base.meta;
     enum lsq_status st;
 
+    if (r->chain.parted) lsqi_base_discard(&r->base, r->path);
     if (r->base.fd >= 0 && strcmp(meta->log_id, r->hello.log_id) == 0 &&
         meta->target <= r->hello.index + 1)
         return LSQ_OK;
     st = lsqi_base_begin(&r->base, r->path, r->hello.log_id, r->hello.index, err);
-    if (st == LSQ_OK) restart(r, meta->applied, meta->pages);
-    if (st == LSQ_OK) r->committed_sum = meta->checksum;
+    r->chain.holds = r->chain.none = false;
+    if (st == LSQ_OK) restart(r, meta->applied, meta->pages, meta->checksum);
     return st;
 }
 
@@ -418,10 +426,16 @@ static enum lsq_status nobody_answers(struct lsqi_replica *r, struct lsq_error *
     return LSQ_UNREACHABLE;
 }
 
-/* What waits to be applied is given up where it takes the room that it lacks itself: it can be had again. */
+/* What has come of a file in the making stays, whatever ends the process next. */
+static void keep_base(struct lsqi_replica *r, enum lsq_status st) {
+    if (st != LSQ_OK && r->apply == NULL && r->base.fd >= 0 && !r->in_snapshot)
+        (void)mark_base(r, true, NULL);
+}
+
+/* What waits to be applied is given up where it takes the room that it lacks itself, or where the disk that has it
+ * failed: it can be had again. */
 static void give_room(struct lsqi_replica *r, enum lsq_status st) {
-    if (r->apply != NULL && (st == LSQ_FULL || st == LSQ_NOMEM))
-        restart(r, r->meta.applied, r->meta.pages);
+    if (r->apply != NULL && (st == LSQ_FULL || st == LSQ_NOMEM || st == LSQ_IO)) start_again(r);
 }
 
 enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
@@ -448,5 +462,6 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
         if (lsqi_now_ns() >= retry_until(r, st, since) || !wait_to_retry(r, ++tries)) break;
     }
     give_room(r, st);
+    keep_base(r, st);
     return st;
 }

@@ -98,6 +98,10 @@ static enum lsq_status open_ready(struct lsqi_replica *r, const char **why, stru
     if (*why != NULL && st == LSQ_OK) st = LSQ_CORRUPT;
     if (st == LSQ_OK) {
         r->next = r->meta.applied;
+        r->committed_next = r->next;
+        r->committed_pages = r->meta.pages;
+        r->committed_sum = r->meta.checksum;
+        lsqi_chain_join(r, r->meta.checksum);
         return LSQ_OK;
     }
     lsqi_apply_close(r->apply);

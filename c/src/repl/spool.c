@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "repl/disk.h"
+#include "repl/sum.h"
 
 enum { MEMORY = 8 * 1024 * 1024, FIRST_ROOM = 256 };
 
@@ -67,10 +68,16 @@ static enum lsq_status write_page(struct lsqi_spool *spool, size_t i, const void
 
 static enum lsq_status read_page(const struct lsqi_spool *spool, size_t i, void *page,
                                  struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+
     if (spool->sealed != NULL)
-        return lsqi_sealed_read(spool->sealed, sealed_place_of(spool, i), page, err);
-    if (lsqi_disk_read(spool->fd, page, spool->page_size, place_of(spool, i))) return LSQ_OK;
-    return failed(spool, "read frames beside", err);
+        st = lsqi_sealed_read(spool->sealed, sealed_place_of(spool, i), page, err);
+    else if (!lsqi_disk_read(spool->fd, page, spool->page_size, place_of(spool, i)))
+        st = failed(spool, "read frames beside", err);
+    if (st != LSQ_OK || lsqi_frame_sum(0, page, spool->page_size) == spool->frames[i].kept)
+        return st;
+    return lsqi_error_set(err, LSQ_IO, "frames that were kept beside %s are not what was written",
+                          spool->folder_of);
 }
 
 /* ---- All of it ---- */
@@ -141,7 +148,10 @@ enum lsq_status lsqi_spool_add(struct lsqi_spool *spool, const struct lsqi_frame
     if (!grow_frames(spool)) return no_memory(err);
     st = put_page(spool, spool->count, page, err);
     if (st != LSQ_OK) return st;
-    spool->frames[spool->count++] = *frame;
+    spool->frames[spool->count] = *frame;
+    if (spool->count >= in_memory(spool))
+        spool->frames[spool->count].kept = lsqi_frame_sum(0, page, len);
+    spool->count++;
     if (frame->size_after > 0) spool->committed = spool->count;
     return LSQ_OK;
 }

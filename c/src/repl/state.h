@@ -28,10 +28,23 @@ extern const struct lsqi_protocol lsqi_protocol_v1;
 
 struct lsqi_snapshot {
     uint64_t next;   /* after its newest frame, the first one; 0: none has come */
-    uint64_t sum;    /* of that one */
     uint64_t lowest; /* the last that came */
     uint32_t pages;  /* of the database: its last frame has come */
     size_t spooled;  /* frames that were there before it */
+};
+
+/* Checksums along the log. They are the server's to make: one that makes others, or none, is followed without. */
+struct lsqi_chain {
+    uint64_t sum;   /* of the frame before replica->next; 0 behind a frame: not known */
+    uint64_t joint; /* the first frame behind what was kept of earlier exchanges; 0: none */
+    bool holds;     /* it has been seen to */
+    bool none;      /* the server makes none that we know */
+    bool parted;    /* the log does not go on from what we have */
+    uint32_t top;   /* the highest page of the transaction that has begun */
+    /* the last frame that did not fit, to know it by when it comes again */
+    uint64_t odd;
+    uint64_t odd_sum;
+    uint64_t odd_found;
 };
 
 struct lsqi_replica {
@@ -77,7 +90,8 @@ struct lsqi_replica {
     struct lsqi_spool spool;  /* ... here, until they are applied */
     struct lsqi_hello hello;
     bool greeted;
-    uint64_t next;           /* the frame to ask for */
+    uint64_t next; /* the frame to ask for */
+    struct lsqi_chain chain;
     uint64_t committed_next; /* after the last frame here that ends a transaction */
     uint64_t committed_pages;
     uint64_t committed_sum;
@@ -99,6 +113,14 @@ void lsqi_replica_progress(struct lsqi_replica *replica);
 
 /* Whether the exchange is to be given up. */
 bool lsqi_replica_stops(void *replica);
+
+/* What is kept ends before replica->next, with a frame of that sum: frames are checked from there on. check.c. */
+void lsqi_chain_join(struct lsqi_replica *replica, uint64_t sum);
+/* Whether the frame, which is replica->next, goes on from the one before it and can be what it says; then it is the one
+ * before. Errors: LSQ_CONNECTION_LOST (transient: it was damaged on its way, or the log is another one, which the next
+ * greeting finds: chain.parted), LSQ_CORRUPT (the server's log is damaged). */
+enum lsq_status lsqi_chain_check(struct lsqi_replica *replica, const struct lsqi_frame *frame,
+                                 const void *page, size_t len, struct lsq_error *err);
 
 /* ---- For protocols ---- */
 

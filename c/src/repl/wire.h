@@ -24,6 +24,7 @@ struct lsqi_frame {
     uint64_t checksum;
     uint32_t page;
     uint32_t size_after; /* pages of the database; > 0: it ends a transaction */
+    uint64_t kept;       /* the spool's: a checksum of the page, where it lies in a file */
 };
 
 struct lsqi_hello {

@@ -26,6 +26,8 @@ struct link {
     atomic_bool is_cut;
     _Atomic int64_t sent;
     _Atomic int64_t came;
+    _Atomic int64_t damaged; /* as came counts; -1: none */
+    atomic_int damaged_byte;
     pthread_mutex_t lock;
     int64_t
         free_at; /* guarded by lock; ns: what was let in until now is across, but for the delay */
@@ -86,6 +88,17 @@ static size_t room(struct link *link, const struct way *way) {
     return rate / 50 < 1 ? 1 : rate / 50 > PIECE ? PIECE : (size_t)rate / 50;
 }
 
+static void damage(struct link *link, char *data, ssize_t n) {
+    int64_t at = atomic_load(&link->damaged);
+    char run[4];
+    char *found;
+
+    if (at < 0 || at > atomic_load(&link->came)) return;
+    memset(run, atomic_load(&link->damaged_byte), sizeof(run));
+    found = memmem(data, (size_t)n, run, sizeof(run));
+    if (found != NULL && atomic_compare_exchange_strong(&link->damaged, &at, -1)) *found ^= 0x10;
+}
+
 /* False: there is nothing more to come. */
 static bool take(struct link *link, struct way *way, size_t most) {
     struct piece *piece = malloc(sizeof(*piece) + most);
@@ -97,6 +110,7 @@ static bool take(struct link *link, struct way *way, size_t most) {
         free(piece);
         return n < 0 && (errno == EAGAIN || errno == EINTR);
     }
+    if (way->down) damage(link, piece->data, n);
     atomic_fetch_add(way->down ? &link->came : &link->sent, n);
     *piece = (struct piece){.due = due_of(link, way, (size_t)n), .len = (size_t)n};
     *way->last = piece;
@@ -190,6 +204,7 @@ struct link *link_start(int port, int delay_ms) {
     if (link == NULL) abort();
     link->port = port;
     link->delay_ms = delay_ms;
+    atomic_init(&link->damaged, -1);
     pthread_mutex_init(&link->lock, NULL);
     link->server = server_start(relay, link);
     snprintf(link->url, sizeof(link->url), "http://127.0.0.1:%d", server_port(link->server));
@@ -206,6 +221,12 @@ void link_stop(struct link *link) {
 void link_set_rate(struct link *link, int rate) { atomic_store(&link->rate, rate); }
 void link_cut(struct link *link) { atomic_store(&link->is_cut, true); }
 void link_mend(struct link *link) { atomic_store(&link->is_cut, false); }
+
+bool link_damage(struct link *link, int64_t n, char byte) {
+    atomic_store(&link->damaged_byte, byte);
+    return atomic_exchange(&link->damaged, n < 0 ? -1 : atomic_load(&link->came) + n) < 0;
+}
+
 const char *link_url(const struct link *link) { return link->url; }
 int64_t link_sent(const struct link *link) { return atomic_load(&((struct link *)link)->sent); }
 int64_t link_came(const struct link *link) { return atomic_load(&((struct link *)link)->came); }

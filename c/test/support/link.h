@@ -4,6 +4,7 @@
 #ifndef LSQ_TEST_SUPPORT_LINK_H
 #define LSQ_TEST_SUPPORT_LINK_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct link;
@@ -17,6 +18,9 @@ void link_set_rate(struct link *link, int rate);
 /* Ends the connections that there are, and takes no others until it is mended. */
 void link_cut(struct link *link);
 void link_mend(struct link *link);
+/* A bit is another one in the first run of four such bytes that comes from the server when n bytes have, from now
+ * on. Negative: in none. Answers whether the last one that was ordered has been. */
+bool link_damage(struct link *link, int64_t n, char byte);
 /* "http://127.0.0.1:port", the link's own memory. */
 const char *link_url(const struct link *link);
 /* Bytes that went to the server, and that came from it. */

@@ -1,0 +1,82 @@
+/* What can be known of a frame before it is taken: that it is the one which follows the last, by the checksum that the
+ * server carries on from each to the next, and that its numbers are possible. */
+#include "base/error.h"
+#include "repl/state.h"
+#include "repl/sum.h"
+
+void lsqi_chain_join(struct lsqi_replica *r, uint64_t sum) {
+    r->chain.sum = sum;
+    r->chain.joint = r->next;
+    r->chain.parted = false;
+    r->chain.odd = UINT64_MAX;
+}
+
+static enum lsq_status damaged(const struct lsqi_frame *frame, const char *why,
+                               struct lsq_error *err) {
+    lsqi_error_set(err, LSQ_CONNECTION_LOST, "frame %llu was damaged on its way: %s",
+                   (unsigned long long)frame->number, why);
+    if (err != NULL) err->transient = true;
+    return LSQ_CONNECTION_LOST;
+}
+
+/* It came twice, and is what the server has. */
+static enum lsq_status odd_again(struct lsqi_replica *r, const struct lsqi_frame *frame,
+                                 struct lsq_error *err) {
+    struct lsqi_chain *chain = &r->chain;
+
+    if (r->next > 0 && r->next == chain->joint) {
+        chain->parted = true;
+        r->greeted = false;
+        return damaged(frame, "the server's log does not go on from what is here", err);
+    }
+    if (!chain->holds) {
+        chain->none = true;
+        return LSQ_OK;
+    }
+    return lsqi_error_set(err, LSQ_CORRUPT, "the server's log is damaged at frame %llu",
+                          (unsigned long long)frame->number);
+}
+
+static enum lsq_status check_sum(struct lsqi_replica *r, const struct lsqi_frame *frame,
+                                 const void *page, size_t len, struct lsq_error *err) {
+    struct lsqi_chain *chain = &r->chain;
+    uint64_t sum;
+
+    if (chain->none || frame->checksum == 0 || (r->next > 0 && chain->sum == 0)) return LSQ_OK;
+    sum = lsqi_frame_sum(chain->sum, page, len);
+    if (sum == frame->checksum) {
+        chain->holds = true;
+        return LSQ_OK;
+    }
+    if (chain->odd == frame->number && chain->odd_sum == frame->checksum && chain->odd_found == sum)
+        return odd_again(r, frame, err);
+    chain->odd = frame->number;
+    chain->odd_sum = frame->checksum;
+    chain->odd_found = sum;
+    return damaged(frame, "its checksum does not fit", err);
+}
+
+/* The checksum is of the page alone. A commit's page is one that the database then has; and each page by which the
+ * database grows is a frame of the transaction, but for one that the engine never uses. */
+static enum lsq_status check_numbers(struct lsqi_replica *r, const struct lsqi_frame *frame,
+                                     struct lsq_error *err) {
+    uint64_t most = r->committed_pages + (frame->number + 1 - r->committed_next) + 1;
+
+    if (r->next == r->committed_next) r->chain.top = 0;
+    if (frame->page > r->chain.top) r->chain.top = frame->page;
+    if (frame->size_after == 0) return LSQ_OK;
+    if (frame->page > frame->size_after)
+        return damaged(frame, "it is of a page that the database does not have", err);
+    if (frame->size_after > most || r->chain.top > most)
+        return damaged(frame, "the database cannot have so many pages", err);
+    return LSQ_OK;
+}
+
+enum lsq_status lsqi_chain_check(struct lsqi_replica *r, const struct lsqi_frame *frame,
+                                 const void *page, size_t len, struct lsq_error *err) {
+    enum lsq_status st = check_sum(r, frame, page, len, err);
+
+    if (st == LSQ_OK) st = check_numbers(r, frame, err);
+    if (st == LSQ_OK) r->chain.sum = r->chain.none ? 0 : frame->checksum;
+    return st;
+}
