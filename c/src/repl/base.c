@@ -13,7 +13,7 @@
 #include "repl/apply.h"
 #include "repl/disk.h"
 
-enum { MARK_BYTES = 64 * 1024 * 1024, MARK_MS = 3000 };
+enum { MARK_BYTES = 16 * 1024 * 1024, MARK_MS = 1000 };
 
 #define INCOMING "-incoming"
 #define STATE "-incoming-state"
