@@ -241,6 +241,19 @@ defmodule EctoLibSql.Connection do
     end
   end
 
+  # Nor is this, by which a Repo's file is synced.
+  def handle_execute(%Query{statement: {:sync, until}} = query, _params, opts, state) do
+    with {:ok, ms} <- time(opts, state),
+         {:ok, synced} <- Replica.sync(state.conn_id, until, ms) do
+      row = [synced.index, synced.frames, synced.bytes]
+      columns = ["index", "frames", "bytes"]
+      {:ok, query, %Result{command: :other, columns: columns, rows: [row], num_rows: 1}, state}
+    else
+      {:error, %Error{} = error} -> {:error, error, state}
+      failed -> failed
+    end
+  end
+
   # Nor is this: what the pool was started with.
   def handle_execute(%Query{statement: :origin} = query, _params, _opts, state),
     do: {:ok, query, %Result{command: :other, rows: [Stats.origin(state)], num_rows: 1}, state}

@@ -9,11 +9,16 @@ defmodule EctoLibSql.Query do
   otherwise (`:datetime_type`, `:json_type`); the Ecto adapter's queries have it.
 
   `{:enforce_foreign_keys, boolean}` is no SQL: given to `DBConnection.execute/4`, it does what
-  `EctoLibSql.Native.enforce_foreign_keys/2` does, and answers one row, `[1]` or `[0]`: what held before.
+  `EctoLibSql.Native.enforce_foreign_keys/2` does, and answers one row, `[1]` or `[0]`: what held before. Nor is
+  `{:sync, until}`, with an index or nil: `EctoLibSql.sync/2`, which answers the row `[index, frames, bytes]`.
   """
 
   @type t :: %__MODULE__{
-          statement: iodata() | {:enforce_foreign_keys, boolean()} | :origin,
+          statement:
+            iodata()
+            | {:enforce_foreign_keys, boolean()}
+            | {:sync, non_neg_integer() | nil}
+            | :origin,
           name: term(),
           prepared: term(),
           param_types: term(),

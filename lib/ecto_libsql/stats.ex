@@ -236,17 +236,24 @@ defmodule EctoLibSql.Stats do
     if Code.ensure_loaded?(@shared), do: apply(@shared, :stats, [pool])
   end
 
-  # Each connection knows it; if none is free nobody waits for one.
+  # Each connection knows it: one beside the pool, which is in nobody's way; else one of the pool, and if none is free
+  # nobody waits for one.
   defp replica(%{of: conn}) when is_reference(conn), do: replica_of(conn)
 
   defp replica(%{replica?: true} = found) do
-    case ask(%{found | of: nil}) do
-      %{of: conn} when is_reference(conn) -> replica_of(conn)
-      _none_free -> nil
+    with nil <- beside(found.pool) do
+      case ask(%{found | of: nil}) do
+        %{of: conn} when is_reference(conn) -> replica_of(conn)
+        _none_free -> nil
+      end
     end
   end
 
   defp replica(_no_replica), do: nil
+
+  defp beside(pool) do
+    with conn when is_reference(conn) <- apply(@shared, :any, [pool]), do: replica_of(conn)
+  end
 
   defp replica_of(conn) do
     case EctoLibSql.Replica.info(conn) do

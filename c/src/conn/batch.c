@@ -163,68 +163,75 @@ static enum lsq_status run_batch(struct batch *batch, const struct lsq_call *cal
 
 /* ---- Of a replica: all of it here, or all of it at the primary ---- */
 
-/* Whether one statement is for the file. */
-static enum lsq_status look_at(struct lsq_conn *conn, const char *sql, size_t len, bool *here,
-                               struct lsq_error *err) {
+/* What one statement makes of the way of all: one that is the primary's takes the others with it. */
+static enum lsq_status look_at(struct lsq_conn *conn, const char *sql, size_t len,
+                               enum lsqi_way *way, struct lsq_error *err) {
     struct lsqi_prepared *prepared;
-    struct lsq_error own;
-    enum lsq_status st = lsqi_statement_get(conn, sql, len, &prepared, &own);
+    enum lsqi_way own;
+    enum lsq_status st = lsqi_statement_way(conn, sql, len, &prepared, &own, err);
 
-    if (st == LSQ_OK) {
-        *here = lsqi_way_of(conn, prepared) == LSQI_HERE;
-        lsqi_statement_done(conn, prepared);
-        return LSQ_OK;
-    }
-    *here = false;
-    if (lsqi_is_theirs(conn, st, &own)) return LSQ_OK;
-    if (err != NULL) *err = own;
-    return st;
+    if (st != LSQ_OK) return st;
+    if (prepared != NULL) lsqi_statement_done(conn, prepared);
+    if (own != LSQI_HERE) *way = own;
+    return LSQ_OK;
 }
 
-static enum lsq_status look_at_items(struct lsq_conn *conn, const struct lsq_batch_item *items,
-                                     size_t count, bool *here, struct lsq_error *err) {
+static enum lsq_status look_at_items(struct lsq_conn *conn, const struct lsqi_again *work,
+                                     enum lsqi_way *way, struct lsq_error *err) {
     enum lsq_status st = LSQ_OK;
 
-    for (size_t i = 0; *here && st == LSQ_OK && i < count; i++) {
-        st = look_at(conn, items[i].sql, items[i].len, here, err);
+    for (size_t i = 0; *way != LSQI_THERE && st == LSQ_OK && i < work->count; i++) {
+        st = look_at(conn, work->items[i].sql, work->items[i].len, way, err);
         if (st != LSQ_OK && err != NULL) err->statement = (int)i + 1;
     }
     return st;
 }
 
-static enum lsq_status look_at_text(struct lsq_conn *conn, const char *sql, size_t len, bool *here,
-                                    struct lsq_error *err) {
+static enum lsq_status look_at_text(struct lsq_conn *conn, const struct lsqi_again *work,
+                                    enum lsqi_way *way, struct lsq_error *err) {
+    const char *sql = work->sql;
+    size_t len = work->len;
     enum lsq_status st = lsqi_sql_check(sql, len, err);
     size_t at = 0;
 
-    while (*here && st == LSQ_OK && (at += lsqi_sql_skip(sql + at, len - at, true), at < len)) {
+    while (*way != LSQI_THERE && st == LSQ_OK &&
+           (at += lsqi_sql_skip(sql + at, len - at, true), at < len)) {
         size_t n = lsqi_sql_statement(sql + at, len - at);
 
-        st = look_at(conn, sql + at, n, here, err);
+        st = look_at(conn, sql + at, n, way, err);
         at += n;
     }
     return st;
 }
 
-/* *here: the batch is for the file. items NULL: of a text. Compiles, so the call is long. */
-static enum lsq_status look(struct lsq_conn *conn, const struct lsq_batch_item *items, size_t count,
-                            const char *sql, const struct lsq_call *call, bool *here,
-                            struct lsq_error *err) {
-    struct lsq_call own = {.flags = LSQ_CALL_NOWAIT};
-    enum lsq_status st = lsqi_call_not_short(call, err);
+static enum lsq_status look_at_all(struct lsq_conn *conn, const struct lsqi_again *work,
+                                   enum lsqi_way *way, struct lsq_error *err) {
+    if (lsqi_is_there(conn)) {
+        *way = LSQI_THERE;
+        return LSQ_OK;
+    }
+    switch (work->what) {
+    case LSQI_AGAIN_BATCH: return look_at_items(conn, work, way, err);
+    case LSQI_AGAIN_TEXT: return look_at_text(conn, work, way, err);
+    default: return look_at(conn, work->sql, work->len, way, err);
+    }
+}
 
-    *here = true;
+/* Where all of it is to run. It compiles, so the call is long. LSQI_BEHIND: a call has begun, for lsqi_later(). */
+static enum lsq_status look(struct lsq_conn *conn, const struct lsqi_again *work,
+                            enum lsqi_way *way, struct lsq_error *err) {
+    enum { KEPT = LSQ_CALL_BUDGET | LSQI_CALL_WAITED | LSQI_CALL_BEHIND };
+    struct lsq_call own = {0};
+    enum lsq_status st = lsqi_call_not_short(work->call, err);
+
+    *way = LSQI_HERE;
     if (conn->replica == NULL || st != LSQ_OK) return st;
-    if (call != NULL) own.flags |= call->flags & LSQ_CALL_BUDGET;
+    if (work->call != NULL) own = *work->call;
+    own.flags = LSQ_CALL_NOWAIT | (own.flags & KEPT);
     st = lsqi_call_begin(conn, &own, err);
     if (st != LSQ_OK) return st;
-    if (lsqi_is_there(conn))
-        *here = false;
-    else if (items != NULL)
-        st = look_at_items(conn, items, count, here, err);
-    else
-        st = look_at_text(conn, sql, count, here, err);
-    lsqi_call_end(conn);
+    st = look_at_all(conn, work, way, err);
+    if (st != LSQ_OK || *way != LSQI_BEHIND) lsqi_call_end(conn);
     return st;
 }
 
@@ -234,17 +241,26 @@ enum lsq_status lsq_batch(struct lsq_conn *conn, const struct lsq_batch_item *it
                           const struct lsq_call *call, const struct lsq_sink *sink, void *ctx,
                           size_t *done, struct lsq_error *err) {
     struct batch batch = {.conn = conn, .sink = sink, .ctx = ctx, .err = err};
+    const struct lsqi_again work = {.what = LSQI_AGAIN_BATCH,
+                                    .items = items,
+                                    .count = count,
+                                    .call = call,
+                                    .sink = sink,
+                                    .ctx = ctx,
+                                    .done = done};
+    enum lsqi_way way = LSQI_HERE;
     enum lsq_status st;
-    bool here = true;
 
     if (done != NULL) *done = 0;
     if (items == NULL && count > 0)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the batch's statements are NULL");
     if (conn->remote != NULL)
         return lsqi_remote_batch(conn->remote, items, count, call, sink, ctx, done, err);
-    st = count == 0 ? LSQ_OK : look(conn, items, count, NULL, call, &here, err);
+    st = count == 0 ? LSQ_OK : look(conn, &work, &way, err);
     if (st != LSQ_OK) return st;
-    if (!here) return lsqi_remote_batch(conn->primary, items, count, call, sink, ctx, done, err);
+    if (way == LSQI_BEHIND) return lsqi_later(conn, &work, err);
+    if (way == LSQI_THERE)
+        return lsqi_remote_batch(conn->primary, items, count, call, sink, ctx, done, err);
     return run_batch(&batch, call, run_items, items, count, done);
 }
 
@@ -252,15 +268,24 @@ enum lsq_status lsq_batch_sql(struct lsq_conn *conn, const char *sql, size_t len
                               const struct lsq_call *call, const struct lsq_sink *sink, void *ctx,
                               size_t *done, struct lsq_error *err) {
     struct batch batch = {.conn = conn, .sink = sink, .ctx = ctx, .err = err};
+    const struct lsqi_again work = {.what = LSQI_AGAIN_TEXT,
+                                    .sql = sql,
+                                    .len = len,
+                                    .call = call,
+                                    .sink = sink,
+                                    .ctx = ctx,
+                                    .done = done};
+    enum lsqi_way way;
     enum lsq_status st;
-    bool here;
 
     if (done != NULL) *done = 0;
     if (conn->remote != NULL)
         return lsqi_remote_batch_sql(conn->remote, sql, len, call, sink, ctx, done, err);
-    st = look(conn, NULL, len, sql, call, &here, err);
+    st = look(conn, &work, &way, err);
     if (st != LSQ_OK) return st;
-    if (!here) return lsqi_remote_batch_sql(conn->primary, sql, len, call, sink, ctx, done, err);
+    if (way == LSQI_BEHIND) return lsqi_later(conn, &work, err);
+    if (way == LSQI_THERE)
+        return lsqi_remote_batch_sql(conn->primary, sql, len, call, sink, ctx, done, err);
     return run_batch(&batch, call, run_sql, sql, len, done);
 }
 
@@ -359,16 +384,25 @@ enum lsq_status lsq_exec_many(struct lsq_conn *conn, const char *sql, size_t len
     struct lsq_reply own = {0};
     struct many many = {.conn = conn, .next = next, .next_ctx = next_ctx, .sink = sink};
     struct lsq_call plain = {0};
-    const struct lsq_batch_item item = {.sql = sql, .len = len};
+    const struct lsqi_again work = {.what = LSQI_AGAIN_MANY,
+                                    .sql = sql,
+                                    .len = len,
+                                    .next = next,
+                                    .next_ctx = next_ctx,
+                                    .call = call,
+                                    .sink = sink,
+                                    .ctx = ctx,
+                                    .reply = reply};
+    enum lsqi_way way;
     enum lsq_status st;
-    bool here;
 
     if (conn->remote != NULL)
         return lsqi_remote_exec_many(conn->remote, sql, len, next, next_ctx, call, sink, ctx, reply,
                                      err);
-    st = look(conn, &item, 1, NULL, call, &here, err);
+    st = look(conn, &work, &way, err);
     if (st != LSQ_OK) return st;
-    if (!here)
+    if (way == LSQI_BEHIND) return lsqi_later(conn, &work, err);
+    if (way == LSQI_THERE)
         return lsqi_remote_exec_many(conn->primary, sql, len, next, next_ctx, call, sink, ctx,
                                      reply, err);
     if (call != NULL) plain = *call;

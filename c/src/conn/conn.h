@@ -184,7 +184,9 @@ struct lsq_stmt {
     struct lsq_stmt *next_discarded; /* guarded by the gate's lock */
     /* a cursor */
     bool started;
-    bool stepped;            /* it holds rows of the engine */
+    bool stepped; /* it holds rows of the engine */
+    struct lsq_params
+        params; /* of a replica's until it is stepped: a copy, in case that the primary is to be asked */
     struct lsq_result *kept; /* a writing statement's rows, read at the first fetch */
     size_t kept_next;
 };
@@ -248,13 +250,27 @@ bool lsqi_is_there(const struct lsq_conn *conn);
 /* Of SQL that could not be compiled: the primary's schema may be another. */
 bool lsqi_is_theirs(const struct lsq_conn *conn, enum lsq_status st, const struct lsq_error *err);
 
-/* ---- later.c: of a replica ---- */
+/* ---- Of a replica: calls that may have to wait ---- */
 
 /* A call that may have to be made again. Everything is borrowed. */
 struct lsqi_again {
-    enum { LSQI_AGAIN_EXEC, LSQI_AGAIN_STMT, LSQI_AGAIN_FETCH, LSQI_AGAIN_BEGIN } what;
-    const char *sql; /* EXEC */
+    enum {
+        LSQI_AGAIN_EXEC,
+        LSQI_AGAIN_MANY,
+        LSQI_AGAIN_BATCH, /* of statements */
+        LSQI_AGAIN_TEXT,  /* a batch of text */
+        LSQI_AGAIN_STMT,
+        LSQI_AGAIN_FETCH,
+        LSQI_AGAIN_BEGIN
+    } what;
+    const char *sql; /* EXEC, MANY, TEXT */
     size_t len;
+    lsq_next_params *next; /* MANY */
+    void *next_ctx;
+    struct lsqi_rows *rows;             /* MANY: of a copy, what next gives */
+    const struct lsq_batch_item *items; /* BATCH */
+    size_t count;
+    size_t *done;                    /* BATCH, TEXT */
     struct lsq_stmt *stmt;           /* STMT, FETCH */
     const struct lsq_params *params; /* EXEC, STMT */
     size_t max_rows;                 /* FETCH */
@@ -265,6 +281,19 @@ struct lsqi_again {
     void *ctx;
     struct lsq_reply *reply;
 };
+
+/* ---- again.c ---- */
+
+/* A call whose caller has gone: to be given to lsqi_again_release(), where it fails, too.
+ * Errors: LSQ_NOMEM; LSQ_PARAMETERS of a row that next refuses. */
+enum lsq_status lsqi_again_copy(struct lsqi_again *copy, const struct lsqi_again *again,
+                                struct lsq_error *err);
+void lsqi_again_release(struct lsqi_again *copy);
+/* Makes the call, with what is left of its time. */
+enum lsq_status lsqi_again_run(struct lsq_conn *conn, const struct lsqi_again *again,
+                               const struct lsq_call *call, struct lsq_error *err);
+
+/* ---- later.c: of a replica ---- */
 
 /* In a call, which it ends: waits for the file, then makes the call again, and answers as it does. */
 enum lsq_status lsqi_later(struct lsq_conn *conn, const struct lsqi_again *again,
@@ -333,6 +362,12 @@ enum lsq_status lsqi_statement_get(struct lsq_conn *conn, const char *sql, size_
 /* Keeps it in the cache where that is useful, and frees it elsewhere. */
 void lsqi_statement_done(struct lsq_conn *conn, struct lsqi_prepared *prepared);
 
+/* The same of a replica, in a call: and where it is to run. What cannot be compiled, and may be the primary's, is no
+ * error: *out is NULL. */
+enum lsq_status lsqi_statement_way(struct lsq_conn *conn, const char *sql, size_t len,
+                                   struct lsqi_prepared **out, enum lsqi_way *way,
+                                   struct lsq_error *err);
+
 /* Runs a statement from start to end, inside a call. reply may not be NULL. */
 enum lsq_status lsqi_run(struct lsq_conn *conn, struct lsqi_prepared *prepared,
                          const struct lsq_params *params, const struct lsq_sink *sink, void *ctx,
@@ -358,6 +393,9 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
 /* Binds all parameters of the statement; borrows them until it is reset, or copies. */
 enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_params *params,
                           bool copy, struct lsq_error *err);
+/* False: no memory; what there is of the copy is to be released all the same. params may be NULL; *copy is zero. */
+bool lsqi_params_copy(struct lsq_params *copy, const struct lsq_params *params);
+void lsqi_params_release(struct lsq_params *params);
 /* The names, and with LSQ_CALL_TYPES among the call's flags the declared types. */
 bool lsqi_push_columns(sqlite3_stmt *stmt, unsigned flags, const struct lsq_sink *sink, void *ctx);
 bool lsqi_push_row(sqlite3_stmt *stmt, int columns, const struct lsq_sink *sink, void *ctx);

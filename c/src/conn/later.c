@@ -17,90 +17,46 @@ struct lsqi_later {
     uint64_t doubts;         /* when it began */
     bool is_sync;            /* of lsq_sync(); else: */
     struct lsqi_again again; /* with copies of what it borrows */
-    char *sql;
     char *trace;
-    struct lsq_params params;
     struct lsq_sync_result *result; /* the caller's; may be NULL */
     enum lsq_status st;             /* of the waiting */
     struct lsq_error err;
 };
 
-/* ---- Copies ---- */
-
-static void params_release(struct lsq_params *params) {
-    for (size_t i = 0; params->values != NULL && i < params->count; i++) {
-        const struct lsq_value *value = &params->values[i];
-
-        if (value->type >= LSQ_TYPE_TEXT) lsqi_free((void *)value->as.bytes.data);
-        if (params->names != NULL) lsqi_free((void *)params->names[i].text);
-    }
-    lsqi_free((void *)params->values);
-    lsqi_free((void *)params->names);
-}
-
-static bool value_copy(struct lsq_value *copy, const struct lsq_value *value) {
-    *copy = *value;
-    if (value->type < LSQ_TYPE_TEXT) return true;
-    copy->as.bytes.data =
-        lsqi_strndup(value->as.bytes.len == 0 ? "" : value->as.bytes.data, value->as.bytes.len);
-    return copy->as.bytes.data != NULL;
-}
-
-/* False: no memory; what there is of the copy is to be released all the same. */
-static bool params_copy(struct lsq_params *copy, const struct lsq_params *params) {
-    struct lsq_value *values;
-    struct lsq_name *names = NULL;
-
-    if (params == NULL || params->count == 0) return true;
-    values = lsqi_calloc(params->count, sizeof(*values));
-    if (params->names != NULL) names = lsqi_calloc(params->count, sizeof(*names));
-    *copy = (struct lsq_params){.values = values, .names = names};
-    if (values == NULL || (params->names != NULL && names == NULL)) return false;
-    copy->count = params->count;
-    for (size_t i = 0; i < params->count; i++) {
-        if (!value_copy(&values[i], &params->values[i])) return false;
-        if (names == NULL) continue;
-        names[i] = params->names[i];
-        names[i].text = lsqi_strndup(params->names[i].text, params->names[i].len);
-        if (names[i].text == NULL) return false;
-    }
-    return true;
-}
+/* ---- Life ---- */
 
 static void later_free(struct lsqi_later *later) {
-    params_release(&later->params);
-    lsqi_free(later->sql);
+    lsqi_again_release(&later->again);
     lsqi_free(later->trace);
     lsqi_free(later);
 }
 
-static struct lsqi_later *later_new(struct lsq_conn *conn, const struct lsq_call *call,
-                                    const struct lsqi_again *again) {
+/* NULL again: a sync's. */
+static enum lsq_status later_new(struct lsqi_later **out, struct lsq_conn *conn,
+                                 const struct lsq_call *call, const struct lsqi_again *again,
+                                 struct lsq_error *err) {
     struct lsqi_later *later = lsqi_calloc(1, sizeof(*later));
-    bool whole;
+    enum lsq_status st = LSQ_OK;
 
-    if (later == NULL) return NULL;
+    if (later == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a call that waits");
     later->conn = conn;
     later->call = *call;
     later->since = lsqi_now_ns();
     later->doubts = lsqi_replica_doubts(conn->replica);
     later->is_sync = again == NULL;
-    if (again != NULL) later->again = *again;
-    if (later->again.sql != NULL) later->sql = lsqi_strndup(again->sql, again->len);
-    if (call->traceparent != NULL)
+    if (again != NULL) st = lsqi_again_copy(&later->again, again, err);
+    if (st == LSQ_OK && call->traceparent != NULL) {
         later->trace = lsqi_strndup(call->traceparent, strlen(call->traceparent));
-    whole = (later->again.sql == NULL || later->sql != NULL) &&
-            (call->traceparent == NULL || later->trace != NULL) &&
-            params_copy(&later->params, later->again.params);
-    if (!whole) {
+        if (later->trace == NULL)
+            st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for a call that waits");
+    }
+    if (st != LSQ_OK) {
         later_free(later);
-        return NULL;
+        return st;
     }
     later->call.traceparent = later->trace;
-    later->again.sql = later->sql;
-    if (later->again.params != NULL) later->again.params = &later->params;
-    later->again.call = &later->call;
-    return later;
+    *out = later;
+    return LSQ_OK;
 }
 
 /* ---- What the waiting came to ---- */
@@ -131,23 +87,6 @@ static enum lsq_status judge(struct lsq_conn *conn, enum lsq_status st, unsigned
     lsqi_error_set(err, LSQ_STALE, "%s: %.300s", lsq_status_text(LSQ_STALE), why->message);
     if (err != NULL) err->transient = true;
     return LSQ_STALE;
-}
-
-/* Makes the call once more. What is left of its time is in its call. */
-static enum lsq_status run(struct lsq_conn *conn, const struct lsqi_again *again,
-                           const struct lsq_call *call, struct lsq_error *err) {
-    switch (again->what) {
-    case LSQI_AGAIN_EXEC:
-        return lsq_exec(conn, again->sql, again->len, again->params, call, again->sink, again->ctx,
-                        again->reply, err);
-    case LSQI_AGAIN_STMT:
-        return lsq_stmt_exec(again->stmt, again->params, call, again->sink, again->ctx,
-                             again->reply, err);
-    case LSQI_AGAIN_FETCH:
-        return lsq_stmt_fetch(again->stmt, again->max_rows, call, again->sink, again->ctx,
-                              again->end, err);
-    default: return lsq_begin(conn, again->txn, call, err);
-    }
 }
 
 /* False: the call's time is over. */
@@ -188,7 +127,7 @@ static void finish(struct lsqi_later *later) {
         st = judge(conn, later->st, &flag, &later->err, &err);
         if (st == LSQ_OK && !go_on(call, later->since, flag)) st = too_late(&err);
         lsqi_call_end(conn);
-        if (st == LSQ_OK) st = run(conn, &later->again, call, &err);
+        if (st == LSQ_OK) st = lsqi_again_run(conn, &later->again, call, &err);
     }
     if (st != LSQ_PENDING) call->done(call->done_arg, st, &err);
     later_free(later);
@@ -252,7 +191,7 @@ static enum lsq_status not_begun(struct lsqi_later *later, enum lsq_status st,
         st = judge(conn, st, &flag, why, err);
         later->call.flags |= flag;
         lsqi_call_end(conn);
-        if (st == LSQ_OK) st = run(conn, &later->again, &later->call, err);
+        if (st == LSQ_OK) st = lsqi_again_run(conn, &later->again, &later->call, err);
     }
     later_free(later);
     return st;
@@ -278,11 +217,6 @@ static enum lsq_status begin(struct lsqi_later *later, uint64_t until, int timeo
         pthread_mutex_unlock(&conn->gate.lock);
     }
     return st == LSQ_OK ? LSQ_PENDING : not_begun(later, st, &why, err);
-}
-
-static enum lsq_status no_memory(struct lsq_conn *conn, struct lsq_error *err) {
-    lsqi_call_end(conn);
-    return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a call that waits");
 }
 
 /* ---- On the caller's thread ---- */
@@ -313,7 +247,7 @@ static enum lsq_status wait_here(struct lsq_conn *conn, const struct lsqi_again 
     st = judge(conn, st, &flag, &why, err);
     if (st == LSQ_OK && !go_on(&call, since, flag)) st = too_late(err);
     lsqi_call_end(conn);
-    return st == LSQ_OK ? run(conn, again, &call, err) : st;
+    return st == LSQ_OK ? lsqi_again_run(conn, again, &call, err) : st;
 }
 
 /* ---- What others call ---- */
@@ -331,12 +265,16 @@ static enum lsq_status would_block(struct lsq_conn *conn, struct lsq_error *err)
 enum lsq_status lsqi_later(struct lsq_conn *conn, const struct lsqi_again *again,
                            struct lsq_error *err) {
     struct lsqi_later *later;
+    enum lsq_status st;
     uint64_t until;
 
     if (may_not_wait(again->call)) return would_block(conn, err);
     if (again->call == NULL || again->call->done == NULL) return wait_here(conn, again, err);
-    later = later_new(conn, again->call, again);
-    if (later == NULL) return no_memory(conn, err);
+    st = later_new(&later, conn, again->call, again, err);
+    if (st != LSQ_OK) {
+        lsqi_call_end(conn);
+        return st;
+    }
     (void)lsqi_replica_behind(conn->replica, &until);
     return begin(later, until, patience(conn, again->call), err);
 }
@@ -377,8 +315,11 @@ enum lsq_status lsqi_later_sync(struct lsq_conn *conn, uint64_t until, const str
     }
     if (may_not_wait(call)) return would_block(conn, err);
     if (call == NULL || call->done == NULL) return sync_here(conn, until, call, result, err);
-    later = later_new(conn, call, NULL);
-    if (later == NULL) return no_memory(conn, err);
+    st = later_new(&later, conn, call, NULL, err);
+    if (st != LSQ_OK) {
+        lsqi_call_end(conn);
+        return st;
+    }
     later->result = result;
     return begin(later, until, call->timeout, err);
 }

@@ -528,11 +528,9 @@ static enum lsq_status exec_elsewhere(struct lsq_conn *conn, enum lsqi_way way,
                             again->sink, again->ctx, again->reply, err);
 }
 
-/* Of a replica's, in a call: the statement, and where it is to run. What cannot be compiled, and may be the primary's,
- * is not here (*prepared is NULL) and LSQI_THERE. */
-static enum lsq_status exec_way(struct lsq_conn *conn, const char *sql, size_t len,
-                                struct lsqi_prepared **prepared, enum lsqi_way *way,
-                                struct lsq_error *err) {
+enum lsq_status lsqi_statement_way(struct lsq_conn *conn, const char *sql, size_t len,
+                                   struct lsqi_prepared **prepared, enum lsqi_way *way,
+                                   struct lsq_error *err) {
     struct lsq_error own;
     enum lsq_status st;
 
@@ -571,7 +569,7 @@ enum lsq_status lsq_exec(struct lsq_conn *conn, const char *sql, size_t len,
     st = lsqi_call_begin(conn, call, err);
     if (st != LSQ_OK) return st;
     hits = atomic_load_explicit(&conn->cache.hits, memory_order_relaxed);
-    st = exec_way(conn, sql, len, &prepared, &way, err);
+    st = lsqi_statement_way(conn, sql, len, &prepared, &way, err);
     if (st == LSQ_OK && way != LSQI_HERE) {
         const struct lsqi_again again = {.what = LSQI_AGAIN_EXEC,
                                          .sql = sql,

@@ -26,6 +26,11 @@ static void list_remove(struct lsq_conn *conn, struct lsq_stmt *stmt) {
     stmt->prev = NULL;
 }
 
+static void forget_params(struct lsq_stmt *stmt) {
+    lsqi_params_release(&stmt->params);
+    stmt->params = (struct lsq_params){0};
+}
+
 /* Ends a cursor: the engine's rows and the kept ones. */
 static void end_run(struct lsq_stmt *stmt) {
     if (stmt->stepped) atomic_fetch_sub(&stmt->conn->open_cursors, 1);
@@ -33,6 +38,7 @@ static void end_run(struct lsq_stmt *stmt) {
     stmt->started = false;
     lsq_result_free(stmt->kept);
     stmt->kept = NULL;
+    forget_params(stmt);
     if (stmt->remote != NULL) lsqi_remote_stmt_reset(stmt->remote);
     if (stmt->prepared.stmt == NULL) return;
     sqlite3_reset(stmt->prepared.stmt);
@@ -51,6 +57,7 @@ static void free_handle(struct lsq_stmt *stmt) {
     struct lsq_conn *conn = stmt->conn;
 
     lsq_result_free(stmt->kept);
+    forget_params(stmt);
     lsqi_remote_stmt_free(stmt->remote);
     lsqi_free(stmt);
     lsqi_gate_unref(&conn->gate);
@@ -269,7 +276,10 @@ enum lsq_status lsq_stmt_start(struct lsq_stmt *stmt, const struct lsq_params *p
         return st;
     }
     st = lsqi_bind(&stmt->prepared, params, true, err);
+    if (st == LSQ_OK && stmt->conn->replica != NULL && !lsqi_params_copy(&stmt->params, params))
+        st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for parameters");
     stmt->started = st == LSQ_OK;
+    if (st != LSQ_OK) forget_params(stmt);
     if (st != LSQ_OK) sqlite3_clear_bindings(stmt->prepared.stmt);
     lsqi_call_end(stmt->conn);
     return st;
@@ -399,6 +409,7 @@ static enum lsq_status fetch(struct lsq_stmt *stmt, size_t max_rows, const struc
         if (st != LSQ_OK) return st;
     }
     if (stmt->stepped) (void)lsqi_call_compile(conn, true);
+    if (stmt->stepped) forget_params(stmt);
     conn->run.budget_end = 0; /* what was handed out cannot be begun again */
     lsqi_watch_begin(conn, &stmt->prepared, WATCH_STEPS);
     st = lsqi_writes(&stmt->prepared) ? fetch_kept(stmt, max_rows, sink, ctx, end, err)
@@ -414,13 +425,28 @@ static bool started_there(const struct lsq_stmt *stmt) {
     return stmt->conn->is_replica && stmt->remote != NULL && lsqi_remote_stmt_started(stmt->remote);
 }
 
-/* Of a replica, in a call: a cursor that was started here reads the file. LSQI_THERE: it has waited for that in vain. */
+/* Of a replica, in a call: a cursor that was started here reads the file, or, where it has waited for that in vain,
+ * the primary. */
 static enum lsqi_way fetch_way(const struct lsq_stmt *stmt) {
     struct lsq_conn *conn = stmt->conn;
 
     if (conn->replica == NULL || stmt->stepped || !stmt->started) return LSQI_HERE;
     if (lsqi_writes(&stmt->prepared) || !sqlite3_get_autocommit(conn->db)) return LSQI_HERE;
     return lsqi_way_to_read(conn);
+}
+
+/* In a call, which it ends: the cursor becomes the primary's. */
+static enum lsq_status move_there(struct lsq_stmt *stmt, struct lsq_error *err) {
+    enum lsq_status st = theirs(stmt, err);
+
+    if (st == LSQ_OK) st = lsqi_remote_stmt_start(stmt->remote, &stmt->params, err);
+    if (st == LSQ_OK) {
+        stmt->started = false;
+        sqlite3_clear_bindings(stmt->prepared.stmt);
+        forget_params(stmt);
+    }
+    lsqi_call_end(stmt->conn);
+    return st;
 }
 
 enum lsq_status lsq_stmt_fetch(struct lsq_stmt *stmt, size_t max_rows, const struct lsq_call *call,
@@ -449,8 +475,11 @@ enum lsq_status lsq_stmt_fetch(struct lsq_stmt *stmt, size_t max_rows, const str
                                          .ctx = ctx};
 
         if (way == LSQI_BEHIND) return lsqi_later(stmt->conn, &again, err);
-        lsqi_call_end(stmt->conn);
-        return lsqi_error_set(err, LSQ_STALE, "%s", lsq_status_text(LSQ_STALE));
+        st = move_there(stmt, err);
+        if (st == LSQ_OK) st = remote_part(stmt, err);
+        return st != LSQ_OK
+                   ? st
+                   : lsqi_remote_stmt_fetch(stmt->remote, max_rows, call, sink, ctx, end, err);
     }
     st = fetch(stmt, max_rows, sink, ctx, &own, err);
     lsqi_call_end(stmt->conn);

@@ -91,6 +91,47 @@ enum lsq_status lsqi_bind(struct lsqi_prepared *prepared, const struct lsq_param
     return LSQ_OK;
 }
 
+/* ---- Copies of parameters ---- */
+
+void lsqi_params_release(struct lsq_params *params) {
+    for (size_t i = 0; params->values != NULL && i < params->count; i++) {
+        const struct lsq_value *value = &params->values[i];
+
+        if (value->type >= LSQ_TYPE_TEXT) lsqi_free((void *)value->as.bytes.data);
+        if (params->names != NULL) lsqi_free((void *)params->names[i].text);
+    }
+    lsqi_free((void *)params->values);
+    lsqi_free((void *)params->names);
+}
+
+static bool value_copy(struct lsq_value *copy, const struct lsq_value *value) {
+    *copy = *value;
+    if (value->type < LSQ_TYPE_TEXT) return true;
+    copy->as.bytes.data =
+        lsqi_strndup(value->as.bytes.len == 0 ? "" : value->as.bytes.data, value->as.bytes.len);
+    return copy->as.bytes.data != NULL;
+}
+
+bool lsqi_params_copy(struct lsq_params *copy, const struct lsq_params *params) {
+    struct lsq_value *values;
+    struct lsq_name *names = NULL;
+
+    if (params == NULL || params->count == 0) return true;
+    values = lsqi_calloc(params->count, sizeof(*values));
+    if (params->names != NULL) names = lsqi_calloc(params->count, sizeof(*names));
+    *copy = (struct lsq_params){.values = values, .names = names};
+    if (values == NULL || (params->names != NULL && names == NULL)) return false;
+    copy->count = params->count;
+    for (size_t i = 0; i < params->count; i++) {
+        if (!value_copy(&values[i], &params->values[i])) return false;
+        if (names == NULL) continue;
+        names[i] = params->names[i];
+        names[i].text = lsqi_strndup(params->names[i].text, params->names[i].len);
+        if (names[i].text == NULL) return false;
+    }
+    return true;
+}
+
 /* ---- Rows ---- */
 
 /* Of all columns, to the sink's slot. A name that is missing is for want of memory. */

@@ -281,6 +281,53 @@ defmodule Ecto.Adapters.LibSql do
     Ecto.Adapters.SQL.disconnect_all(meta, interval, opts)
   end
 
+  ## Replicas
+
+  @doc """
+  Brings the file of a Repo with `sync: true` up to what its server has when it is asked: what `EctoLibSql.sync/2`
+  answers, `{:ok, %{index: …, frames: …, bytes: …}}`. Reads go on meanwhile; a connection of the pool is taken for it.
+
+  Options: `until: index`, at least so far, and at once where the file is; `:timeout`, the Repo's by default. `repo` is
+  a Repo's module, its name or its pid. Errors: `:unsupported` for a Repo that is no replica; those of servers, of the
+  disk. How far the file is says `EctoLibSql.stats(repo).replica`.
+  """
+  @spec sync(Ecto.Repo.t() | pid(), keyword()) ::
+          {:ok, %{index: non_neg_integer(), frames: non_neg_integer(), bytes: non_neg_integer()}}
+          | {:error, EctoLibSql.Error.t()}
+  def sync(repo, opts \\ []) do
+    {until, opts} = Keyword.pop(opts, :until)
+
+    with {:ok, result} <- Ecto.Adapters.SQL.query(dynamic(repo), {:sync, until}, [], opts) do
+      [[index, frames, bytes]] = result.rows
+      {:ok, %{index: index, frames: frames, bytes: bytes}}
+    end
+  end
+
+  # What `put_dynamic_repo` says of the calling process.
+  defp dynamic(repo) when is_pid(repo), do: repo
+
+  defp dynamic(repo) do
+    if Code.ensure_loaded?(repo) and function_exported?(repo, :get_dynamic_repo, 0),
+      do: repo.get_dynamic_repo(),
+      else: repo
+  end
+
+  @doc """
+  Makes an ordinary database of the file of a Repo with `sync: true`, with all that it has: then the Repo is started
+  without `:uri` and `:sync`. Nobody may have the file open, so the Repo is not to run (`:already_open`); no server is
+  asked. `config` is the Repo's: `MyApp.Repo.config()`.
+  """
+  @spec freeze(keyword()) :: {:ok, Path.t()} | {:error, EctoLibSql.Error.t()}
+  def freeze(config) do
+    opts = config |> DatabaseFile.driver_options() |> Keyword.put(:sync_on_open, false)
+
+    with {:ok, db} <- EctoLibSql.connect(opts) do
+      answer = EctoLibSql.freeze(db)
+      EctoLibSql.close(db)
+      with {:ok, _plain} <- answer, do: {:ok, config[:database]}
+    end
+  end
+
   ## Types
 
   @impl true

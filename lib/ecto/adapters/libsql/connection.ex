@@ -105,9 +105,10 @@ defmodule Ecto.Adapters.LibSql.Connection do
 
   # The connection keeps what it compiled by the text itself: there is nothing to prepare here.
   @impl true
-  def query(conn, {:enforce_foreign_keys, _on?} = switch, params, opts) do
+  def query(conn, {word, _argument} = no_sql, params, opts)
+      when word in [:enforce_foreign_keys, :sync] do
     with {:ok, _query, result} <-
-           DBConnection.execute(conn, %Query{statement: switch}, params, opts),
+           DBConnection.execute(conn, %Query{statement: no_sql}, params, opts),
          do: {:ok, result}
   end
 

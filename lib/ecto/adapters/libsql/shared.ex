@@ -168,6 +168,15 @@ defmodule Ecto.Adapters.LibSql.Shared do
     end
   end
 
+  @doc "A connection that is open now, to ask what is known without being in it; or nil."
+  def any(pool) do
+    with {table, _keeper, _readers, _counters} <- :persistent_term.get({__MODULE__, pool}, nil),
+         do: Enum.find_value(all(table), &open_conn/1)
+  end
+
+  defp open_conn({_slot, %{conn_id: conn}}), do: conn
+  defp open_conn(_pause), do: nil
+
   # None once the keeper, whose table it is, has ended.
   defp all(table) do
     :ets.tab2list(table)
