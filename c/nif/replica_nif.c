@@ -119,6 +119,7 @@ ERL_NIF_TERM nif_replica_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     PUT(rebuilds);
     PUT(frames);
     PUT(bytes);
+    PUT(protocol);
 #undef PUT
     put(env, &map, "synced_ago",
         info.synced_ago < 0 ? state->atoms.nil : enif_make_int64(env, info.synced_ago));

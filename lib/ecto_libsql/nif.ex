@@ -189,7 +189,8 @@ defmodule EctoLibSql.NIF do
   # Makes it a plain file's connection.
   def freeze(_conn), do: stub()
 
-  # -> {:ok, map} with the fields of struct lsq_replica_info; synced_ago: ms or nil; last_error: {code, message} or nil
+  # -> {:ok, map} with the fields of struct lsq_replica_info; synced_ago: ms or nil; last_error: {code, message} or nil;
+  # protocol: a number
   def replica_info(_conn), do: stub()
 
   ## The library

@@ -160,7 +160,8 @@ defmodule EctoLibSql.Options do
      "`:replace`: a file with data that is no replica of this server is set aside, and a replica made in its " <>
        "place; without it that is the error `:not_a_replica`"},
     {:sync_protocol, {:in, [:auto, :v1, :v2]}, :auto,
-     "how the server's frames come: `:v1` is sqld's; `:v2` is not there yet"},
+     "how the server's pages come: `:v1` as frames of its log (sqld), `:v2` by generations (Turso's newer servers); " <>
+       "`:auto` asks which, and remembers it beside the file"},
     {:offline, :boolean, false, "writes that are stored here first: not there yet"},
     {:remote_encryption_key, :string, nil,
      "key, in base64, of a database that the server keeps encrypted"}

@@ -43,9 +43,6 @@ defmodule EctoLibSql.Replica do
   defp check_there(%{offline: true}),
     do: {:unsupported, "offline: true is not there yet: writes go to the server"}
 
-  defp check_there(%{sync_protocol: :v2}),
-    do: {:unsupported, "sync_protocol: :v2 is not there yet"}
-
   defp check_there(_checked), do: :ok
 
   defp check_here(%{foreign_keys: false}),
@@ -91,9 +88,15 @@ defmodule EctoLibSql.Replica do
 
   def info(conn) do
     case NIF.replica_info(conn) do
-      {:ok, info} -> {:ok, Map.update!(info, :last_error, &last_error/1)}
+      {:ok, info} -> {:ok, %{info | last_error: last_error(info.last_error), protocol: protocol(info.protocol)}}
       {:error, native} -> {:error, Error.from_native(native)}
     end
+  end
+
+  # :auto where it is not known yet.
+  defp protocol(number) do
+    {name, ^number} = Enum.find(@protocols, &match?({_, ^number}, &1))
+    name
   end
 
   defp last_error(nil), do: nil

@@ -351,7 +351,7 @@ defmodule EctoLibSql.Replica.ReplicaTest do
         assert message =~ word
       end
 
-      for more <- [[offline: true], [sync_protocol: :v2]] do
+      for more <- [[offline: true]] do
         assert {:unsupported, _message} = connect_refused(Keyword.merge(base, more))
       end
 

@@ -208,9 +208,11 @@ struct lsq_remote {
 
 /* How frames of a primary come to a replica. */
 enum lsq_sync_protocol {
-    LSQ_SYNC_AUTO, /* what the primary has */
-    LSQ_SYNC_V1,   /* frames by gRPC-web (sqld) */
-    LSQ_SYNC_V2    /* generations by HTTP: LSQ_UNSUPPORTED yet */
+    /* What the primary has: of a file that there is, first what it was made by; else v2 is asked for (GET /info), then
+     * v1. One that offers neither is LSQ_PROTOCOL_UNSUPPORTED, with what was asked and answered. */
+    LSQ_SYNC_AUTO,
+    LSQ_SYNC_V1, /* frames by gRPC-web (sqld) */
+    LSQ_SYNC_V2  /* generations of frames by HTTP (Turso) */
 };
 
 /* How a replica follows its primary: see "Replicas" below. All zero is the default. */
@@ -751,6 +753,7 @@ struct lsq_replica_info {
     int64_t frames;     /* pages that came, in all */
     int64_t bytes;      /* that came over the network, in all */
     bool running;       /* a sync is under way */
+    enum lsq_sync_protocol protocol; /* that serves; LSQ_SYNC_AUTO: it is not known yet */
     struct lsq_error
         last_error; /* of the last sync that failed; LSQ_OK: none since the last good one */
 };

@@ -46,9 +46,6 @@ static enum lsq_status check(const struct lsq_config *cfg, const struct lsq_repl
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "a time of the replica's is negative");
     if ((unsigned)own->protocol > LSQ_SYNC_V2)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "there is no such protocol of syncs");
-    if (own->protocol == LSQ_SYNC_V2)
-        return lsqi_error_set(err, LSQ_UNSUPPORTED,
-                              "the second protocol of syncs is not there yet");
     if (cfg->attached_count > 0)
         return lsqi_error_set(err, LSQ_UNSUPPORTED,
                               "databases are attached at opening to local files only");
@@ -71,6 +68,7 @@ static enum lsq_status join_file(struct lsq_conn *conn, const struct lsq_config 
         .any_filesystem = (cfg->flags & LSQ_OPEN_ANY_FILESYSTEM) != 0,
         .key = cfg->key,
         .key_len = cfg->key_len,
+        .protocol = own->protocol,
     };
 
     return lsqi_replica_open(&conn->replica, &config, err);
@@ -106,6 +104,8 @@ static void on_stored(void *arg, uint64_t before, int64_t index) {
     struct lsqi_replica *replica = replica_of(arg);
 
     if (replica == NULL) return;
+    /* Where the server's index says nothing of what the replica follows, all that there is must be had. */
+    if (!lsqi_replica_indexed(replica)) index = -1;
     if (index >= 0) lsqi_replica_wrote(replica, (uint64_t)index);
     if (index <= (int64_t)before) lsqi_replica_doubt(replica);
     lsqi_replica_unref(replica);
@@ -183,6 +183,7 @@ enum lsq_status lsq_replica_info(struct lsq_conn *conn, struct lsq_replica_info 
         .frames = (int64_t)own.frames,
         .bytes = (int64_t)own.bytes,
         .running = own.running,
+        .protocol = own.protocol,
         .last_error = own.last_error,
     };
     lsqi_replica_unref(replica);

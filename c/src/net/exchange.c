@@ -131,7 +131,8 @@ static void tell_head(struct lsqi_http *http) {
                                   .content_type = http->content_type,
                                   .retry_after = http->retry_after,
                                   .grpc_status = http->grpc_status,
-                                  .grpc_message = http->grpc_message};
+                                  .grpc_message = http->grpc_message,
+                                  .location = http->location};
 
     if (http->headed || head.status < 200) return;
     http->headed = true;
@@ -151,6 +152,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg) {
         http->retry_after[0] = '\0';
         http->grpc_status[0] = '\0';
         http->grpc_message[0] = '\0';
+        http->location[0] = '\0';
     } else if (line[0] == '\r' || line[0] == '\n') {
         tell_head(http);
     } else {
@@ -158,6 +160,7 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg) {
         keep_value(http->retry_after, sizeof(http->retry_after), line, len, "retry-after:");
         keep_value(http->grpc_status, sizeof(http->grpc_status), line, len, "grpc-status:");
         keep_value(http->grpc_message, sizeof(http->grpc_message), line, len, "grpc-message:");
+        keep_value(http->location, sizeof(http->location), line, len, "location:");
     }
     return len;
 }

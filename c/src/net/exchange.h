@@ -72,6 +72,7 @@ struct lsqi_http {
     char retry_after[64];
     char grpc_status[8];
     char grpc_message[256];
+    char location[1024];
     char error[LSQI_HTTP_ERROR_BYTES]; /* libcurl writes here */
 };
 

@@ -64,6 +64,7 @@ struct lsqi_http_head {
     const char *retry_after;
     const char *grpc_status; /* where an answer of gRPC has no more than its end */
     const char *grpc_message;
+    const char *location; /* of a redirect, which is not followed */
 };
 
 struct lsqi_http;

@@ -340,10 +340,8 @@ static void add_header(struct parts *parts, const char *name, const char *value)
     lsqi_buf_add(parts->text, "", 1);
 }
 
-/* What every request to the target says. */
-static void add_headers(struct parts *parts, struct lsqi_server *server, size_t target) {
-    const char *host = server->targets[target].host;
-
+/* What every request says. host: of the namespace, or NULL. */
+static void add_common(struct parts *parts, struct lsqi_server *server, const char *host) {
     if (host != NULL) add_header(parts, "Host: ", host);
     if (server->encryption_key != NULL)
         add_header(parts, "x-turso-encryption-key: ", server->encryption_key);
@@ -352,6 +350,10 @@ static void add_headers(struct parts *parts, struct lsqi_server *server, size_t 
         add_header(parts, is_basic(server->token) ? "Authorization: " : "Authorization: Bearer ",
                    server->token);
     pthread_mutex_unlock(&server->lock);
+}
+
+static void add_headers(struct parts *parts, struct lsqi_server *server, size_t target) {
+    add_common(parts, server, server->targets[target].host);
 }
 
 /* The pieces do not move any more. */
@@ -419,6 +421,23 @@ enum lsq_status lsqi_server_log_address(struct lsqi_server *server, const char *
     add_namespace(&parts, server);
     if (session[0] != '\0') add_header(&parts, "x-session-token: ", session);
     add_headers(&parts, server, 0);
+    return set_parts(address, &parts, err);
+}
+
+enum lsq_status lsqi_server_path_address(struct lsqi_server *server, const char *path,
+                                         const char *elsewhere, struct lsqi_server_address *address,
+                                         struct lsq_error *err) {
+    struct parts parts = {.text = &address->text};
+
+    *address = (struct lsqi_server_address){.url = NULL};
+    if (elsewhere != NULL) {
+        lsqi_buf_add_text(&address->text, elsewhere);
+    } else {
+        lsqi_buf_add_text(&address->text, lsqi_place_base(server->targets[0].place));
+        lsqi_buf_add_text(&address->text, path);
+    }
+    lsqi_buf_add(&address->text, "", 1);
+    add_common(&parts, server, elsewhere == NULL ? server->targets[0].host : NULL);
     return set_parts(address, &parts, err);
 }
 

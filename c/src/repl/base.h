@@ -9,8 +9,8 @@
 #define LSQI_REPL_BASE_H
 
 #include "engine/key.h"
+#include "repl/frame.h"
 #include "repl/meta.h"
-#include "repl/wire.h"
 
 /* All zero with fd -1, and key filled in, is one that is not begun. */
 struct lsqi_base {

@@ -1,7 +1,7 @@
 /* What can be known of a frame before it is taken: that it is the one which follows the last, by the checksum that the
  * server carries on from each to the next, and that its numbers are possible. */
 #include "base/error.h"
-#include "repl/state.h"
+#include "repl/protocol.h"
 #include "repl/sum.h"
 
 void lsqi_chain_join(struct lsqi_replica *r, uint64_t sum) {
@@ -74,9 +74,10 @@ static enum lsq_status check_numbers(struct lsqi_replica *r, const struct lsqi_f
 
 enum lsq_status lsqi_chain_check(struct lsqi_replica *r, const struct lsqi_frame *frame,
                                  const void *page, size_t len, struct lsq_error *err) {
-    enum lsq_status st = check_sum(r, frame, page, len, err);
+    bool chained = r->protocol->chained;
+    enum lsq_status st = chained ? check_sum(r, frame, page, len, err) : LSQ_OK;
 
     if (st == LSQ_OK) st = check_numbers(r, frame, err);
-    if (st == LSQ_OK) r->chain.sum = r->chain.none ? 0 : frame->checksum;
+    if (st == LSQ_OK) r->chain.sum = chained && r->chain.none ? 0 : frame->checksum;
     return st;
 }

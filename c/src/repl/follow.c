@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "repl/disk.h"
 #include "repl/events.h"
+#include "repl/protocol.h"
 #include "repl/state.h"
 
 enum {
@@ -138,8 +139,9 @@ enum lsq_status lsqi_follow_pause(void *arg, struct lsq_error *err) {
 
 static enum lsq_status keep(struct lsqi_replica *r, const struct lsqi_frame *frame,
                             const void *page, size_t len, struct lsq_error *err) {
-    if (r->apply == NULL) return lsqi_base_write(&r->base, r->path, frame, page, len, err);
-    return lsqi_spool_add(&r->spool, frame, page, len, err);
+    if (r->apply != NULL) return lsqi_spool_add(&r->spool, frame, page, len, err);
+    r->came++;
+    return lsqi_base_write(&r->base, r->path, frame, page, len, err);
 }
 
 static void commit(struct lsqi_replica *r, uint64_t next, uint32_t pages, uint64_t sum) {
@@ -251,6 +253,22 @@ static void start_again(struct lsqi_replica *r) {
     restart(r, r->meta.applied, r->meta.pages, r->meta.checksum);
 }
 
+void lsqi_follow_part_ends(struct lsqi_replica *r, uint64_t next) {
+    if (r->apply != NULL) {
+        lsqi_spool_cut(&r->spool, r->spool.committed);
+        r->next = next;
+    } else if (r->next == r->committed_next) {
+        r->next = next;
+        commit(r, next, r->committed_pages, 0);
+        lsqi_chain_join(r, 0);
+    } else {
+        /* Pages of it are in their places already. */
+        lsqi_base_discard(&r->base, r->path);
+        restart(r, 0, 0, 0);
+        r->greeted = false;
+    }
+}
+
 /* An empty database takes on any history. */
 static enum lsq_status take_history(struct lsqi_replica *r, struct lsq_error *err) {
     (void)snprintf(r->meta.log_id, sizeof(r->meta.log_id), "%s", r->hello.log_id);
@@ -293,8 +311,10 @@ static enum lsq_status compare_history(struct lsqi_replica *r, struct lsq_error 
 
 /* Whether a greeting is due. */
 static bool is_to_greet(struct lsqi_replica *r) {
+    int64_t holds = r->protocol == NULL ? 0 : (int64_t)r->protocol->greeting_ms * 1000000;
     bool distrusted;
 
+    if (holds > 0 && lsqi_now_ns() - r->greeted_at > holds) return true;
     pthread_mutex_lock(&r->lock);
     distrusted = r->distrusted;
     pthread_mutex_unlock(&r->lock);
@@ -312,11 +332,12 @@ static enum lsq_status begin_base(struct lsqi_replica *r, struct lsq_error *err)
     st = lsqi_base_begin(&r->base, r->path, r->hello.log_id, r->hello.index, err);
     r->chain.holds = r->chain.none = false;
     if (st == LSQ_OK) restart(r, meta->applied, meta->pages, meta->checksum);
+    r->came = meta->applied;
     return st;
 }
 
 static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
-    enum lsq_status st = r->protocol->greet(r, err);
+    enum lsq_status st = lsqi_protocol_greet(r, err);
 
     if (st == LSQ_OK) {
         pthread_mutex_lock(&r->lock);
@@ -325,6 +346,7 @@ static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
         st = r->apply == NULL ? begin_base(r, err) : compare_history(r, err);
     }
     r->greeted = st == LSQ_OK;
+    r->greeted_at = lsqi_now_ns();
     return st;
 }
 
@@ -361,8 +383,9 @@ static enum lsq_status finish_base(struct lsqi_replica *r, struct lsq_error *err
                               (unsigned long long)r->next);
     st = r->next == 0 ? install_empty(r, err) : install(r, err);
     if (st != LSQ_OK) return st;
-    publish(r, r->meta.applied, false);
-    tell(r, LSQI_REPLICA_BOOTSTRAPPED, "", NULL, r->meta.applied);
+    publish(r, r->came, false);
+    tell(r, LSQI_REPLICA_BOOTSTRAPPED, "", NULL, r->came);
+    r->came = 0;
     return LSQ_OK;
 }
 
@@ -381,6 +404,7 @@ static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetin
                                 "the server wants to be greeted again and again");
     }
     if (st == LSQ_OK) st = r->protocol->fetch(r, end, err);
+    if (st != LSQ_OK && r->protocol != NULL && r->protocol->greeting_ms > 0) r->greeted = false;
     if (r->next != before) *greetings = 0;
     if (st == LSQ_OK && r->apply != NULL) st = apply(r, err);
     if (st == LSQ_OK && r->apply == NULL && *end) st = finish_base(r, err);

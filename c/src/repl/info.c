@@ -1,6 +1,7 @@
 /* What is known of a replica. */
 #include "base/clock.h"
 #include "repl/state.h"
+#include "repl/v2.h"
 
 bool lsqi_replica_usable(struct lsqi_replica *r) {
     bool usable;
@@ -27,7 +28,11 @@ void lsqi_replica_info(struct lsqi_replica *r, struct lsqi_replica_info *info) {
     info->running = r->running;
     info->applied = lsqi_replica_applied(r);
     info->highest = r->highest;
-    info->lag = r->highest > info->applied ? r->highest - info->applied : 0;
+    info->protocol = (enum lsq_sync_protocol)atomic_load(&r->face.protocol);
+    if (info->protocol == LSQ_SYNC_V2)
+        info->lag = lsqi_v2_lag(info->applied, info->highest);
+    else
+        info->lag = r->highest > info->applied ? r->highest - info->applied : 0;
     info->synced_ago = r->synced_at == 0 ? -1 : (lsqi_now_ns() - r->synced_at) / 1000000;
     info->waiting = count_locked(r);
     pthread_mutex_unlock(&r->lock);

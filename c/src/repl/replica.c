@@ -15,6 +15,7 @@
 #include "file/file.h"
 #include "repl/disk.h"
 #include "repl/open.h"
+#include "repl/protocol.h"
 #include "repl/state.h"
 #include "repl/wait.h"
 
@@ -76,7 +77,7 @@ static enum lsq_status replica_new(struct lsqi_replica **out, char *path,
     r->base.fd = r->spool.fd = -1;
     r->spool.folder_of = path;
     r->base.key = r->spool.key = &r->key;
-    r->protocol = &lsqi_protocol_v1;
+    r->wanted = cfg->protocol;
     r->interval = cfg->sync_interval;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
@@ -112,6 +113,7 @@ static enum lsq_status look(struct lsqi_replica *r, const struct lsqi_replica_co
     if (st == LSQ_OK) st = lsqi_replica_look(r, cfg->adopt_replace, err);
     if (st == LSQ_OK) st = lsqi_helper_start(err);
     if (st != LSQ_OK) return st;
+    lsqi_protocol_recall(r);
     r->usable = r->apply != NULL;
     if (r->meta.state == LSQI_META_READY && r->meta.applied > 0)
         atomic_store(&r->face.applied, r->meta.applied - 1);

@@ -36,6 +36,8 @@ struct lsqi_replica_face {
     /* How often it was not known where in the server's log a write is, and how many of those syncs have answered */
     _Atomic uint64_t doubts;
     _Atomic uint64_t settled;
+    _Atomic int
+        protocol; /* enum lsq_sync_protocol: that which serves; LSQ_SYNC_AUTO: not known yet */
 };
 
 /* Everything is borrowed until lsqi_replica_open() returns. */
@@ -52,6 +54,7 @@ struct lsqi_replica_config {
     /* What the file is encrypted with, and all that is kept beside it of what it has; NULL: nothing. */
     const void *key;
     size_t key_len;
+    enum lsq_sync_protocol protocol;
 };
 
 /* Opens the record of the file, or shares the one that is open (its settings hold; another server is
@@ -117,6 +120,13 @@ static inline void lsqi_replica_settle(struct lsqi_replica *replica, uint64_t do
 
     while (before < doubts && !atomic_compare_exchange_weak(&face->settled, &before, doubts)) {
     }
+}
+
+/* Whether indexes by which the server answers statements are places in what the replica follows. */
+static inline bool lsqi_replica_indexed(const struct lsqi_replica *replica) {
+    return atomic_load_explicit(
+               &((const struct lsqi_replica_face *)(const void *)replica)->protocol,
+               memory_order_relaxed) == (int)LSQ_SYNC_V1;
 }
 
 /* The server answered a write with that index. */
@@ -198,8 +208,9 @@ struct lsqi_replica_info {
     uint64_t frames;   /* applied, since it was opened */
     uint64_t bytes;    /* of answers, since it was opened */
     struct lsq_error
-        last_error;  /* of the last exchange that failed; LSQ_OK: none since the last good one */
-    char log_id[40]; /* of the history that the file belongs to; "": none */
+        last_error; /* of the last exchange that failed; LSQ_OK: none since the last good one */
+    enum lsq_sync_protocol protocol; /* that serves; LSQ_SYNC_AUTO: not known yet */
+    char log_id[40];                 /* of the history that the file belongs to; "": none */
 };
 
 void lsqi_replica_info(struct lsqi_replica *replica, struct lsqi_replica_info *info);

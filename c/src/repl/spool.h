@@ -10,7 +10,7 @@
 
 #include "engine/key.h"
 #include "lsq/lsq.h"
-#include "repl/wire.h"
+#include "repl/frame.h"
 
 /* All zero, with fd -1, folder_of and key filled in, is an empty one. */
 struct lsqi_spool {

@@ -10,21 +10,12 @@
 #include "remote/server.h"
 #include "repl/apply.h"
 #include "repl/base.h"
+#include "repl/frame.h"
 #include "repl/meta.h"
 #include "repl/replica.h"
 #include "repl/spool.h"
 
-/* A way to ask a server for its log. Called by who runs the exchange; each answers for one request or a few. */
-struct lsqi_protocol {
-    const char *name;
-    /* Asks who the server is, and how far: replica->hello. */
-    enum lsq_status (*greet)(struct lsqi_replica *replica, struct lsq_error *err);
-    /* Asks for frames from replica->next on, which are told to lsqi_follow_frame(). *end: there were none, or as many
-     * as the server has; the greeting may have to be said anew (replica->greeted is false then, and *end too). */
-    enum lsq_status (*fetch)(struct lsqi_replica *replica, bool *end, struct lsq_error *err);
-};
-
-extern const struct lsqi_protocol lsqi_protocol_v1;
+struct lsqi_protocol;
 
 struct lsqi_snapshot {
     uint64_t next;   /* after its newest frame, the first one; 0: none has come */
@@ -54,7 +45,7 @@ struct lsqi_replica {
     struct lsqi_key key; /* all that is written of the content is encrypted with it */
     int lock_fd;
     struct lsqi_server server;
-    const struct lsqi_protocol *protocol;
+    enum lsq_sync_protocol wanted;
     int interval; /* ms; 0: none */
     struct lsqi_task timer;
 
@@ -85,12 +76,15 @@ struct lsqi_replica {
 
     /* Of who opens, who runs, and who closes: one after the other. */
     struct lsqi_meta meta;
-    struct lsqi_apply *apply; /* NULL: there is no file yet */
-    struct lsqi_base base;    /* then frames go here, and else ... */
-    struct lsqi_spool spool;  /* ... here, until they are applied */
+    struct lsqi_apply *apply;             /* NULL: there is no file yet */
+    struct lsqi_base base;                /* then frames go here, and else ... */
+    struct lsqi_spool spool;              /* ... here, until they are applied */
+    const struct lsqi_protocol *protocol; /* NULL: not known yet */
     struct lsqi_hello hello;
     bool greeted;
-    uint64_t next; /* the frame to ask for */
+    int64_t greeted_at;      /* ns */
+    uint64_t came;           /* frames, to the base */
+    uint64_t next;           /* the frame to ask for */
     struct lsqi_chain chain;
     uint64_t committed_next; /* after the last frame here that ends a transaction */
     uint64_t committed_pages;
@@ -137,6 +131,9 @@ enum lsq_status lsqi_follow_snapshot_end(struct lsqi_replica *replica, bool whol
 /* A request for frames begins; its number, for lsqi_follow_reached(): it found all that there is. */
 uint64_t lsqi_follow_asks(struct lsqi_replica *replica);
 void lsqi_follow_reached(struct lsqi_replica *replica, uint64_t serial);
+/* What r->next stands behind is all of a part of the log that is closed: it goes on at `next`. The begin of a
+ * transaction that has come of it will have no end. */
+void lsqi_follow_part_ends(struct lsqi_replica *replica, uint64_t next);
 void lsqi_follow_got_bytes(struct lsqi_replica *replica, uint64_t bytes);
 
 #endif

@@ -2,29 +2,16 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/alloc.h"
 #include "base/clock.h"
 #include "base/error.h"
-#include "remote/failure.h"
 
 enum {
     MOST_KEPT = 4 * 1024 * 1024, /* bytes of frames that wait to be taken */
     ENOUGH = 1024 * 1024,        /* bytes of frames for which who takes them is woken */
     LOOK_MS = 20,
-    MOST_REFUSAL = 16 * 1024,
-    /* codes of gRPC */
-    GRPC_OK = 0,
-    GRPC_INVALID = 3,
-    GRPC_NOT_FOUND = 5,
-    GRPC_DENIED = 7,
-    GRPC_EXHAUSTED = 8,
-    GRPC_PRECONDITION = 9,
-    GRPC_RANGE = 11,
-    GRPC_UNIMPLEMENTED = 12,
-    GRPC_UNAVAILABLE = 14,
-    GRPC_UNAUTHENTICATED = 16
+    MOST_REFUSAL = 16 * 1024
 };
 
 /* A frame as it is kept: this, and the page behind it. */
@@ -35,11 +22,8 @@ struct kept {
 
 struct transfer {
     const struct lsqi_transfer_call *call;
-    /* the I/O thread's, until done is true */
-    struct lsqi_wire wire;
-    struct lsqi_buf refusal;
-    int status; /* of HTTP */
-    bool foreign;
+    /* the I/O thread's, until done is true; of it: status, refused, refusal, location */
+    struct lsqi_transfer_end *said;
     pthread_mutex_t lock;
     pthread_cond_t changed;
     /* guarded by lock */
@@ -68,19 +52,13 @@ static bool on_frame(void *arg, const struct lsqi_frame *frame, const void *data
     return true;
 }
 
-static void on_hello(void *arg, const struct lsqi_hello *hello) {
-    struct transfer *t = arg;
-
-    if (t->call->hello != NULL) *t->call->hello = *hello;
-}
-
 static void on_head(void *arg, const struct lsqi_http_head *head) {
     struct transfer *t = arg;
+    struct lsqi_decoder *decoder = t->call->decoder;
 
-    t->status = head->status;
-    t->foreign = strncasecmp(head->content_type, "application/grpc-web", 20) != 0;
-    if (head->grpc_status[0] != '\0')
-        lsqi_grpc_end_set(&t->wire.end, head->grpc_status, head->grpc_message);
+    t->said->status = head->status;
+    (void)snprintf(t->said->location, sizeof(t->said->location), "%s", head->location);
+    t->said->refused = !decoder->head(decoder, head);
 }
 
 /* Takes all or nothing. */
@@ -90,11 +68,13 @@ static size_t take_locked(struct transfer *t, const char *data, size_t len) {
         return 0;
     }
     t->bytes += len;
-    if (t->status != 200 || t->foreign) {
-        if (t->refusal.len + len <= MOST_REFUSAL) lsqi_buf_add(&t->refusal, data, len);
+    if (t->said->refused) {
+        size_t room = MOST_REFUSAL - t->said->refusal.len;
+
+        lsqi_buf_add(&t->said->refusal, data, len < room ? len : room);
         return len;
     }
-    t->broken = lsqi_wire_feed(&t->wire, data, len, &t->why);
+    t->broken = t->call->decoder->feed(t->call->decoder, data, len, &t->why);
     return t->broken == LSQ_OK ? len : LSQI_HTTP_STOP;
 }
 
@@ -129,11 +109,12 @@ static enum lsq_status start(struct transfer *t, struct lsq_error *err) {
     static const struct lsqi_http_events events = {
         .head = on_head, .body = on_body, .done = on_done};
     const struct lsqi_transfer_call *call = t->call;
-    struct lsqi_server_address address;
-    struct lsqi_http_request request = {
+    const struct lsqi_http_request request = {
         .peer = call->server->peer,
-        .body = call->body->data,
-        .body_len = call->body->len,
+        .url = call->address->url,
+        .headers = call->address->headers,
+        .body = call->body == NULL ? NULL : call->body->data,
+        .body_len = call->body == NULL ? 0 : call->body->len,
         .connect_ms = call->server->connect_ms,
         .first_byte_ms = call->server->first_byte_ms,
         .events = &events,
@@ -141,14 +122,9 @@ static enum lsq_status start(struct transfer *t, struct lsq_error *err) {
     };
     enum lsq_status st;
 
-    st = lsqi_server_log_address(call->server, call->method, call->session, &address, err);
-    if (st != LSQ_OK) return st;
-    request.url = address.url;
-    request.headers = address.headers;
     pthread_mutex_lock(&t->lock); /* done() may come before http is set */
     st = lsqi_http_start(&t->http, &request, err);
     pthread_mutex_unlock(&t->lock);
-    lsqi_server_address_release(&address);
     return st;
 }
 
@@ -238,37 +214,8 @@ static enum lsq_status of_transport(const struct transfer *t, struct lsq_error *
     return st;
 }
 
-static bool says(const struct lsqi_grpc_end *end, const char *word) {
-    return strstr(end->message, word) != NULL;
-}
-
-static enum lsq_status of_grpc(const struct lsqi_grpc_end *end, struct lsq_error *err) {
-    enum lsq_status st = LSQ_ERROR;
-
-    switch (end->status) {
-    case GRPC_UNAUTHENTICATED:
-    case GRPC_DENIED: st = LSQ_UNAUTHORIZED; break;
-    case GRPC_INVALID:
-    case GRPC_UNIMPLEMENTED: st = LSQ_PROTOCOL_UNSUPPORTED; break;
-    case GRPC_NOT_FOUND: st = LSQ_NAMESPACE_NOT_FOUND; break;
-    case GRPC_EXHAUSTED:
-    case GRPC_UNAVAILABLE: st = LSQ_OVERLOADED; break;
-    default: break;
-    }
-    if (says(end, "NAMESPACE_DOESNT_EXIST")) st = LSQ_NAMESPACE_NOT_FOUND;
-    /* sqld calls it an internal error. */
-    if (says(end, "auth header") || says(end, "JWT")) st = LSQ_UNAUTHORIZED;
-    lsqi_error_set(err, st, "%s: %s (gRPC %d)", lsq_status_text(st), end->message, end->status);
-    if (err != NULL) err->transient = st == LSQ_OVERLOADED;
-    return st;
-}
-
 static enum lsq_status judge(const struct transfer *t, struct lsqi_transfer_end *end,
                              struct lsq_error *err) {
-    const struct lsqi_grpc_end *said = &t->wire.end;
-
-    end->bytes = t->bytes;
-    end->answer = LSQI_ANSWER_FAILED;
     if (t->broken != LSQ_OK) {
         if (err != NULL) *err = t->why;
         return t->broken;
@@ -278,28 +225,9 @@ static enum lsq_status judge(const struct transfer *t, struct lsqi_transfer_end 
                          t->end.kind == LSQI_HTTP_BROKEN;
         return of_transport(t, err);
     }
-    if (t->status != 200) {
-        end->transport = t->status == 502 || t->status == 503 || t->status == 504;
-        return lsqi_remote_refusal(err, t->status, t->refusal.data, t->refusal.len, false);
-    }
-    if (t->foreign)
-        return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
-                              "the server does not speak the replication protocol (no gRPC-web)");
-    if (!said->came || t->wire.prefix_len != 0 || t->wire.message_left > 0) {
-        end->transport = true;
-        return lsqi_error_set(err, LSQ_CONNECTION_LOST, "the server's answer has no end");
-    }
-    end->answer = LSQI_ANSWER_OK;
-    if (said->status == GRPC_OK) return LSQ_OK;
-    if (said->status == GRPC_PRECONDITION && says(said, "NO_HELLO"))
-        end->answer = LSQI_ANSWER_NO_HELLO;
-    else if (said->status == GRPC_PRECONDITION && says(said, "NEED_SNAPSHOT"))
-        end->answer = LSQI_ANSWER_NEED_SNAPSHOT;
-    else if (said->status == GRPC_RANGE)
-        end->answer = LSQI_ANSWER_AHEAD;
-    else
-        end->answer = LSQI_ANSWER_FAILED;
-    return end->answer == LSQI_ANSWER_FAILED ? of_grpc(said, err) : LSQ_OK;
+    end->whole = true;
+    end->transport = end->status == 502 || end->status == 503 || end->status == 504;
+    return LSQ_OK;
 }
 
 static enum lsq_status take_all(struct transfer *t, struct lsq_error *err) {
@@ -320,14 +248,14 @@ static enum lsq_status take_all(struct transfer *t, struct lsq_error *err) {
 
 enum lsq_status lsqi_transfer_run(const struct lsqi_transfer_call *call,
                                   struct lsqi_transfer_end *end, struct lsq_error *err) {
-    struct transfer t = {.call = call};
-    const struct lsqi_wire_handler handler = {.frame = on_frame, .hello = on_hello, .arg = &t};
+    struct transfer t = {.call = call, .said = end};
     enum lsq_status st;
 
-    *end = (struct lsqi_transfer_end){.answer = LSQI_ANSWER_FAILED};
+    *end = (struct lsqi_transfer_end){.whole = false};
     if (pthread_mutex_init(&t.lock, NULL) != 0 || pthread_cond_init(&t.changed, NULL) != 0)
         return lsqi_error_set(err, LSQ_NOMEM, "no lock for a request");
-    lsqi_wire_init(&t.wire, call->form, &handler);
+    call->decoder->frame = on_frame;
+    call->decoder->transfer = &t;
     st = start(&t, err);
     if (st == LSQ_OK) {
         st = take_all(&t, err);
@@ -336,10 +264,10 @@ enum lsq_status lsqi_transfer_run(const struct lsqi_transfer_call *call,
         end->transport = st == LSQ_TIMEOUT;
         if (st == LSQ_OK) st = judge(&t, end, err);
     }
-    lsqi_wire_release(&t.wire);
     lsqi_buf_release(&t.kept);
-    lsqi_buf_release(&t.refusal);
     pthread_cond_destroy(&t.changed);
     pthread_mutex_destroy(&t.lock);
     return st;
 }
+
+void lsqi_transfer_end_release(struct lsqi_transfer_end *end) { lsqi_buf_release(&end->refusal); }

@@ -15,23 +15,7 @@
 
 #include "base/buf.h"
 #include "lsq/lsq.h"
-
-enum { LSQI_FRAME_HEADER = 24, LSQI_MOST_PAGE = 65536 };
-
-/* A page as the log has it. */
-struct lsqi_frame {
-    uint64_t number;
-    uint64_t checksum;
-    uint32_t page;
-    uint32_t size_after; /* pages of the database; > 0: it ends a transaction */
-    uint64_t kept;       /* the spool's: a checksum of the page, where it lies in a file */
-};
-
-struct lsqi_hello {
-    char log_id[40];
-    char session[80];
-    uint64_t index; /* of the server's last frame; 0 also where there is none */
-};
+#include "repl/frame.h"
 
 enum lsqi_wire_form {
     LSQI_WIRE_HELLO,  /* one message, HelloResponse */

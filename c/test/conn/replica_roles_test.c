@@ -151,7 +151,6 @@ static void contradictions_are_refused_before_anything_is_made(void **state) {
                                         {.stale_after = -1},
                                         {.open_timeout = -2},
                                         {.protocol = (enum lsq_sync_protocol)9}};
-    const struct lsq_replica second = {.protocol = LSQ_SYNC_V2};
     struct lsq_config cfg;
 
     (void)state;
@@ -159,8 +158,6 @@ static void contradictions_are_refused_before_anything_is_made(void **state) {
         cfg = config_of(&wrong[i]);
         expect_refused(&cfg, LSQ_BAD_ARGUMENT);
     }
-    cfg = config_of(&second);
-    expect_refused(&cfg, LSQ_UNSUPPORTED);
     cfg = config_of(NULL);
     cfg.path = ":memory:";
     expect_refused(&cfg, LSQ_BAD_ARGUMENT);
