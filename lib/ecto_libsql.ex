@@ -350,7 +350,7 @@ defmodule EctoLibSql do
   What is known of a replica's file, of all connections of the VM to it: `index` of the file, `written` (the highest that
   a write of this VM made), `primary` (the highest that the server has named), `lag` between the two, `synced_ago` (ms
   since the file was known to have all; nil: not yet), `waiting` callers, `syncs`, `failures`, `rebuilds`, `frames` and
-  `bytes` in all, whether a sync is `running`, and the `last_error`, if no sync has succeeded since.
+  `bytes` in all, the `protocol` (`:v1`, `:v2`; `:auto` where it is not known yet), whether a sync is `running`, and the `last_error`, if no sync has succeeded since.
   """
   @spec replica_info(State.t()) :: {:ok, map()} | {:error, Error.t()}
   def replica_info(state), do: Replica.info(state.conn_id)

@@ -88,8 +88,11 @@ defmodule EctoLibSql.Replica do
 
   def info(conn) do
     case NIF.replica_info(conn) do
-      {:ok, info} -> {:ok, %{info | last_error: last_error(info.last_error), protocol: protocol(info.protocol)}}
-      {:error, native} -> {:error, Error.from_native(native)}
+      {:ok, info} ->
+        {:ok, %{info | last_error: last_error(info.last_error), protocol: protocol(info.protocol)}}
+
+      {:error, native} ->
+        {:error, Error.from_native(native)}
     end
   end
 

@@ -68,6 +68,8 @@ class Store:
     def open(self):
         self.generation = int(read(self.name("generation")) or b"1")
         self.oldest = int(read(self.name("oldest")) or b"1")
+        salts, count = (read(self.name("skip")) or b"- 0").decode().split()
+        self.skip = (b"" if salts == "-" else bytes.fromhex(salts), int(count))
         self.main = self.connect()
         self.main.execute("PRAGMA journal_mode=WAL")
         # Whoever closes last would checkpoint: this one stays open, and the end is a kill.
@@ -79,17 +81,21 @@ class Store:
         os.replace(self.name(name + ".new"), self.name(name))
 
     def wal(self):
-        """The frames of the WAL, up to the last that ends a transaction."""
+        """The generation's frames: those of the WAL, up to the last that ends a transaction. Where no writer has begun
+        the WAL anew since the checkpoint, the first ones are the generation's before."""
+        salts, frames = self.whole_wal()
+        return frames[self.skip[1] * FRAME :] if salts == self.skip[0] else frames
+
+    def whole_wal(self):
         data = read(self.path + "-wal")
         salts, last = data[16:24], 0
-        count = max(len(data) - 32, 0) // FRAME
-        for i in range(count):
+        for i in range(max(len(data) - 32, 0) // FRAME):
             at = 32 + i * FRAME
             if data[at + 8 : at + 16] != salts:
                 break
             if data[at + 4 : at + 8] != b"\0\0\0\0":
                 last = i + 1
-        return data[32 : 32 + last * FRAME]
+        return salts, data[32 : 32 + last * FRAME]
 
     def frames(self, generation):
         if generation == self.generation:
@@ -103,19 +109,29 @@ class Store:
         return self.oldest <= generation <= self.generation
 
     def checkpoint(self):
-        """Ends the generation."""
+        """Ends the generation. Nobody writes meanwhile."""
+        self.main.execute("BEGIN IMMEDIATE")
         shutil.copyfile(self.path, self.name("file-%d" % self.generation))
         with open(self.name("frames-%d" % self.generation), "wb") as file:
             file.write(self.wal())
-        for _ in range(500):
-            busy, _, _ = self.main.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            if not busy:
+        helper = self.connect()
+        for _ in range(1000):
+            _, frames, done = helper.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if frames == done:
                 break
             time.sleep(0.01)
         else:
             raise RuntimeError("somebody reads for ever")
+        helper.close()
+        salts, frames = self.whole_wal()
+        self.set_skip(salts, len(frames) // FRAME)
         self.generation += 1
         self.note("generation", self.generation)
+        self.main.execute("ROLLBACK")
+
+    def set_skip(self, salts, count):
+        self.skip = (salts, count)
+        self.note("skip", "%s %d" % (salts.hex() or "-", count))
 
     def forget(self, oldest):
         self.oldest = oldest
@@ -163,7 +179,8 @@ class Store:
         with open(self.path, "wb") as file:
             file.write(base)
         with open(self.path + "-wal", "wb") as file:
-            file.write(chain(data[:32], mine, frames))
+            file.write(chain(data[:32], mine + frames))
+        self.set_skip(b"", 0)
         for suffix in ("-shm",):
             if os.path.exists(self.path + suffix):
                 os.remove(self.path + suffix)
@@ -183,13 +200,10 @@ def wal_header():
     return head + struct.pack(">2I", *sums(head, "<"))
 
 
-def chain(head, mine, frames):
+def chain(head, frames):
     order = ">" if head[3] & 1 else "<"
-    if mine:
-        s0, s1 = struct.unpack(">2I", mine[-FRAME + 16 : -FRAME + HEADER])
-    else:
-        s0, s1 = struct.unpack(">2I", head[24:32])
-    out = [head, mine]
+    s0, s1 = struct.unpack(">2I", head[24:32])
+    out = [head]
     for i in range(len(frames) // FRAME):
         frame = frames[i * FRAME : (i + 1) * FRAME]
         s0, s1 = sums(frame[:8], order, s0, s1)
@@ -226,9 +240,18 @@ def value_out(value):
 
 
 class Stream:
+    IDLE_S = 10
+    TRANSACTION_S = 2
+
     def __init__(self, conn):
         self.conn = conn
         self.texts = {}
+        self.used = time.monotonic()
+
+    def is_over(self):
+        """Nobody has come for so long."""
+        most = self.TRANSACTION_S if self.conn.in_transaction else self.IDLE_S
+        return time.monotonic() - self.used > most
 
     def sql_of(self, stmt):
         return stmt["sql"] if stmt.get("sql") is not None else self.texts[stmt["sql_id"]]
@@ -318,6 +341,24 @@ class Server(ThreadingHTTPServer):
         self.streams = {}
         self.faults = {}
         self.counts = {}
+        self.at_work = 0  # requests of Hrana that run
+        threading.Thread(target=self.reap, daemon=True).start()
+
+    def reap(self):
+        """Whose client is gone must not keep the others from writing."""
+        while True:
+            time.sleep(0.5)
+            for baton, stream in list(self.streams.items()):
+                if stream.is_over() and self.streams.pop(baton, None):
+                    stream.conn.close()
+
+    def settle(self):
+        """Waits until nothing runs, of clients that are gone either."""
+        quiet = 0
+        while quiet < 10:
+            time.sleep(0.01)
+            busy = self.at_work or any(s.conn.in_transaction for s in list(self.streams.values()))
+            quiet = 0 if busy else quiet + 1
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], (ConnectionError, BrokenPipeError, TimeoutError)):
@@ -461,8 +502,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path == "/control":
+            request = json.loads(body)
+            if request["do"] == "settle":
+                self.server.settle()
             with self.store.lock:
-                return self.json(200, Control(self.server).answer(json.loads(body)))
+                return self.json(200, Control(self.server).answer(request))
         if self.path in ("/v2/pipeline", "/v3/pipeline"):
             self.count("pipeline")
             return self.pipeline(json.loads(body))
@@ -484,6 +528,13 @@ class Handler(BaseHTTPRequestHandler):
         baton = request.get("baton")
         if not self.allowed():
             return self.json(401, {"error": "Unauthorized"})
+        self.server.at_work += 1
+        try:
+            return self.run_all(request, baton)
+        finally:
+            self.server.at_work -= 1
+
+    def run_all(self, request, baton):
         stream = self.server.streams.pop(baton, None) if baton else Stream(self.store.connect())
         if stream is None:
             return self.answer(400, b"Received an invalid baton", "text/plain")
@@ -498,6 +549,7 @@ class Handler(BaseHTTPRequestHandler):
         if closed:
             stream.conn.close()
         else:
+            stream.used = time.monotonic()
             baton = base64.b64encode(os.urandom(12)).decode()
             self.server.streams[baton] = stream
         return self.json(200, {"baton": baton, "base_url": None, "results": results})
@@ -505,7 +557,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Control:
     """What tests ask for: {"do": "faults", "faults": {...}} replaces all faults (see Handler); "sql", with "sql";
-    "checkpoint"; "forget": generations before the current one; "save", "go_back"; "counts": of requests since it was
+    "settle": wait until nothing is written; "checkpoint"; "forget": generations before the current one; "save", "go_back"; "counts": of requests since it was
     last asked."""
 
     def __init__(self, server):
@@ -524,6 +576,9 @@ class Control:
 
     def do_sql(self, request):
         self.store.main.execute(request["sql"]).fetchall()
+
+    def do_settle(self, _):
+        pass
 
     def do_checkpoint(self, _):
         self.store.checkpoint()

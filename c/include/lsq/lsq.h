@@ -716,7 +716,10 @@ LSQ_API void lsq_on_server_event(void (*fn)(const struct lsq_server_event *event
  * has written; a read that finds the file behind what any connection of this program has written to it waits for it to
  * come so far (lsq_call.done: LSQ_PENDING; with LSQ_CALL_TRY or LSQ_CALL_BUDGET and without done: LSQ_WOULD_BLOCK), for
  * lsq_replica.stale_after. Then, or where the primary cannot be asked for its log, the primary answers in its place,
- * or it is LSQ_STALE.
+ * or it is LSQ_STALE. By LSQ_SYNC_V2 the primary does not say that: then the read waits for a sync of everything.
+ *
+ * Places in the log (index) grow. By LSQ_SYNC_V1 they are the numbers of its frames, by LSQ_SYNC_V2 the generation times
+ * 2^32 plus the frame in it.
  *
  * One file has one role: what a program has open as a replica is LSQ_ALREADY_OPEN for one who opens it plain, and the
  * other way round; and for other programs, whatever they want of it. */

@@ -19,8 +19,6 @@ struct lsqi_protocol {
     enum lsq_status (*fetch)(struct lsqi_replica *replica, bool *end, struct lsq_error *err);
     /* Checksums go on from frame to frame. Else each is of its frame alone, to know it again by. */
     bool chained;
-    /* What statements are answered with as replication_index is a place in the log. */
-    bool indexes;
     /* ms for which a greeting holds, and not after a failure; 0: until the server wants another */
     int greeting_ms;
 };

@@ -82,9 +82,9 @@ struct lsqi_replica {
     const struct lsqi_protocol *protocol; /* NULL: not known yet */
     struct lsqi_hello hello;
     bool greeted;
-    int64_t greeted_at;      /* ns */
-    uint64_t came;           /* frames, to the base */
-    uint64_t next;           /* the frame to ask for */
+    int64_t greeted_at; /* ns */
+    uint64_t came;      /* frames, to the base */
+    uint64_t next;      /* the frame to ask for */
     struct lsqi_chain chain;
     uint64_t committed_next; /* after the last frame here that ends a transaction */
     uint64_t committed_pages;

@@ -236,5 +236,4 @@ const struct lsqi_protocol lsqi_protocol_v1 = {.kind = LSQ_SYNC_V1,
                                                .question = "POST /wal_log.ReplicationLog/Hello",
                                                .greet = greet,
                                                .fetch = fetch,
-                                               .chained = true,
-                                               .indexes = true};
+                                               .chained = true};

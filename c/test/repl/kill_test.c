@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../support/generations.h"
 #include "../support/primary.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
@@ -20,6 +21,7 @@ enum { ROUNDS = 200 };
 #endif
 
 static struct sqld server;
+static bool by_generations; /* the server is one of protocol v2 */
 
 static int forget(void **state) {
     sqld_kill(&server);
@@ -107,13 +109,15 @@ static bool goes_on(int rounds, int64_t began) {
     const char *text = getenv("LSQ_TEST_KILLS");
 
     if (text != NULL) return rounds < atoi(text);
-    return rounds < ROUNDS && now_ns() - began < INT64_C(120000000000);
+    return rounds < (by_generations ? ROUNDS / 3 : ROUNDS) &&
+           now_ns() - began < INT64_C(120000000000);
 }
 
 /* Small and large transactions, of which checkpoints come, too. */
 static void write_something(struct lsq_conn *primary, uint64_t *seed) {
     char sql[200];
 
+    if (by_generations && random_next(seed) % 4 == 0) generations_checkpoint(&server);
     switch (random_next(seed) % 4) {
     case 0: run(primary, "INSERT INTO t (b) VALUES (randomblob(100))"); break;
     case 1:
@@ -218,11 +222,12 @@ static void kill_one(const char *path, struct lsq_conn *primary, uint64_t *seed,
     for (uint64_t n = random_next(seed) % 4; n > 0; n--) write_something(primary, seed);
     sleep_ms((int)(random_next(seed) % 60));
     kill_it(&child);
+    if (by_generations) (void)generations_do(&server, "{\"do\": \"settle\"}");
     if (strcmp(role, "forward") == 0) *next = check_written(primary, acknowledged(&child, *next));
     close(child.from);
 }
 
-static void is_killed_anywhere(void **state) {
+static void kill_anywhere(void) {
     uint64_t seed = test_seed();
     const char *path = replica_path();
     struct lsq_conn *primary;
@@ -232,8 +237,6 @@ static void is_killed_anywhere(void **state) {
     int64_t began = now_ns();
     int rounds = 0;
 
-    (void)state;
-    sqld_start(&server, NULL);
     primary = primary_conn(&server);
     run(primary,
         "CREATE TABLE big AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
@@ -258,8 +261,25 @@ static void is_killed_anywhere(void **state) {
     db_close(primary);
 }
 
+static void is_killed_anywhere(void **state) {
+    (void)state;
+    by_generations = false;
+    sqld_start(&server, NULL);
+    kill_anywhere();
+}
+
+static void is_killed_anywhere_with_generations(void **state) {
+    (void)state;
+    by_generations = true;
+    generations_start(&server);
+    kill_anywhere();
+}
+
 int main(int argc, char **argv) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test_teardown(is_killed_anywhere, forget)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(is_killed_anywhere, forget),
+        cmocka_unit_test_teardown(is_killed_anywhere_with_generations, forget),
+    };
 
     child_main(argc, argv, roles, sizeof(roles) / sizeof(roles[0]));
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../support/generations.h"
 #include "../support/primary.h"
 
 static struct sqld server;
@@ -42,19 +43,19 @@ static int walk(const char *path) {
     return n;
 }
 
-static void is_told_wherever_it_runs_out(void **state) {
+static void walk_through(bool by_generations) {
     struct lsq_conn *primary;
     const char *path = replica_path();
     struct lsqi_replica *replica;
 
-    (void)state;
-    sqld_start(&server, NULL);
     primary = primary_conn(&server);
     run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
     run(primary, "INSERT INTO t (b) VALUES (randomblob(50000)), (2)");
+    if (by_generations) generations_checkpoint(&server);
     assert_true(walk(path) > 20);
     for (int i = 0; i < 3; i++) {
         run(primary, "UPDATE t SET b = randomblob(60000) WHERE a = 1");
+        if (by_generations && i == 1) generations_checkpoint(&server);
         assert_true(walk(path) > 20);
     }
     replica = replica_open(path, &server);
@@ -63,9 +64,23 @@ static void is_told_wherever_it_runs_out(void **state) {
     db_close(primary);
 }
 
+static void is_told_wherever_it_runs_out(void **state) {
+    (void)state;
+    sqld_start(&server, NULL);
+    walk_through(false);
+}
+
+static void is_told_with_generations_too(void **state) {
+    (void)state;
+    generations_start(&server);
+    walk_through(true);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(is_told_wherever_it_runs_out, forget)};
+        cmocka_unit_test_teardown(is_told_wherever_it_runs_out, forget),
+        cmocka_unit_test_teardown(is_told_with_generations_too, forget),
+    };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
