@@ -63,6 +63,7 @@ struct lsqi_replica {
     bool due;     /* ... for the interval's sake */
     bool frozen;
     bool ending;
+    bool stopped; /* the exchange was told to end */
     bool usable;
     bool distrusted;          /* what is in the file */
     int64_t next_due;         /* ns; of the interval */

@@ -90,6 +90,7 @@ bool lsqi_replica_stops(void *arg) {
 
     pthread_mutex_lock(&r->lock);
     stops = r->ending || r->frozen || (r->waiters == NULL && !r->due);
+    if (stops) r->stopped = true;
     pthread_mutex_unlock(&r->lock);
     return stops;
 }
@@ -196,14 +197,16 @@ static bool goes_on(struct lsqi_replica *r, enum lsq_status st) {
     return more;
 }
 
-/* Those who came while nobody was left for whom the exchange ran on. */
-static bool is_waited_for(struct lsqi_replica *r) {
-    bool waited;
+/* Whether it was told to end because nobody was left to wait: those who have come since are served by the next one.
+ * From now on that is forgotten. */
+static bool was_stopped(struct lsqi_replica *r) {
+    bool stopped;
 
     pthread_mutex_lock(&r->lock);
-    waited = r->waiters != NULL && !r->ending && !r->frozen;
+    stopped = r->stopped;
+    r->stopped = false;
     pthread_mutex_unlock(&r->lock);
-    return waited;
+    return stopped;
 }
 
 static void fail_all(struct lsqi_replica *r, enum lsq_status st, const char *why) {
@@ -218,17 +221,17 @@ static void fail_all(struct lsqi_replica *r, enum lsq_status st, const char *why
 
 static void exchange(void *arg) {
     struct lsqi_replica *r = arg;
-    unsigned interrupted = 0;
+    unsigned broken_off = 0;
     struct lsq_error err;
     enum lsq_status st;
 
     do {
+        (void)was_stopped(r);
         lsqi_error_set(&err, LSQ_OK, "%s", "");
         st = lsqi_follow(r, &err);
         settle(r, st, &err);
-        interrupted = st == LSQ_INTERRUPTED ? interrupted + 1 : 0;
-        if (interrupted > 1 && is_waited_for(r))
-            fail_all(r, LSQ_INTERRUPTED, "the library is being shut down");
+        broken_off = st == LSQ_INTERRUPTED && !was_stopped(r) ? broken_off + 1 : 0;
+        if (broken_off > 1) fail_all(r, LSQ_INTERRUPTED, "the library is being shut down");
     } while (goes_on(r, st));
 }
 
