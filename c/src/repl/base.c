@@ -264,6 +264,9 @@ enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, stru
         if (st == LSQ_CORRUPT || st == LSQ_NOT_A_DATABASE) lsqi_base_discard(base, path);
         return st;
     }
+    /* Before anything is written or removed that would be about it. */
+    if (lsqi_disk_size(path, NULL) >= 0)
+        return lsqi_error_set(err, LSQ_NOT_A_REPLICA, "%s has come into being meanwhile", path);
     mine.state = LSQI_META_INSTALLING;
     lsqi_disk_beside(name, path, "-replica");
     st = lsqi_meta_create(&mine, name, err);

@@ -139,7 +139,29 @@ enum lsq_status lsqi_disk_lock(int *fd, const char *path, struct lsq_error *err)
                               path, name)
              : lsqi_disk_failed(err, "lock", name);
     close(*fd);
+    *fd = -1;
     return st;
+}
+
+/* Not by closing alone: the child of a fork has it open, too. */
+void lsqi_disk_unlock(int *fd) {
+    if (*fd < 0) return;
+    (void)flock(*fd, LOCK_UN);
+    close(*fd);
+    *fd = -1;
+}
+
+bool lsqi_disk_is_locked(const char *path) {
+    char name[LSQI_DISK_NAME];
+    bool locked;
+    int fd;
+
+    lsqi_disk_beside(name, path, "-replica-lock");
+    fd = open(name, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    locked = flock(fd, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    close(fd);
+    return locked;
 }
 
 void lsqi_disk_remove(const char *path, const char *suffix) {
@@ -166,10 +188,33 @@ void lsqi_disk_aside_name(char *aside, const char *path) {
     lsqi_disk_beside(aside, path, "-aside-1");
 }
 
-enum lsq_status lsqi_disk_set_aside(const char *path, char *aside, struct lsq_error *err) {
-    lsqi_disk_aside_name(aside, path);
+static void own_name(char *aside, const char *path) {
+    char suffix[32];
+    int i = 0;
+
+    do {
+        (void)snprintf(suffix, sizeof(suffix), "-aside-own-%d", ++i);
+        lsqi_disk_beside(aside, path, suffix);
+    } while (access(aside, F_OK) == 0);
+}
+
+static void move_wal(const char *path, const char *aside) {
+    char from[LSQI_DISK_NAME];
+    char to[LSQI_DISK_NAME + 4];
+
+    lsqi_disk_beside(from, path, "-wal");
+    (void)snprintf(to, sizeof(to), "%s-wal", aside);
+    if (rename(from, to) != 0) (void)unlink(to);
+}
+
+enum lsq_status lsqi_disk_set_aside(const char *path, bool own, char *aside,
+                                    struct lsq_error *err) {
+    if (own)
+        own_name(aside, path);
+    else
+        lsqi_disk_aside_name(aside, path);
     /* First the WAL: beside another file it would be taken for that one's. */
-    move(path, "-wal", "-aside-1-wal");
+    move_wal(path, aside);
     lsqi_disk_remove(path, "-shm");
     lsqi_disk_remove(path, "-journal");
     if (rename(path, aside) != 0 && errno != ENOENT) return lsqi_disk_failed(err, "rename", path);

@@ -29,8 +29,12 @@ bool lsqi_disk_read(int fd, void *data, size_t len, int64_t at);
 /* Syncs the folder in which path is, so that renames last. */
 enum lsq_status lsqi_disk_sync_folder(const char *path, struct lsq_error *err);
 
-/* Takes the lock of path, for the process: NAME-replica-lock. *fd is to be closed. LSQ_ALREADY_OPEN: another has it. */
+/* Takes the lock of path, for the process: NAME-replica-lock. *fd is -1 where it fails. LSQ_ALREADY_OPEN: another has
+ * it. */
 enum lsq_status lsqi_disk_lock(int *fd, const char *path, struct lsq_error *err);
+void lsqi_disk_unlock(int *fd); /* -1 is fine */
+/* Whether somebody has it. */
+bool lsqi_disk_is_locked(const char *path);
 
 /* Bytes of the file; -1: it is not there. *inode, may be NULL. */
 int64_t lsqi_disk_size(const char *path, uint64_t *inode);
@@ -38,8 +42,9 @@ int64_t lsqi_disk_size(const char *path, uint64_t *inode);
 /* A name that nobody has, NAME-aside-1 or -2, in aside[0..LSQI_DISK_NAME): what had it is removed. */
 void lsqi_disk_aside_name(char *aside, const char *path);
 
-/* Renames the file, with its WAL, to such a name, durably. Nothing that is at path is left. */
-enum lsq_status lsqi_disk_set_aside(const char *path, char *aside, struct lsq_error *err);
+/* Renames the file, with its WAL, to such a name, durably. Nothing that is at path is left. own: it may be somebody's
+ * own, and not of a server, which has it all the same: it is kept for good, as NAME-aside-own-1, -2, ... */
+enum lsq_status lsqi_disk_set_aside(const char *path, bool own, char *aside, struct lsq_error *err);
 
 /* Removes path and suffix, if it is there. */
 void lsqi_disk_remove(const char *path, const char *suffix);

@@ -369,6 +369,21 @@ static enum lsq_status install(struct lsqi_replica *r, struct lsq_error *err) {
     return st;
 }
 
+/* It is in its place, and could not be opened then. */
+static enum lsq_status open_installed(struct lsqi_replica *r, struct lsq_error *err) {
+    uint64_t inode = 0;
+    enum lsq_status st;
+
+    if (r->meta.state != LSQI_META_READY || lsqi_disk_size(r->path, &inode) <= 0) return LSQ_OK;
+    if (inode != r->meta.inode) return LSQ_OK;
+    st = lsqi_apply_open(&r->apply, r->path, &r->key, err);
+    if (st != LSQ_OK) return st;
+    restart(r, r->meta.applied, r->meta.pages, r->meta.checksum);
+    publish(r, r->meta.applied, false);
+    tell(r, LSQI_REPLICA_BOOTSTRAPPED, "", NULL, r->meta.applied);
+    return LSQ_OK;
+}
+
 static bool is_whole(const struct lsqi_replica *r) {
     return r->next > 0 && r->committed_next == r->next && r->next >= r->base.meta.target;
 }
@@ -397,7 +412,8 @@ static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetin
     enum lsq_status st = LSQ_OK;
 
     *end = false;
-    if (is_to_greet(r)) {
+    if (r->apply == NULL) st = open_installed(r, err);
+    if (st == LSQ_OK && is_to_greet(r)) {
         st = greet(r, err);
         if (st == LSQ_OK && ++*greetings > MOST_GREETINGS)
             st = lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,

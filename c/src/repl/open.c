@@ -11,8 +11,10 @@
 
 /* ---- Setting aside ---- */
 
-/* The metadata say so first: a break leaves nothing that could be taken for what it was. */
-static enum lsq_status set_aside(struct lsqi_replica *r, const char *why, struct lsq_error *err) {
+/* The metadata say so first: a break leaves nothing that could be taken for what it was. own: see
+ * lsqi_disk_set_aside(). */
+static enum lsq_status set_aside(struct lsqi_replica *r, const char *why, bool own,
+                                 struct lsq_error *err) {
     struct lsqi_meta meta = {.state = LSQI_META_DISCARD, .key_mark = r->key.mark};
     bool there = lsqi_disk_size(r->path, NULL) > 0;
     char aside[LSQI_DISK_NAME];
@@ -20,8 +22,9 @@ static enum lsq_status set_aside(struct lsqi_replica *r, const char *why, struct
         .kind = LSQI_REPLICA_SET_ASIDE, .path = r->path, .why = LSQ_OK, .message = why};
     enum lsq_status st = lsqi_meta_create(&meta, r->meta_name, err);
 
-    if (st == LSQ_OK && there) st = lsqi_disk_set_aside(r->path, aside, err);
+    if (st == LSQ_OK && there) st = lsqi_disk_set_aside(r->path, own, aside, err);
     if (st != LSQ_OK) return st;
+    r->meta = meta;
     if (there) event.aside = aside;
     lsqi_replica_tell(&event);
     return LSQ_OK;
@@ -134,6 +137,7 @@ static enum lsq_status look_at_known(struct lsqi_replica *r, int64_t size, uint6
                                      struct lsq_error *err) {
     const char *why = NULL;
     enum lsq_status st = LSQ_OK;
+    bool own = size > 0 && inode != r->meta.inode;
 
     if (r->meta.state == LSQI_META_DISCARD && size <= 0) return LSQ_OK;
     if (r->meta.state == LSQI_META_DISCARD) {
@@ -146,7 +150,7 @@ static enum lsq_status look_at_known(struct lsqi_replica *r, int64_t size, uint6
         why = "another file is in its place";
     }
     if (st == LSQ_OK && why == NULL) st = open_ready(r, &why, err);
-    if (st == LSQ_OK && why != NULL) st = set_aside(r, why, err);
+    if (st == LSQ_OK && why != NULL) st = set_aside(r, why, own, err);
     return st;
 }
 
@@ -155,7 +159,7 @@ static enum lsq_status look_at_torn(struct lsqi_replica *r, int64_t size, bool a
     if (size > 0 && !adopt_replace && has_other_key(r))
         return other_key(r, "cannot be read with this key, or without, and its metadata is torn",
                          err);
-    return set_aside(r, "its metadata is torn", err);
+    return set_aside(r, "its metadata is torn", false, err);
 }
 
 /* ---- Any file ---- */
@@ -163,7 +167,7 @@ static enum lsq_status look_at_torn(struct lsqi_replica *r, int64_t size, bool a
 static enum lsq_status look_at_unknown(struct lsqi_replica *r, int64_t size, bool adopt_replace,
                                        struct lsq_error *err) {
     if (size <= 0) return LSQ_OK;
-    if (adopt_replace) return set_aside(r, "it was no replica, and is to be one", err);
+    if (adopt_replace) return set_aside(r, "it was no replica, and is to be one", true, err);
     return lsqi_error_set(
         err, LSQ_NOT_A_REPLICA,
         "%s has data, and is not known to be a replica: it is not touched. Give the replica "
@@ -183,7 +187,7 @@ static enum lsq_status look(struct lsqi_replica *r, bool adopt_replace, struct l
     if (st == LSQ_NO_ROW) return look_at_unknown(r, size, adopt_replace, err);
     if (st == LSQ_CORRUPT) return look_at_torn(r, size, adopt_replace, err);
     if (st == LSQ_OK && adopt_replace && r->meta.key_mark != r->key.mark)
-        return set_aside(r, "it has another key, and is to be replaced", err);
+        return set_aside(r, "it has another key, and is to be replaced", false, err);
     if (st == LSQ_OK) {
         st = check_key(r, err);
         return st == LSQ_OK ? look_at_known(r, size, inode, err) : st;

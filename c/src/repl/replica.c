@@ -51,7 +51,7 @@ static void replica_free(struct lsqi_replica *r, bool has_server) {
     if (has_server) lsqi_server_release(&r->server);
     lsqi_spool_release(&r->spool);
     lsqi_base_release(&r->base);
-    if (r->lock_fd >= 0) close(r->lock_fd);
+    lsqi_disk_unlock(&r->lock_fd);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
     lsqi_key_release(&r->key);
@@ -223,8 +223,7 @@ static void close_replica(void *arg) {
     lsqi_replica_await_idle(r);
     lsqi_helper_cancel(&r->timer);
     lsqi_apply_close(r->apply);
-    if (r->lock_fd >= 0) close(r->lock_fd);
-    r->lock_fd = -1;
+    lsqi_disk_unlock(&r->lock_fd);
     remove_from_list(r);
     replica_free(r, true);
 }
@@ -264,6 +263,8 @@ enum lsq_status lsqi_replica_check_plain(const char *path, struct lsq_error *err
     pthread_mutex_unlock(&replicas.lock);
     lsqi_disk_beside(meta_name, name, "-replica");
     known = known || lsqi_disk_size(meta_name, NULL) >= 0;
+    /* Before there is a file, there are no metadata. */
+    known = known || (found == NULL && lsqi_disk_is_locked(name));
     lsqi_free(name);
     if (!known) return LSQ_OK;
     return lsqi_error_set(

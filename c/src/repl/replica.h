@@ -13,7 +13,8 @@
  * closed, then unref.
  *
  * Files beside NAME: NAME-replica (metadata.h), NAME-replica-lock, NAME-incoming and NAME-incoming-state (a base that
- * is being fetched), NAME-aside-1 and -2 (what was found inconsistent, the younger one has the higher time).
+ * is being fetched), NAME-aside-1 and -2 (what was found inconsistent, the younger one has the higher time),
+ * NAME-aside-own-1, ... (what was no replica's).
  *
  * Threads: any, but where a function says that it may wait. Callbacks are called on threads of the library with no
  * lock held, and must be short. */

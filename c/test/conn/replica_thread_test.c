@@ -288,6 +288,61 @@ static void a_read_that_waits_ends_by_time_interrupt_and_close(void **state) {
     db_close(replica);
 }
 
+/* What is freed while its call waits is there until that has ended. */
+static void a_statement_may_be_discarded_while_it_waits(void **state) {
+    struct lsq_conn *server = begin_with("INSERT INTO t VALUES (1, 'x')");
+    struct lsq_conn *replica = open_replica(new_path(), NULL);
+
+    (void)state;
+    for (int i = 2; i < 20; i++) {
+        struct lsq_stmt *stmt;
+        struct answer answer;
+        const struct lsq_call call = {.done = on_done, .done_arg = &answer};
+        char sql[64];
+
+        assert_int_equal(
+            lsq_stmt_new(&stmt, replica, "SELECT count(*) FROM t", 22, NULL, &last_error), LSQ_OK);
+        snprintf(sql, sizeof(sql), "INSERT INTO t VALUES (%d, 'y')", i);
+        run(replica, sql);
+        answer_begin(&answer);
+        assert_int_equal(lsq_stmt_exec(stmt, NULL, &call, lsq_result_sink(), answer.rows,
+                                       &answer.reply, &last_error),
+                         LSQ_PENDING);
+        lsq_stmt_discard(stmt);
+        assert_int_equal(await(&answer), LSQ_OK);
+        assert_int_equal(lsq_result_int(answer.rows, 0, 0), i);
+        answer_end(&answer);
+    }
+    db_close(server);
+    db_close(replica);
+}
+
+static void a_connection_may_be_freed_while_it_waits(void **state) {
+    const char *path = new_path();
+    struct lsq_conn *server = begin_with("INSERT INTO t VALUES (1, 'x')");
+    struct lsq_conn *stays = open_replica(path, NULL);
+
+    (void)state;
+    for (int i = 2; i < ROUNDS; i++) {
+        struct lsq_conn *goes = open_replica(path, NULL);
+        struct answer answer;
+        enum lsq_status st;
+        char sql[64];
+
+        snprintf(sql, sizeof(sql), "INSERT INTO t VALUES (%d, 'y')", i);
+        run(stays, sql);
+        answer_begin(&answer);
+        st = begin_read(goes, &answer, 0);
+        if (i % 4 != 0) sleep_ms(i % 4);
+        lsq_conn_free(goes);
+        if (st == LSQ_PENDING) st = await(&answer);
+        assert_true(st == LSQ_OK || st == LSQ_CLOSED || st == LSQ_INTERRUPTED);
+        answer_end(&answer);
+    }
+    db_close(server);
+    db_close(stays);
+}
+
 /* ---- Many ---- */
 
 struct worker {
@@ -338,6 +393,8 @@ int main(void) {
         cmocka_unit_test_teardown(a_read_behind_its_writes_is_the_primarys_or_an_error, forget),
         cmocka_unit_test_teardown(a_read_that_waits_takes_no_thread, forget),
         cmocka_unit_test_teardown(a_read_that_waits_ends_by_time_interrupt_and_close, forget),
+        cmocka_unit_test_teardown(a_statement_may_be_discarded_while_it_waits, forget),
+        cmocka_unit_test_teardown(a_connection_may_be_freed_while_it_waits, forget),
         cmocka_unit_test_teardown(each_of_many_sees_its_own, forget),
     };
 

@@ -98,7 +98,7 @@ static void sets_another_file_aside(void **state) {
     db_close(conn);
     assert_int_equal(rename(beside(path, ".other"), path), 0);
     expect_healed(path, primary, 1);
-    conn = db_open(beside(path, "-aside-1"));
+    conn = db_open(beside(path, "-aside-own-1"));
     assert_int_equal(ask(conn, "SELECT a FROM mine"), 42);
     db_close(conn);
     db_close(primary);
@@ -160,7 +160,7 @@ static void does_not_touch_a_file_of_somebody(void **state) {
     assert_int_equal(replica_try(path, server.url, true), LSQ_OK);
     assert_int_equal(replica_events(LSQI_REPLICA_SET_ASIDE), 1);
     assert_int_equal(lsqi_replica_check_plain(path, NULL), LSQ_ALREADY_OPEN);
-    conn = db_open(beside(path, "-aside-1"));
+    conn = db_open(beside(path, "-aside-own-1"));
     assert_int_equal(ask(conn, "SELECT count(*) FROM mine"), 0);
     db_close(conn);
     replica = replica_open(path, &server);
