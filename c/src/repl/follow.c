@@ -345,6 +345,8 @@ static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
         pthread_mutex_unlock(&r->lock);
         st = r->apply == NULL ? begin_base(r, err) : compare_history(r, err);
     }
+    /* It may have been restored from a copy of its files meanwhile. */
+    r->chain.joint = r->next;
     r->greeted = st == LSQ_OK;
     r->greeted_at = lsqi_now_ns();
     return st;

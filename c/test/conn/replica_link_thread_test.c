@@ -69,6 +69,13 @@ struct writer {
     int64_t reading;
 };
 
+/* A thread has no test to end. */
+static void must(enum lsq_status st) {
+    if (st == LSQ_OK) return;
+    fprintf(stderr, "%s: %s\n", lsq_status_name(st), last_error.message);
+    abort();
+}
+
 static void *write_and_read(void *arg) {
     struct writer *writer = arg;
     char sql[96];
@@ -79,7 +86,7 @@ static void *write_and_read(void *arg) {
         int64_t written;
 
         snprintf(sql, sizeof(sql), "INSERT INTO t VALUES (%d, 'x')", id);
-        if (exec(writer->conn, sql, NULL, NULL, NULL) != LSQ_OK) abort();
+        must(exec(writer->conn, sql, NULL, NULL, NULL));
         written = now_ns();
         snprintf(sql, sizeof(sql), "SELECT count(*) FROM t WHERE id = %d", id);
         writer->unseen += ask(writer->conn, sql) != 1;

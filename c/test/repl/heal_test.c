@@ -292,6 +292,18 @@ static void stop_gently(void) {
     sqld_restart(&server);
 }
 
+/* Between a gentle end and the next start, a command of the shell with the server's folder in it. */
+static void stop_and(const char *what) {
+    char command[600];
+
+    kill(server.pid, SIGTERM);
+    while (waitpid(server.pid, NULL, 0) != server.pid) continue;
+    server.pid = 0;
+    snprintf(command, sizeof(command), what, server.dir, server.dir, server.dir);
+    assert_int_equal(system(command), 0);
+    sqld_restart(&server);
+}
+
 /* Its sessions are gone, its log is not. */
 static void greets_a_server_that_was_restarted(void **state) {
     struct lsq_conn *primary = fill();
@@ -364,6 +376,35 @@ static void takes_on_another_history_under_open_readers(void **state) {
     db_close(reader);
     replica = replica_open(path, &server);
     expect_same(replica, primary);
+    replica_close(replica);
+    db_close(primary);
+}
+
+/* The server's folder becomes what it was when it was copied: the same log, other frames of the same numbers. */
+static void sees_that_the_server_was_restored(void **state) {
+    struct lsq_conn *primary = fill();
+    struct lsqi_replica *replica = replica_open(replica_path(), &server);
+
+    (void)state;
+    run(primary, "CREATE TABLE u AS SELECT * FROM t");
+    expect_same(replica, primary);
+    db_close(primary);
+    stop_and("cp -r '%s/.' '%s.copy'");
+    primary = primary_conn(&server);
+    for (int i = 0; i < 5; i++) run(primary, "INSERT INTO u VALUES (7, 'lost')");
+    expect_same(replica, primary);
+    db_close(primary);
+    stop_and("rm -rf '%s' && mv '%s.copy' '%s'");
+    primary = primary_conn(&server);
+    for (int i = 0; i < 9; i++) run(primary, "INSERT INTO t (b) VALUES ('other')");
+    run(primary, "CREATE TABLE also (a)");
+    replica_events_begin();
+    expect_same(replica, primary);
+    assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 1);
+    assert_int_equal(replica_events(LSQI_REPLICA_SET_ASIDE), 1);
+    run(primary, "INSERT INTO also VALUES (1)");
+    expect_same(replica, primary);
+    assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 1);
     replica_close(replica);
     db_close(primary);
 }
@@ -474,6 +515,13 @@ static void takes_snapshots_of_a_compacted_log(void **state) {
     assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 0);
     new_one = replica_open(replica_path(), &server);
     expect_same(new_one, primary);
+    /* What came by a snapshot is known again by a server that was restarted. */
+    db_close(primary);
+    stop_gently();
+    primary = primary_conn(&server);
+    expect_same(new_one, primary);
+    expect_same(old, primary);
+    assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 0);
     lsqi_replica_unref(new_one);
     replica_close(old);
     db_close(primary);
@@ -492,6 +540,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(reads_on_without_a_server, forget),
         cmocka_unit_test_teardown(greets_a_server_that_was_restarted, forget),
         cmocka_unit_test_teardown(takes_on_another_history_under_open_readers, forget),
+        cmocka_unit_test_teardown(sees_that_the_server_was_restored, forget),
         cmocka_unit_test_teardown(replaces_what_a_reader_found_damaged, forget),
         cmocka_unit_test_teardown(closes_a_gap_in_one_transaction, forget),
         cmocka_unit_test_teardown(takes_snapshots_of_a_compacted_log, forget),
