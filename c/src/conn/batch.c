@@ -225,7 +225,7 @@ static enum lsq_status look(struct lsq_conn *conn, const struct lsqi_again *work
     enum lsq_status st = lsqi_call_not_short(work->call, err);
 
     *way = LSQI_HERE;
-    if (conn->replica == NULL || st != LSQ_OK) return st;
+    if (!atomic_load(&conn->is_replica) || st != LSQ_OK) return st;
     if (work->call != NULL) own = *work->call;
     own.flags = LSQ_CALL_NOWAIT | (own.flags & KEPT);
     st = lsqi_call_begin(conn, &own, err);

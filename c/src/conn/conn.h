@@ -181,7 +181,8 @@ struct lsq_stmt {
     struct lsq_conn *conn;           /* holds a reference to its memory */
     struct lsq_stmt *next;           /* of conn->stmts */
     struct lsq_stmt *prev;
-    struct lsq_stmt *next_discarded; /* guarded by the gate's lock */
+    struct lsq_stmt *next_discarded; /* guarded by the gate's lock, as: */
+    bool held;                       /* its call waits, and will be made again */
     /* a cursor */
     bool started;
     bool stepped; /* it holds rows of the engine */
@@ -507,6 +508,8 @@ char *lsqi_memdb_path(const char *path);
 /* Begins to read each database: takes snapshots, and sees changes of the schemas by others. */
 enum lsq_status lsqi_schemas_read(struct lsq_conn *conn, struct lsq_error *err);
 
+/* Keeps the handle, though it be discarded, or does not any more. */
+void lsqi_stmt_hold(struct lsq_stmt *stmt, bool hold);
 /* Finalizes the handles that were discarded. Who is in, or the helper. */
 void lsqi_stmt_reap(struct lsq_conn *conn);
 /* Ends every statement's run. */

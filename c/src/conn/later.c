@@ -26,9 +26,18 @@ struct lsqi_later {
 /* ---- Life ---- */
 
 static void later_free(struct lsqi_later *later) {
+    struct lsq_conn *conn = later->conn;
+
     lsqi_again_release(&later->again);
     lsqi_free(later->trace);
     lsqi_free(later);
+    lsqi_gate_unref(&conn->gate);
+}
+
+/* Its call is out of the gate for a moment before it is made again: the statement, as the connection's memory, is to
+ * be there then, whatever others do to it. */
+static void hold(struct lsqi_later *later, bool held) {
+    if (later->again.stmt != NULL) lsqi_stmt_hold(later->again.stmt, held);
 }
 
 /* NULL again: a sync's. */
@@ -40,6 +49,7 @@ static enum lsq_status later_new(struct lsqi_later **out, struct lsq_conn *conn,
 
     if (later == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a call that waits");
     later->conn = conn;
+    lsqi_gate_ref(&conn->gate);
     later->call = *call;
     later->since = lsqi_now_ns();
     later->doubts = lsqi_replica_doubts(conn->replica);
@@ -55,6 +65,7 @@ static enum lsq_status later_new(struct lsqi_later **out, struct lsq_conn *conn,
         return st;
     }
     later->call.traceparent = later->trace;
+    hold(later, true);
     *out = later;
     return LSQ_OK;
 }
@@ -76,6 +87,8 @@ static enum lsq_status judge(struct lsq_conn *conn, enum lsq_status st, unsigned
                              const struct lsq_error *why, struct lsq_error *err) {
     uint64_t until;
 
+    /* Be it that it came when the waiting was over. */
+    if (atomic_load(&conn->gate.cancel)) st = LSQ_INTERRUPTED;
     if (st == LSQ_INTERRUPTED) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
     *flag = LSQI_CALL_WAITED;
     if (st == LSQ_OK || !lsqi_replica_behind(conn->replica, &until)) return LSQ_OK;
@@ -129,6 +142,7 @@ static void finish(struct lsqi_later *later) {
         lsqi_call_end(conn);
         if (st == LSQ_OK) st = lsqi_again_run(conn, &later->again, call, &err);
     }
+    hold(later, false);
     if (st != LSQ_PENDING) call->done(call->done_arg, st, &err);
     later_free(later);
 }
@@ -193,6 +207,7 @@ static enum lsq_status not_begun(struct lsqi_later *later, enum lsq_status st,
         lsqi_call_end(conn);
         if (st == LSQ_OK) st = lsqi_again_run(conn, &later->again, &later->call, err);
     }
+    hold(later, false);
     later_free(later);
     return st;
 }

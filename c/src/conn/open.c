@@ -322,7 +322,7 @@ bool lsq_conn_is_remote(const struct lsq_conn *conn) { return conn->remote != NU
 
 enum lsq_status lsq_conn_set_token(struct lsq_conn *conn, const char *token,
                                    struct lsq_error *err) {
-    if (conn->replica != NULL) return lsqi_replica_token(conn, token, err);
+    if (lsq_conn_kind(conn) == LSQ_CONN_REPLICA) return lsqi_replica_token(conn, token, err);
     if (conn->remote == NULL)
         return lsqi_error_set(err, LSQ_UNSUPPORTED, "a file's connection has no token");
     return lsqi_remote_set_token(conn->remote, token, err);
@@ -336,7 +336,7 @@ enum lsq_status lsqi_files_only(const struct lsq_conn *conn, const char *what,
 
 enum lsq_status lsqi_plain_only(const struct lsq_conn *conn, const char *what,
                                 struct lsq_error *err) {
-    if (conn->replica == NULL) return lsqi_files_only(conn, what, err);
+    if (lsq_conn_kind(conn) != LSQ_CONN_REPLICA) return lsqi_files_only(conn, what, err);
     return lsqi_error_set(err, LSQ_UNSUPPORTED, "a replica's connection has no %s", what);
 }
 

@@ -145,12 +145,29 @@ void lsq_stmt_free(struct lsq_stmt *stmt) {
     free_handle(stmt);
 }
 
+/* Of those that were discarded, who is not held; the others stay. Under the gate's lock. */
+static struct lsq_stmt *take_discarded_locked(struct lsq_conn *conn) {
+    struct lsq_stmt *all = atomic_exchange(&conn->discarded, NULL);
+    struct lsq_stmt *free = NULL;
+    struct lsq_stmt *next;
+
+    for (struct lsq_stmt *stmt = all; stmt != NULL; stmt = next) {
+        next = stmt->next_discarded;
+        stmt->next_discarded = stmt->held ? atomic_load(&conn->discarded) : free;
+        if (stmt->held)
+            atomic_store(&conn->discarded, stmt);
+        else
+            free = stmt;
+    }
+    return free;
+}
+
 void lsqi_stmt_reap(struct lsq_conn *conn) {
     struct lsq_stmt *list;
 
     if (atomic_load_explicit(&conn->discarded, memory_order_relaxed) == NULL) return;
     pthread_mutex_lock(&conn->gate.lock);
-    list = atomic_exchange(&conn->discarded, NULL);
+    list = take_discarded_locked(conn);
     pthread_mutex_unlock(&conn->gate.lock);
     while (list != NULL) {
         struct lsq_stmt *next = list->next_discarded;
@@ -159,6 +176,20 @@ void lsqi_stmt_reap(struct lsq_conn *conn) {
         free_handle(list);
         list = next;
     }
+}
+
+static void nothing(void *arg) { (void)arg; }
+
+void lsqi_stmt_hold(struct lsq_stmt *stmt, bool hold) {
+    struct lsq_conn *conn = stmt->conn;
+    bool any;
+
+    pthread_mutex_lock(&conn->gate.lock);
+    stmt->held = hold;
+    any = !hold && atomic_load(&conn->discarded) != NULL;
+    pthread_mutex_unlock(&conn->gate.lock);
+    /* Nobody else comes to a connection that is closed. */
+    if (any && !lsqi_gate_hand_over(&conn->gate, nothing, NULL)) lsqi_stmt_reap(conn);
 }
 
 void lsqi_stmt_reset_all(struct lsq_conn *conn) {

@@ -380,7 +380,7 @@ static enum lsq_status open_installed(struct lsqi_replica *r, struct lsq_error *
     if (inode != r->meta.inode) return LSQ_OK;
     st = lsqi_apply_open(&r->apply, r->path, &r->key, err);
     if (st != LSQ_OK) return st;
-    restart(r, r->meta.applied, r->meta.pages, r->meta.checksum);
+    start_again(r);
     publish(r, r->meta.applied, false);
     tell(r, LSQI_REPLICA_BOOTSTRAPPED, "", NULL, r->meta.applied);
     return LSQ_OK;
