@@ -104,6 +104,8 @@ static struct lsq_stmt *prepare(struct lsq_conn *conn, const char *sql) {
 static void what_may_have_been_stored_is_looked_for(void **state) {
     struct lsq_conn *replica = begin_by_proxy();
     struct lsq_stmt *insert = prepare(replica, "INSERT INTO t VALUES (4, 'd') RETURNING id");
+    const struct lsq_config cfg = db_config(sqld.url);
+    struct lsq_conn *server = db_open_as(&cfg);
     bool end;
 
     (void)state;
@@ -121,8 +123,11 @@ static void what_may_have_been_stored_is_looked_for(void **state) {
     atomic_store(&loses, true);
     assert_int_equal(lsq_stmt_fetch(insert, 1, NULL, NULL, NULL, &end, &last_error),
                      LSQ_CONNECTION_LOST);
-    assert_int_equal(ask(replica, "SELECT count(*) FROM t"), 4);
+    /* A cursor's answer begins before its statement is done, which goes on or not. */
+    sleep_ms(300);
+    assert_int_equal(ask(replica, "SELECT count(*) FROM t"), ask(server, "SELECT count(*) FROM t"));
     lsq_stmt_free(insert);
+    db_close(server);
     db_close(replica);
 }
 
