@@ -144,6 +144,13 @@ static const char *other_with(struct lsq_conn *conn, const char *name) {
 
 /* ---- Attaching and detaching ---- */
 
+/* What follows a server has that role alone. */
+static enum lsq_status check_role(struct lsq_conn *conn, const char *name, struct lsq_error *err) {
+    const char *file = file_of(conn, name);
+
+    return file[0] == '\0' ? LSQ_OK : lsqi_replica_check_plain(file, err);
+}
+
 static int run_with(struct lsq_conn *conn, char *sql) {
     int rc = sql == NULL ? SQLITE_NOMEM : sqlite3_exec(conn->db, sql, NULL, NULL, NULL);
 
@@ -187,6 +194,10 @@ static enum lsq_status attach(struct lsq_conn *conn, struct lsqi_attached *one,
         (void)detach(conn, one->name);
         return LSQ_BAD_ARGUMENT;
     }
+    if (check_role(conn, one->name, err) != LSQ_OK) {
+        (void)detach(conn, one->name);
+        return LSQ_ALREADY_OPEN;
+    }
     lsqi_free(one->file);
     one->file = lsqi_strndup(file_of(conn, one->name), strlen(file_of(conn, one->name)));
     if (one->file == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a name");
@@ -221,6 +232,34 @@ static enum lsq_status detach_others(struct lsq_conn *conn, struct lsq_error *er
         if (rc != SQLITE_OK) return lsqi_failure_set(err, conn->db, rc);
     }
     return LSQ_OK;
+}
+
+/* The engine does not detach what the open transaction has touched. */
+static void put_off(struct lsq_conn *conn, const char *name) {
+    if (detach(conn, name) == SQLITE_OK) return;
+    (void)sqlite3_exec(conn->db, "ROLLBACK", NULL, NULL, NULL);
+    (void)detach(conn, name);
+}
+
+enum lsq_status lsqi_attached_roles(struct lsq_conn *conn, struct lsq_error *err) {
+    enum lsq_status st = LSQ_OK;
+    const char *name;
+    int i = 2; /* behind main and temp */
+
+    while ((name = sqlite3_db_name(conn->db, i)) != NULL) {
+        struct lsq_error why;
+
+        if (check_role(conn, name, &why) == LSQ_OK) {
+            i++;
+            continue;
+        }
+        st = why.status;
+        if (err != NULL) *err = why;
+        put_off(conn, name);
+        name = sqlite3_db_name(conn->db, i);
+        if (name != NULL && check_role(conn, name, NULL) != LSQ_OK) i++; /* it would not go */
+    }
+    return st;
 }
 
 enum lsq_status lsqi_attached_restore(struct lsq_conn *conn, struct lsq_error *err) {

@@ -373,7 +373,7 @@ static enum lsq_status run_many(struct many *many) {
                            many->err);
     if (st != LSQ_OK) return st;
     st = run_rows(many);
-    lsqi_run_ended(conn, many->prepared);
+    st = lsqi_run_ended(conn, many->prepared, st, many->err);
     return own ? finish(conn, st, many->err) : st;
 }
 

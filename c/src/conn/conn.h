@@ -382,7 +382,8 @@ enum lsq_status lsqi_run_text(struct lsq_conn *conn, const char *sql, struct lsq
 enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                  struct lsq_error *err);
 /* After its last step: looks what it has changed of the connection. */
-void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared);
+enum lsq_status lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
+                               enum lsq_status st, struct lsq_error *err);
 /* VACUUM INTO, which reads. */
 bool lsqi_is_vacuum_into(const struct lsqi_prepared *prepared);
 /* Turns the engine's last error into *err, after the watch's own reason. Resets the statement. */
@@ -496,6 +497,9 @@ enum lsq_status lsqi_attached_copy(struct lsq_conn *conn, const struct lsq_confi
 void lsqi_attached_release(struct lsq_conn *conn);
 /* Detaches what is not configured, and attaches what is and is missing. */
 enum lsq_status lsqi_attached_restore(struct lsq_conn *conn, struct lsq_error *err);
+/* After an ATTACH: what is attached and is a replica's file is detached again, with an error. A transaction that has
+ * touched it already is rolled back for it. Errors: LSQ_ALREADY_OPEN. */
+enum lsq_status lsqi_attached_roles(struct lsq_conn *conn, struct lsq_error *err);
 
 /* ---- open.c ---- */
 

@@ -235,9 +235,14 @@ static unsigned writes_to(const struct lsqi_prepared *prepared) {
     return lsqi_is_vacuum_into(prepared) ? 0 : ALL;
 }
 
-void lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
+enum lsq_status lsqi_run_ended(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
+                               enum lsq_status st, struct lsq_error *err) {
+    bool attaches = (prepared->record.actions & LSQI_ATTACH) != 0;
+
+    if (st == LSQ_OK && attaches) st = lsqi_attached_roles(conn, err);
     if (changes_settings(prepared)) lsqi_settings_look(conn);
-    if ((prepared->record.actions & LSQI_ATTACH) != 0) lsqi_files_look(conn);
+    if (attaches) lsqi_files_look(conn);
+    return st;
 }
 
 enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
@@ -380,8 +385,7 @@ static enum lsq_status run_bound(struct lsq_conn *conn, struct lsqi_prepared *pr
     if ((conn->run.flags & LSQ_CALL_ONE) != 0 && lsqi_writes(prepared))
         return run_one_write(conn, prepared, sink, ctx, reply, err);
     st = run_steps(conn, prepared, sink, ctx, reply, err);
-    lsqi_run_ended(conn, prepared);
-    return st;
+    return lsqi_run_ended(conn, prepared, st, err);
 }
 
 /* The fast path: nothing may wait, nothing may be compiled, and the watch looks often. */

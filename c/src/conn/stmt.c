@@ -447,8 +447,7 @@ static enum lsq_status fetch(struct lsq_stmt *stmt, size_t max_rows, const struc
                                       : fetch_rows(stmt, max_rows, sink, ctx, end, err);
     if (st == LSQ_WOULD_BLOCK || (st == LSQ_OK && !*end)) return st;
     end_run(stmt);
-    lsqi_run_ended(conn, &stmt->prepared);
-    return st;
+    return lsqi_run_ended(conn, &stmt->prepared, st, err);
 }
 
 /* Of a replica: the cursor is the primary's. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -244,6 +245,18 @@ void lsqi_replica_unref(struct lsqi_replica *r) {
 
 /* ---- What it is ---- */
 
+/* The record of a file of which path is another name. */
+static struct lsqi_replica *find_linked_locked(const char *path) {
+    struct stat one;
+    struct stat other;
+
+    if (stat(path, &one) != 0 || one.st_nlink < 2) return NULL;
+    for (struct lsqi_replica *r = replicas.first; r != NULL; r = r->next_record)
+        if (stat(r->path, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino)
+            return r;
+    return NULL;
+}
+
 enum lsq_status lsqi_replica_check_plain(const char *path, struct lsq_error *err) {
     char meta_name[LSQI_DISK_NAME];
     char resolved[PATH_MAX];
@@ -257,6 +270,7 @@ enum lsq_status lsqi_replica_check_plain(const char *path, struct lsq_error *err
         return LSQ_OK;
     pthread_mutex_lock(&replicas.lock);
     found = find_locked(name);
+    if (found == NULL) found = find_linked_locked(name);
     if (found != NULL) pthread_mutex_lock(&found->lock);
     known = found != NULL && !found->frozen;
     if (found != NULL) pthread_mutex_unlock(&found->lock);

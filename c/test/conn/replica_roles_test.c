@@ -97,6 +97,127 @@ static void a_plain_file_is_no_replica(void **state) {
     assert_int_equal(try_replica(NULL), LSQ_OK);
 }
 
+static enum lsq_status attach(struct lsq_conn *conn, const char *name) {
+    char sql[700];
+
+    snprintf(sql, sizeof(sql), "ATTACH '%s' AS other", name);
+    return exec(conn, sql, NULL, NULL, NULL);
+}
+
+static int64_t attached(struct lsq_conn *conn) {
+    return ask(conn,
+               "SELECT count(*) FROM pragma_database_list WHERE name NOT IN ('main', 'temp')");
+}
+
+static void expect_not_attached(struct lsq_conn *conn, const char *name) {
+    assert_int_equal(attach(conn, name), LSQ_ALREADY_OPEN);
+    assert_int_equal(attached(conn), 0);
+    assert_int_equal(ask(conn, "SELECT 1"), 1);
+}
+
+/* By all the names that it has. */
+static void expect_no_way_to_attach(struct lsq_conn *conn) {
+    const char *slash = strrchr(path, '/');
+    char name[600];
+    char back[300];
+
+    expect_not_attached(conn, path);
+    snprintf(name, sizeof(name), "file:%s", path);
+    expect_not_attached(conn, name);
+    snprintf(name, sizeof(name), "file://localhost%s?psow=1", path);
+    expect_not_attached(conn, name);
+    snprintf(name, sizeof(name), "%.*s/.%s", (int)(slash - path), path, slash);
+    expect_not_attached(conn, name);
+    snprintf(name, sizeof(name), "%s.link", path);
+    (void)unlink(name);
+    assert_int_equal(symlink(path, name), 0);
+    expect_not_attached(conn, name);
+    assert_non_null(getcwd(back, sizeof(back)));
+    snprintf(name, sizeof(name), "%.*s", (int)(slash - path), path);
+    assert_int_equal(chdir(name), 0);
+    expect_not_attached(conn, slash + 1);
+    assert_int_equal(chdir(back), 0);
+}
+
+static void a_replicas_file_is_not_attached(void **state) {
+    struct lsq_conn *replica = open_replica();
+    struct lsq_conn *plain = db_open(NULL);
+    struct lsq_value value = {.type = LSQ_TYPE_TEXT};
+    const struct lsq_params params = {.count = 1, .values = &value};
+    const struct lsq_attached one = {.name = "other", .path = path};
+    struct lsq_config cfg = db_config(":memory:");
+    char name[300];
+    struct lsq_stmt *stmt;
+    bool over;
+
+    (void)state;
+    expect_no_way_to_attach(plain);
+    expect_no_way_to_attach(replica);
+    /* What is open is known by another of its names, too. */
+    snprintf(name, sizeof(name), "%s.hard", path);
+    assert_int_equal(link(path, name), 0);
+    expect_not_attached(plain, name);
+    cfg.path = name;
+    assert_int_equal(db_try(&cfg), LSQ_ALREADY_OPEN);
+    assert_int_equal(unlink(name), 0);
+    /* With a value, within a transaction, by a cursor, in a batch, by the configuration. */
+    value.as.bytes.data = path;
+    value.as.bytes.len = strlen(path);
+    run(plain, "CREATE TABLE own (a)");
+    run(plain, "BEGIN");
+    run(plain, "INSERT INTO own VALUES (1)");
+    assert_int_equal(exec(plain, "ATTACH ? AS other", &params, NULL, NULL), LSQ_ALREADY_OPEN);
+    assert_int_equal(attached(plain), 0);
+    run(plain, "COMMIT");
+    assert_int_equal(ask(plain, "SELECT count(*) FROM own"), 1);
+    snprintf(name, sizeof(name), "ATTACH '%s' AS other", path);
+    assert_int_equal(lsq_stmt_new(&stmt, plain, name, strlen(name), NULL, &last_error), LSQ_OK);
+    assert_int_equal(lsq_stmt_start(stmt, NULL, NULL), LSQ_OK);
+    assert_int_equal(lsq_stmt_fetch(stmt, 1, NULL, NULL, NULL, &over, &last_error),
+                     LSQ_ALREADY_OPEN);
+    lsq_stmt_free(stmt);
+    assert_int_equal(lsq_batch_sql(plain, name, strlen(name), NULL, NULL, NULL, NULL, &last_error),
+                     LSQ_ALREADY_OPEN);
+    assert_int_equal(attached(plain), 0);
+    cfg = db_config(":memory:");
+    cfg.attached = &one;
+    cfg.attached_count = 1;
+    assert_int_equal(db_try(&cfg), LSQ_ALREADY_OPEN);
+    assert_int_equal(ask(replica, "SELECT count(*) FROM t"), 1);
+    db_close(replica);
+    lsq_shutdown();
+    /* Nor when nobody follows with it. */
+    expect_no_way_to_attach(plain);
+    db_close(plain);
+}
+
+static void what_is_attached_is_no_replica(void **state) {
+    static const struct lsq_replica replace = {.replace = true};
+    struct lsq_conn *plain = db_open(path);
+    struct lsq_conn *other = db_open(NULL);
+    struct lsq_conn *replica;
+
+    (void)state;
+    run(plain, "CREATE TABLE own (a)");
+    db_close(plain);
+    assert_int_equal(attach(other, path), LSQ_OK);
+    run(other, "INSERT INTO other.own VALUES (1)");
+    assert_int_equal(try_replica(NULL), LSQ_ALREADY_OPEN);
+    assert_int_equal(try_replica(&replace), LSQ_ALREADY_OPEN);
+    run(other, "INSERT INTO other.own VALUES (2)");
+    run(other, "DETACH other");
+    assert_int_equal(try_replica(NULL), LSQ_NOT_A_REPLICA);
+    assert_int_equal(try_replica(&replace), LSQ_OK);
+    /* A replica attaches other files as it likes. */
+    replica = open_replica();
+    assert_int_equal(attach(replica, ":memory:"), LSQ_OK);
+    run(replica, "DETACH other");
+    assert_int_equal(attach(replica, db_file(other)), LSQ_OK);
+    assert_int_equal(attached(replica), 1);
+    db_close(replica);
+    db_close(other);
+}
+
 /* Says what opening the file is answered: "pPATH" plain, "rPATH URL" as a replica. */
 static int try_to_open(const char *argument) {
     struct lsq_config cfg = db_config(NULL);
@@ -266,6 +387,8 @@ int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_replicas_file_is_no_plain_one, begin, end),
         cmocka_unit_test_setup_teardown(a_plain_file_is_no_replica, begin, end),
+        cmocka_unit_test_setup_teardown(a_replicas_file_is_not_attached, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_attached_is_no_replica, begin, end),
         cmocka_unit_test_setup_teardown(other_programs_are_told_so, begin, end),
         cmocka_unit_test_setup_teardown(contradictions_are_refused_before_anything_is_made, begin,
                                         end),
