@@ -5,7 +5,7 @@
 #include "repl/sum.h"
 
 void lsqi_chain_join(struct lsqi_replica *r, uint64_t sum) {
-    r->chain.sum = sum;
+    r->chain.sum = r->next == 0 ? 0 : sum;
     r->chain.joint = r->next;
     r->chain.parted = false;
     r->chain.odd = UINT64_MAX;
@@ -77,7 +77,13 @@ enum lsq_status lsqi_chain_check(struct lsqi_replica *r, const struct lsqi_frame
     bool chained = r->protocol->chained;
     enum lsq_status st = chained ? check_sum(r, frame, page, len, err) : LSQ_OK;
 
-    if (st == LSQ_OK) st = check_numbers(r, frame, err);
-    if (st == LSQ_OK) r->chain.sum = chained && r->chain.none ? 0 : frame->checksum;
-    return st;
+    return st == LSQ_OK ? check_numbers(r, frame, err) : st;
+}
+
+void lsqi_chain_took(struct lsqi_replica *r, const struct lsqi_frame *frame) {
+    r->chain.sum = r->protocol->chained && r->chain.none ? 0 : frame->checksum;
+}
+
+bool lsqi_chain_doubts(const struct lsqi_replica *r) {
+    return r->chain.parted || r->chain.odd == r->next;
 }

@@ -14,7 +14,8 @@ enum {
     APPLY_BYTES = 4 * 1024 * 1024, /* of whole transactions: they go in though more is coming */
     FIRST_DELAY_MS = 20, /* before it is tried again; doubled each time, to MOST_DELAY_MS */
     MOST_DELAY_MS = 500,
-    MOST_GREETINGS = 5 /* without a frame in between */
+    MOST_GREETINGS = 5, /* without a frame in between */
+    MOST_DOUBTS = 3
 };
 
 static uint64_t bytes_so_far(struct lsqi_replica *r) {
@@ -201,6 +202,7 @@ enum lsq_status lsqi_follow_frame(void *arg, const struct lsqi_frame *frame, con
     st = lsqi_chain_check(r, frame, page, len, err);
     if (st == LSQ_OK) st = keep(r, frame, page, len, err);
     if (st != LSQ_OK) return st;
+    lsqi_chain_took(r, frame);
     r->next = frame->number + 1;
     if (frame->size_after > 0) commit(r, r->next, frame->size_after, r->chain.sum);
     return LSQ_OK;
@@ -430,9 +432,12 @@ static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetin
 }
 
 /* Until when it is tried again, ns. A server that compacts its log has no snapshot of it for some seconds. */
-static int64_t retry_until(const struct lsqi_replica *r, enum lsq_status st, int64_t since) {
+static int64_t retry_until(const struct lsqi_replica *r, enum lsq_status st, int64_t since,
+                           unsigned tries) {
     int64_t ms = r->server.retry_ms;
 
+    /* What is wrong with a frame is known when it comes again. */
+    if (st == LSQ_CONNECTION_LOST && lsqi_chain_doubts(r) && tries < MOST_DOUBTS) return INT64_MAX;
     if (st != LSQ_UNREACHABLE && st != LSQ_CONNECTION_LOST && st != LSQ_OVERLOADED &&
         st != LSQ_TIMEOUT)
         return 0;
@@ -501,7 +506,7 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
             since = lsqi_now_ns();
         }
         if (st == LSQ_OK) continue;
-        if (lsqi_now_ns() >= retry_until(r, st, since) || !wait_to_retry(r, ++tries)) break;
+        if (lsqi_now_ns() >= retry_until(r, st, since, tries) || !wait_to_retry(r, ++tries)) break;
     }
     give_room(r, st);
     keep_base(r, st);

@@ -79,6 +79,7 @@ static enum lsq_status replica_new(struct lsqi_replica **out, char *path,
     r->spool.folder_of = path;
     r->base.key = r->spool.key = &r->key;
     r->wanted = cfg->protocol;
+    r->chain.odd = UINT64_MAX; /* none */
     r->interval = cfg->sync_interval;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);

@@ -111,11 +111,15 @@ bool lsqi_replica_stops(void *replica);
 
 /* What is kept ends before replica->next, with a frame of that sum: frames are checked from there on. check.c. */
 void lsqi_chain_join(struct lsqi_replica *replica, uint64_t sum);
-/* Whether the frame, which is replica->next, goes on from the one before it and can be what it says; then it is the one
- * before. Errors: LSQ_CONNECTION_LOST (transient: it was damaged on its way, or the log is another one, which the next
+/* Whether the frame, which is replica->next, goes on from the one before it and can be what it says. Errors: LSQ_CONNECTION_LOST (transient: it was damaged on its way, or the log is another one, which the next
  * greeting finds: chain.parted), LSQ_CORRUPT (the server's log is damaged). */
 enum lsq_status lsqi_chain_check(struct lsqi_replica *replica, const struct lsqi_frame *frame,
                                  const void *page, size_t len, struct lsq_error *err);
+
+/* It was taken: it is the one before the next. */
+void lsqi_chain_took(struct lsqi_replica *replica, const struct lsqi_frame *frame);
+/* The next frame came, and did not fit: whether it was damaged, or the log is another, shows when it comes again. */
+bool lsqi_chain_doubts(const struct lsqi_replica *replica);
 
 /* ---- For protocols ---- */
 
