@@ -61,11 +61,11 @@ defmodule EctoLibSql.Remote.SqldTest do
   test "who waits until a connection is usable waits for a silent server, and for nothing else" do
     sqld = Sqld.start!()
     proxy = Proxy.start!(to: sqld.port)
-    db = dial(proxy.url, retry_time: 0, connect_timeout: 200, first_byte_timeout: 200)
+    db = dial(proxy.url, retry_time: 0, connect_timeout: 3_000, first_byte_timeout: 3_000)
 
     # It is up long before the server answers.
     Sqld.freeze(sqld)
-    thaw = Task.async(fn -> Process.sleep(2_500) && Sqld.thaw(sqld) end)
+    thaw = Task.async(fn -> Process.sleep(9_000) && Sqld.thaw(sqld) end)
     assert_soon_usable(db, 1_000)
     Task.await(thaw, 60_000)
 
