@@ -139,7 +139,8 @@ defmodule EctoLibSql.Options do
     {:trace_context, :token_source, nil,
      "a function, or `{module, function, arguments}`, that answers the calling process's trace context as the text " <>
        "of a `traceparent` header (or nil), which servers are told; by default that of OpenTelemetry's API, where " <>
-       "it is loaded"},
+       "it is loaded. Not with `ws://` and `wss://`, whose messages have no place for it: asked for, it is an " <>
+       "error there; OpenTelemetry's is told with what goes by HTTP alone"},
     {:max_response_size, :size, nil,
      "bytes that an answer of a server may have; by default 256 MiB"},
     {:sync, :boolean, nil,

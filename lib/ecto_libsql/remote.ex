@@ -24,6 +24,8 @@ defmodule EctoLibSql.Remote do
     end
   end
 
+  defp web_socket?(uri), do: uri =~ ~r/\Awss?:/i
+
   defp server?(uri), do: uri =~ ~r/\A(libsql|https?|wss?):\/\/./i
 
   # What stands before the first slash or question mark is no secret.
@@ -41,6 +43,16 @@ defmodule EctoLibSql.Remote do
   end
 
   defp check_options(checked) do
+    if checked.trace_context && Enum.any?([checked.uri | checked.replicas], &web_socket?/1) do
+      {:error,
+       "option :trace_context is of no use with a ws:// or wss:// address: a message of a WebSocket has no place " <>
+         "for a `traceparent`; take http:// or https://"}
+    else
+      check_files_only(checked)
+    end
+  end
+
+  defp check_files_only(checked) do
     case Enum.find(
            @files_only,
            &(Map.get(checked, &1) not in [nil, false, []] and given?(checked, &1))

@@ -1,7 +1,7 @@
 defmodule EctoLibSql.Remote.RecoveryTest do
   # A real server that is killed, restarted, overrun, waited for too long; and tokens that end.
   #
-  #     CHAOS_SECONDS=300 STREAM_ROWS=3000000 mix test test/remote/recovery_test.exs     longer than in the suite
+  #     CHAOS_SECONDS=300 STREAM_ROWS=3000000 IDLE_SECONDS=320 mix test test/remote/recovery_test.exs     longer than in the suite
   # Alone: it looks at the memory of the whole library.
   use EctoLibSql.Case, async: false
   use EctoLibSql.Test.Target, :http
@@ -14,7 +14,8 @@ defmodule EctoLibSql.Remote.RecoveryTest do
 
   @moduletag :sqld
   @seconds String.to_integer(System.get_env("CHAOS_SECONDS") || "10")
-  @moduletag timeout: 180_000 + 1_000 * @seconds
+  @idle String.to_integer(System.get_env("IDLE_SECONDS") || "15")
+  @moduletag timeout: 180_000 + 1_000 * @seconds + 1_000 * @idle
 
   defp server(opts \\ []) do
     sqld = Sqld.start!(opts)
@@ -150,11 +151,16 @@ defmodule EctoLibSql.Remote.RecoveryTest do
   test "idle for 15 s: outside a transaction nothing is seen of it, inside it is over" do
     {sqld, look} = server()
     db = dial(sqld.url)
+    reader = dial(sqld.url)
     assert {:ok, _} = insert(db, "before")
+    assert {:ok, count} = Native.prepare(reader, "SELECT count(*) FROM t")
+    assert {:ok, _, %{rows: [[1]]}, _} = EctoLibSql.query(reader, count, [])
+    assert {:ok, write} = Native.prepare(db, "INSERT INTO t VALUES (?)")
     assert {:ok, trx} = Native.begin(look)
     q(trx, "INSERT INTO t VALUES ('inside')")
-    Process.sleep(15_000)
-    assert {:ok, _} = insert(db, "after")
+    Process.sleep(1_000 * @idle)
+    assert {:ok, _, %{rows: [[1]]}, _} = EctoLibSql.query(reader, count, [])
+    assert {:ok, _, %{num_rows: 1}, _} = EctoLibSql.query(db, write, ["after"])
     assert %Error{code: code, outcome: :none} = err(trx, "SELECT 1")
     assert code in [:stream_expired, :transaction_timeout]
     assert all(look, "SELECT m FROM t ORDER BY m") == [["after"], ["before"]]
@@ -285,6 +291,64 @@ defmodule EctoLibSql.Remote.RecoveryTest do
           {:error, error, _} -> read_until(db, until, [error | failures])
         end
       end
+    end
+
+    # Each request of a transaction shows its token; a WebSocket's was shown once.
+    test "that ends within a transaction is asked for again, and the transaction goes on" do
+      key = Jwt.new_key()
+      sqld = Sqld.start!(auth_jwt_key: Jwt.public_key(key))
+      asked = :counters.new(1, [])
+
+      token = fn ->
+        :counters.add(asked, 1, 1)
+        Jwt.expiring(key, -57)
+      end
+
+      db = dial(sqld.url, auth_token: token)
+      q(db, "CREATE TABLE t(m TEXT)")
+      assert {:ok, trx} = Native.begin(db)
+      q(trx, "INSERT INTO t VALUES ('first')")
+      before = :counters.get(asked, 1)
+      Process.sleep(4_500)
+      q(trx, "INSERT INTO t VALUES ('second')")
+      Process.sleep(4_500)
+      assert {:ok, _} = Native.commit(trx)
+      told = :counters.get(asked, 1) - before
+      assert told == if(Target.web_socket?(), do: 0, else: 2)
+      assert all(db, "SELECT m FROM t ORDER BY m") == [["first"], ["second"]]
+      assert_no_messages()
+    end
+
+    test "that ends within a transaction, and is the only one" do
+      key = Jwt.new_key()
+      sqld = Sqld.start!(auth_jwt_key: Jwt.public_key(key))
+      look = dial(sqld.url, auth_token: Jwt.token(key))
+      q(look, "CREATE TABLE t(m TEXT)")
+      db = dial(sqld.url, auth_token: Jwt.expiring(key, -56))
+      assert {:ok, trx} = Native.begin(db)
+      q(trx, "INSERT INTO t VALUES ('first')")
+      Process.sleep(5_500)
+
+      if Target.web_socket?() do
+        q(trx, "INSERT INTO t VALUES ('second')")
+        assert {:ok, _} = Native.commit(trx)
+        assert one(look, "SELECT count(*) FROM t") == 2
+      else
+        # The server has said no before anything ran: the transaction is where it was.
+        for _ <- 1..2 do
+          error = err(trx, "INSERT INTO t VALUES ('second')")
+          assert %Error{code: :unauthorized, outcome: :none} = error
+        end
+
+        assert {:error, %Error{code: :unauthorized, outcome: :none}} = Native.commit(trx)
+        assert {:ok, _} = Native.rollback(trx)
+        assert %Error{code: :unauthorized} = err(db, "SELECT 1")
+        eventually(fn -> one(look, "SELECT count(*) FROM t") == 0 end)
+        assert {:ok, _} = insert(look, "third", timeout: 15_000)
+        assert all(look, "SELECT m FROM t") == [["third"]]
+      end
+
+      assert_no_messages()
     end
 
     test "a token that stays wrong is :unauthorized, asked again once, and is in no error" do

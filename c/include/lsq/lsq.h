@@ -549,7 +549,7 @@ struct lsq_call {
      * and calls nothing. err is the caller's until done() returns. Other connections pass it over. */
     void (*done)(void *arg, enum lsq_status status, const struct lsq_error *err);
     void *done_arg;
-    const char *traceparent; /* of the W3C's trace context, sent to a server; NULL: none */
+    const char *traceparent; /* of the W3C's trace context, sent to a server by HTTP; NULL: none */
 };
 
 /* The first word of a statement, as far as it matters; WITH is told by what it does. */
