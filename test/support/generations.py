@@ -480,6 +480,8 @@ class Handler(BaseHTTPRequestHandler):
         if generation < store.oldest:
             return self.as_json(404, {"error": "that generation is gone"})
         frames = store.frames(generation) if store.has(generation) else b""
+        if self.fault("most") and first > self.fault("most"):
+            return self.as_json(500, {"error": "as the test wants it"})
         data = frames[(first - 1) * FRAME : (end - 1) * FRAME]
         if not data:
             status = 400 if frames else 500

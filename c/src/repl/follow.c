@@ -63,6 +63,12 @@ void lsqi_follow_reached(struct lsqi_replica *r, uint64_t serial) {
     pthread_mutex_unlock(&r->lock);
 }
 
+void lsqi_follow_has_all(struct lsqi_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    if (r->apply != NULL) r->highest = lsqi_replica_applied(r);
+    pthread_mutex_unlock(&r->lock);
+}
+
 void lsqi_follow_got_bytes(struct lsqi_replica *r, uint64_t bytes) {
     pthread_mutex_lock(&r->lock);
     r->counts.bytes += bytes;

@@ -136,6 +136,8 @@ enum lsq_status lsqi_follow_snapshot_end(struct lsqi_replica *replica, bool whol
 /* A request for frames begins; its number, for lsqi_follow_reached(): it found all that there is. */
 uint64_t lsqi_follow_asks(struct lsqi_replica *replica);
 void lsqi_follow_reached(struct lsqi_replica *replica, uint64_t serial);
+/* The file's last frame is the server's, whatever the greeting's index said of a generation without frames. */
+void lsqi_follow_has_all(struct lsqi_replica *replica);
 /* What r->next stands behind is all of a part of the log that is closed: it goes on at `next`. The begin of a
  * transaction that has come of it will have no end. */
 void lsqi_follow_part_ends(struct lsqi_replica *replica, uint64_t next);

@@ -293,7 +293,7 @@ static enum lsq_status has(struct lsqi_replica *r, uint64_t next, const uint64_t
     return st;
 }
 
-/* What of it the server has, as hello->index. */
+/* What of it the server has, as hello->index. What has come and is not applied yet counts, too: it is gone on from. */
 static enum lsq_status compare(struct lsqi_replica *r, const struct have *have,
                                struct lsqi_hello *hello, struct lsq_error *err) {
     bool same = lsqi_v2_generation(have->next) <= lsqi_v2_generation(hello->index);
@@ -301,7 +301,9 @@ static enum lsq_status compare(struct lsqi_replica *r, const struct have *have,
     enum lsq_status st = LSQ_OK;
 
     if (same && have->next > 0) st = has(r, have->next, &have->sum, &same, err);
-    if (st == LSQ_OK && same && have->target > have->next && have->target > 1)
+    if (st == LSQ_OK && same && r->next > have->next)
+        st = has(r, r->next, &r->chain.sum, &same, err);
+    if (st == LSQ_OK && same && have->target > have->next)
         st = has(r, have->target, NULL, &all, err);
     if (st != LSQ_OK) return st;
     if (!same) return LSQ_OK;
@@ -380,7 +382,10 @@ static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct ls
     if (st == LSQ_OK && answer != ANSWER_FRAMES && !*end_of_log &&
         generation < lsqi_v2_generation(r->next))
         r->greeted = false;
-    if (*end_of_log) lsqi_follow_reached(r, serial);
+    if (*end_of_log) {
+        lsqi_follow_reached(r, serial);
+        lsqi_follow_has_all(r);
+    }
     reader_release(&reader);
     return st;
 }

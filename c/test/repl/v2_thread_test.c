@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../support/answer.h"
 #include "../support/generations.h"
 #include "../support/primary.h"
 
@@ -103,6 +104,8 @@ static void goes_on_in_the_next_generation(void **state) {
         generations_checkpoint(&server);
         if (i == 1) run(primary, "CREATE TABLE u AS SELECT * FROM t");
         expect_same(replica, primary);
+        lsqi_replica_info(replica, &info);
+        assert_true(info.lag == 0);
     }
     /* Several of them while it was away. */
     replica_close(replica);
@@ -362,6 +365,63 @@ static void outlives_the_server(void **state) {
     db_close(primary);
 }
 
+/* What has come of a transaction, and is not in the file, is of the old history, too. */
+static void forgets_the_begin_of_what_will_not_come(void **state) {
+    struct lsq_conn *primary = begin();
+    struct lsqi_replica *replica = replica_open(replica_path(), &server);
+
+    (void)state;
+    expect_same(replica, primary);
+    run(primary, "CREATE TABLE mark (a)");
+    expect_same(replica, primary);
+    (void)generations_do(&server, "{\"do\": \"save\"}");
+    run(primary, "INSERT INTO t (b) " MANY(3000) "SELECT randomblob(500) FROM n");
+    generations_fail(&server, "{\"most\": 200}");
+    expect_failure(replica, LSQ_ERROR, "HTTP 500");
+    (void)generations_do(&server, "{\"do\": \"go_back\"}");
+    run(primary, "INSERT INTO t (b) " MANY(3000) "SELECT randomblob(600) FROM n");
+    generations_fail(&server, "{}");
+    expect_same(replica, primary);
+    replica_close(replica);
+    db_close(primary);
+}
+
+static void expect_plain_nowhere(const char *path) {
+    size_t len;
+    char *data = read_whole(path, &len);
+
+    assert_true(len > 8192);
+    assert_null(memmem(data, len, "plain text", 10));
+    assert_null(memmem(data, len, "SQLite format", 13));
+    free(data);
+}
+
+static void keeps_what_it_has_encrypted(void **state) {
+    struct lsq_conn *primary = begin();
+    const char *path = replica_path();
+
+    (void)state;
+    run(primary, "INSERT INTO t (b) " MANY(300) "SELECT 'plain text ' || i FROM n");
+    for (int i = 0; i < 3; i++) {
+        struct lsq_config cfg = db_config(path);
+        const struct lsq_remote remote = {.proxy = "", .timeout = 120000};
+        struct lsq_conn *conn;
+
+        cfg.primary = server.url;
+        cfg.remote = &remote;
+        cfg.key = "a key";
+        cfg.key_len = 5;
+        conn = db_open_as(&cfg);
+        run(conn, "INSERT INTO t (b) VALUES ('one more')");
+        assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 306 + i);
+        if (i == 1) generations_checkpoint(&server);
+        db_close(conn);
+        lsq_shutdown();
+    }
+    expect_plain_nowhere(path);
+    db_close(primary);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(bootstraps_and_catches_up, forget),
@@ -374,6 +434,8 @@ int main(void) {
         cmocka_unit_test_teardown(is_tolerant, forget),
         cmocka_unit_test_teardown(gets_through_cuts, forget),
         cmocka_unit_test_teardown(outlives_the_server, forget),
+        cmocka_unit_test_teardown(forgets_the_begin_of_what_will_not_come, forget),
+        cmocka_unit_test_teardown(keeps_what_it_has_encrypted, forget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
