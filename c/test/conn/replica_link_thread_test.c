@@ -1,6 +1,7 @@
 /* Replicas over a link that is slow, narrow, or gone. LSQ_TEST_LOOPS: how many writes are read back over the slow one
- * (1,000); LSQ_TEST_LINK_MB, LSQ_TEST_LINK_SECONDS: how much is fetched over the narrow one (8), and for how long the
- * file is read meanwhile (4). What is printed is for docs and reports; nothing of it is asserted closely. */
+ * (1,000; fewer where the program is checked while it runs); LSQ_TEST_LINK_MB: how much is fetched over the narrow one
+ * (8), and LSQ_TEST_LINK_SECONDS: for how long the file is read meanwhile (4). What is printed is for docs and reports;
+ * nothing of it is asserted closely. */
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -9,7 +10,12 @@
 #include "../support/link.h"
 #include "../support/primary.h"
 
-enum { DELAY_MS = 100, NARROW = 10000, WRITERS = 20 };
+enum { DELAY_MS = 100, NARROW = 10000 };
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+enum { WRITERS = 5, LOOPS = 100 };
+#else
+enum { WRITERS = 20, LOOPS = 1000 };
+#endif
 
 #define MS INT64_C(1000000)
 
@@ -131,7 +137,7 @@ static void write_by(struct writer *writers, int count, int loops, const char *p
 }
 
 static void own_writes_are_seen_over_a_slow_link(void **state) {
-    int loops = number_of("LSQ_TEST_LOOPS", 1000);
+    int loops = number_of("LSQ_TEST_LOOPS", LOOPS);
     struct lsq_conn *server = begin(DELAY_MS);
     const char *path = replica_path();
     struct writer writers[WRITERS] = {0};
