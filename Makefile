@@ -112,6 +112,7 @@ demo: all build/setup/demo
 	@$(MIX) run demo/demo.exs build/demo/cities.json build/demo/demo.db
 	@$(MIX) run demo/atlas/demo.exs build/demo/cities.json build/demo/atlas.db
 	@$(MIX) run demo/remote/demo.exs build/demo/server
+	@$(MIX) run demo/replica/demo.exs build/demo/replica
 
 # EXQLITE_PATH=folder of exqlite's sources: compared with it, too, on our engine.
 bench: all

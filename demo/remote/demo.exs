@@ -5,49 +5,10 @@
 # Stops at the first answer that is not the right one.
 
 Code.require_file("../screen.exs", __DIR__)
-
-defmodule Far.Server do
-  # sqld on a free port. It ends with this program, however that ends: a shell waits for its input's end.
-
-  @watch ~S"""
-  "$0" "$@" >"$SQLD_LOG" 2>&1 &
-  server=$!
-  read -r _
-  kill "$server" 2>/dev/null
-  wait "$server"
-  """
-
-  def start(program, folder) do
-    port_number = free_port()
-    address = "127.0.0.1:#{port_number}"
-    args = [program, "-d", folder, "--http-listen-addr", address, "--no-welcome"]
-
-    port =
-      Port.open({:spawn_executable, "/bin/sh"}, [
-        :binary,
-        :exit_status,
-        args: ["-c", @watch | args],
-        env: [{~c"SQLD_LOG", String.to_charlist(folder <> ".log")}]
-      ])
-
-    {port, "http://" <> address}
-  end
-
-  def stop(port) do
-    Port.command(port, "\n")
-    receive do: ({^port, {:exit_status, _}} -> :ok)
-  end
-
-  defp free_port do
-    {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
-    {:ok, port} = :inet.port(socket)
-    :gen_tcp.close(socket)
-    port
-  end
-end
+Code.require_file("../server.exs", __DIR__)
 
 defmodule Far do
-  alias EctoLibSql.Demo.Screen
+  alias EctoLibSql.Demo.{Screen, Server}
   alias EctoLibSql.{Error, Native}
 
   def main([folder]) do
@@ -61,7 +22,7 @@ defmodule Far do
     File.rm_rf!(folder)
     File.mkdir_p!(Path.dirname(folder))
     Screen.title("A server: the same calls, over a network")
-    {port, url} = Far.Server.start(program, folder)
+    {port, url} = Server.start(program, folder)
     # Its own patience waits until the server is there.
     {took, {:ok, db}} = timed(fn -> EctoLibSql.connect(uri: url, retry_time: 15_000) end)
     Screen.done("sqld started, and asked for the first time", took)
@@ -72,7 +33,7 @@ defmodule Far do
     a_stream(db)
     transactions(db)
     with_ecto(url)
-    Far.Server.stop(port)
+    Server.stop(port)
     gone(db)
     Screen.title("Every answer was the one it had to be, and the server is gone")
     IO.puts("")
