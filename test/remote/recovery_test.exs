@@ -420,8 +420,14 @@ defmodule EctoLibSql.Remote.RecoveryTest do
       front = TlsFront.start!(to: sqld.port, client_cert: true)
       own = [cert_file: front.client_cert, key_file: front.client_key]
       assert one(dial(front.url, tls: [ca_file: front.ca_file] ++ own), "SELECT 1") == 1
-      error = refusal(front.url, tls: [ca_file: front.ca_file], retry_time: 0)
-      assert error.code in [:tls, :connection_lost]
+      # None, and one that another authority has signed.
+      other = TlsFront.start!(to: sqld.port)
+      strange = [cert_file: other.client_cert, key_file: other.client_key]
+
+      for shown <- [[], strange] do
+        error = refusal(front.url, tls: [ca_file: front.ca_file] ++ shown, retry_time: 0)
+        assert error.code in [:tls, :connection_lost]
+      end
 
       plain = String.replace(sqld.url, "http:", "https:")
       assert %Error{outcome: :none} = error = refusal(plain, retry_time: 0)
