@@ -47,10 +47,10 @@ defmodule EctoLibSql.Replica.GenerationsTest do
       if rem(n, 20) == 0, do: Generations.control(context.server, do: "checkpoint")
     end
 
-    {:ok, db} = EctoLibSql.Native.begin(db)
-    q(db, "INSERT INTO t VALUES (100, 'z')")
-    assert one(db, "SELECT count(*) FROM t") == 61
-    {:ok, _} = EctoLibSql.Native.commit(db)
+    {:ok, txn} = EctoLibSql.Native.begin(db)
+    q(txn, "INSERT INTO t VALUES (100, 'z')")
+    assert one(txn, "SELECT count(*) FROM t") == 61
+    {:ok, _} = EctoLibSql.Native.commit(txn)
     assert one(db, "SELECT count(*) FROM t") == 61
   end
 
