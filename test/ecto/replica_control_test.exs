@@ -181,6 +181,23 @@ defmodule Ecto.Adapters.LibSql.ReplicaControlTest do
     end)
   end
 
+  test "a structure is read from the file, and loaded into the server", %{config: config} do
+    start_supervised!({Repo, config})
+    migrate()
+    assert count() == 0
+    dump = tmp_path("structure.sql")
+    opts = Keyword.merge(config, dump_path: dump)
+    assert {:ok, ^dump} = LibSql.structure_dump(Path.dirname(dump), opts)
+    assert File.read!(dump) =~ ~s(CREATE TABLE "notes")
+    empty = Sqld.start!()
+    other = Keyword.merge(opts, uri: empty.url, database: tmp_path("other.db"))
+    assert {:ok, ^dump} = LibSql.structure_load(Path.dirname(dump), other)
+    assert at_server(empty, "SELECT count(*) FROM notes") == [[0]]
+    assert at_server(empty, "SELECT version FROM schema_migrations") == [[1]]
+    assert {:error, message} = LibSql.storage_down(opts)
+    assert message =~ "dropped there"
+  end
+
   ## Readers beside the pool
 
   test "what begins like a read, and writes, is run once", %{config: config} do
