@@ -1,5 +1,6 @@
-# Follows docs/ecto.md word for word, in an empty folder outside the repository, and then docs/concurrency.md and
-# docs/remote.md in the project that it has made. The last needs sqld (tools/sqld), and is given a free port.
+# Follows docs/ecto.md word for word, in an empty folder outside the repository, and then docs/concurrency.md,
+# docs/remote.md and docs/replicas.md in the project that it has made. The last two need sqld (tools/sqld), and are
+# given a free port.
 #
 #     elixir tools/guide.exs
 #     GUIDE_KEEP=1 elixir tools/guide.exs     the folder stays
@@ -15,7 +16,7 @@
 defmodule Guide do
   @here Path.expand("..", __DIR__)
   @texts ["docs/ecto.md", "docs/concurrency.md"]
-  @remote "docs/remote.md"
+  @served ["docs/remote.md", "docs/replicas.md"]
 
   def main do
     {packages, 0} = System.cmd(Path.join(@here, "tools/packages"), [], cd: @here)
@@ -28,7 +29,7 @@ defmodule Guide do
 
       try do
         project = Enum.reduce(@texts, folder, &follow/2)
-        if server?(folder), do: follow(@remote, project)
+        if server?(folder), do: Enum.reduce(@served, project, &follow/2)
       after
         unless System.get_env("GUIDE_KEEP"), do: File.rm_rf!(folder)
       end
@@ -46,13 +47,13 @@ defmodule Guide do
         true
 
       {why, _} ->
-        IO.puts("guide: #{@remote} skipped: #{String.trim(why)}")
+        IO.puts("guide: #{Enum.join(@served, ", ")} skipped: #{String.trim(why)}")
         false
     end
   end
 
   # The port that the text says may be another program's here.
-  defp on_a_free_port(@remote, text) do
+  defp on_a_free_port(path, text) when path in @served do
     {:ok, socket} = :gen_tcp.listen(0, ip: {127, 0, 0, 1})
     {:ok, port} = :inet.port(socket)
     :gen_tcp.close(socket)
