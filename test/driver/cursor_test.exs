@@ -156,7 +156,8 @@ defmodule EctoLibSql.Driver.CursorTest do
       Task.async(fn ->
         {query, cursor, db} = declare(db, "SELECT a FROM t")
         {:cont, _, _} = EctoLibSql.handle_fetch(query, cursor, [max_rows: 1], db)
-      end)
+      end),
+      120_000
     )
 
     eventually(fn ->

@@ -227,7 +227,7 @@ defmodule EctoLibSql.Driver.StatementTest do
 
   test "freed by finalize_stmt, twice and from another process", %{db: db} do
     stmt = prepare(db, "SELECT 1")
-    assert :ok = Task.await(Task.async(fn -> EctoLibSql.finalize_stmt(stmt) end))
+    assert :ok = Task.await(Task.async(fn -> EctoLibSql.finalize_stmt(stmt) end), 60_000)
     assert :ok = EctoLibSql.finalize_stmt(stmt)
     assert :ok = Native.close_stmt(stmt)
     assert {:error, %Error{code: :closed}} = Native.query_stmt(db, stmt, [])
@@ -246,7 +246,8 @@ defmodule EctoLibSql.Driver.StatementTest do
         assert length(Enum.uniq(held)) == 2000
         assert EctoLibSql.stats(db).statement_bytes > before + 100_000
         assert length(held) == 2000
-      end)
+      end),
+      120_000
     )
 
     eventually(fn ->

@@ -307,9 +307,7 @@ defmodule EctoLibSql.Driver.WaitingTest do
           Process.unlink(test)
         end)
 
-        {took, error} = timed(fn -> err(db, endless()) end)
-        assert %Error{code: :interrupted, outcome: :none} = error
-        assert took < 14_000
+        assert %Error{code: :interrupted, outcome: :none} = err(db, endless(), [], timeout: 120_000)
         assert_only_foreign(n)
         assert_usable(db)
       end

@@ -269,14 +269,14 @@ static void a_read_that_waits_ends_by_time_interrupt_and_close(void **state) {
     since = now_ns();
     assert_int_equal(begin_read(replica, &answer, 600), LSQ_PENDING);
     assert_int_equal(await(&answer), LSQ_STALE);
-    assert_true(now_ns() - since < 10 * INT64_C(1000000000));
+    assert_true(now_ns() - since < 30 * INT64_C(1000000000));
     answer_end(&answer);
     answer_begin(&answer);
     assert_int_equal(begin_read(replica, &answer, 0), LSQ_PENDING);
     since = now_ns();
     lsq_conn_interrupt(replica);
     assert_int_equal(await(&answer), LSQ_INTERRUPTED);
-    assert_true(now_ns() - since < 5 * INT64_C(1000000000));
+    assert_true(now_ns() - since < 20 * INT64_C(1000000000));
     answer_end(&answer);
     answer_begin(&answer);
     assert_int_equal(begin_read(replica, &answer, 0), LSQ_PENDING);

@@ -246,7 +246,7 @@ static void total_after_a_pause_is_that_of_resume(void **state) {
     expect_end(&call, LSQI_HTTP_TIMEOUT, true);
     assert_string_equal(call.end.phase, "answer");
     assert_true(now_ns() - begin >= 200000000);
-    assert_true(now_ns() - begin < 5000000000);
+    assert_true(now_ns() - begin < 20000000000);
     assert_int_equal(call.len, 10);
     assert_memory_equal(call.data, "0123456789", 10);
     http_call_free(&call);

@@ -98,30 +98,38 @@ static void a_write_whose_rows_do_not_come_is_undone(void **state) {
     }
 }
 
+/* A lock that stays is taken away by the server, after 5 s. */
+static bool writes_soon_after_too_large(struct lsq_conn *conn, struct lsq_conn *other) {
+    int64_t start;
+
+    assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
+    run(conn, "INSERT INTO t VALUES (1)");
+    expect(LSQ_RESPONSE_TOO_LARGE, conn, "SELECT hex(zeroblob(40000))");
+    start = now_ns();
+    run(other, "INSERT INTO t VALUES (2)");
+    (void)lsq_rollback(conn, NULL, NULL);
+    return now_ns() - start < 4000000000;
+}
+
 /* Ours, not the server's limit: the transaction's lock does not stay. */
 static void what_is_too_large_for_us_leaves_no_lock(void **state) {
     const struct lsq_remote remote = {.max_response = 10000};
     struct lsq_conn *conn;
     struct lsq_conn *other;
     struct lsq_conn *by_socket;
-    int64_t start;
 
     (void)state;
     sqld_start(&sqld, NULL);
     conn = connect_by("http", &remote);
     other = connect_by("http", NULL);
     run(conn, "CREATE TABLE t (a)");
-    assert_int_equal(lsq_begin(conn, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
-    run(conn, "INSERT INTO t VALUES (1)");
-    expect(LSQ_RESPONSE_TOO_LARGE, conn, "SELECT hex(zeroblob(40000))");
     by_socket = connect_by("ws", &remote);
     expect(LSQ_RESPONSE_TOO_LARGE, by_socket, "SELECT hex(zeroblob(40000))");
     assert_int_equal(ask(by_socket, "SELECT 5"), 5);
     db_close(by_socket);
-    start = now_ns();
-    run(other, "INSERT INTO t VALUES (2)");
-    assert_true(now_ns() - start < 4000000000);
-    assert_string_equal(ask_rows(other, "SELECT a FROM t"), "2");
+    /* A loaded machine may take that time for itself now and then. */
+    for (int i = 0; !writes_soon_after_too_large(conn, other); i++) assert_true(i < 5);
+    assert_int_equal(ask(other, "SELECT count(*) FROM t WHERE a = 1"), 0);
     db_close(other);
     db_close(conn);
     sqld_kill(&sqld);

@@ -30,7 +30,7 @@ static void fill(const struct sqld *sqld, const char *name) {
 }
 
 static bool becomes(struct lsq_conn *conn, const char *name) {
-    for (int i = 0; i < 200; i++) {
+    for (int i = 0; i < 1200; i++) {
         struct lsq_result *res;
         bool equal = false;
 
@@ -144,7 +144,7 @@ static void a_server_that_says_nothing_is_waited_for_in_vain(void **state) {
     assert_int_equal(last_error.outcome, LSQ_OUTCOME_NONE); /* the transaction is not committed */
     assert_int_equal(exec(conn, "DELETE FROM t", NULL, &call, NULL), LSQ_TIMEOUT);
     assert_int_equal(last_error.outcome, LSQ_OUTCOME_UNKNOWN);
-    assert_true(now_ns() - start < 5000000000);
+    assert_true(now_ns() - start < 20000000000);
     assert_int_equal(lsq_commit(conn, NULL, &last_error), LSQ_NO_TRANSACTION);
     sqld_resume(&sqld);
     assert_true(ask(conn, "SELECT count(*) FROM t") <= 1);

@@ -64,7 +64,7 @@ static void a_statement_that_is_left_ends(void **state) {
     run(other, "INSERT INTO t VALUES (2)");
     run(other, "COMMIT");
     assert_int_equal(ask(other, "SELECT count(*) FROM t"), 2);
-    for (int i = 0; i < 100 && !idle; i++) {
+    for (int i = 0; i < 300 && !idle; i++) {
         int64_t before = cpu_ticks();
 
         sleep_ms(200);

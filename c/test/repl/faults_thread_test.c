@@ -178,7 +178,7 @@ static void does_not_hang_with_a_server_that_does(void **state) {
     start(replica, &late, 300);
     began = now_ns();
     assert_true(lsqi_replica_sync_cancel(replica, &called_off.sync));
-    assert_true(now_ns() - began < 1000000000);
+    assert_true(now_ns() - began < 10000000000);
     assert_false(lsqi_replica_sync_cancel(replica, &called_off.sync));
     await(&late);
     assert_int_equal(atomic_load(&late.status), LSQ_TIMEOUT);
@@ -196,7 +196,7 @@ static void does_not_hang_with_a_server_that_does(void **state) {
     replica_close(replica);
     assert_int_equal(atomic_load(&left.status), LSQ_CLOSED);
     assert_int_equal(atomic_load(&left.done), 1);
-    assert_true(now_ns() - began < 5000000000);
+    assert_true(now_ns() - began < 20000000000);
     db_close(primary);
 }
 
