@@ -39,6 +39,9 @@ defmodule EctoLibSql.NIF.HostileTest do
     busy_timeout: [],
     kept: [],
     set_token: [:name],
+    sync: [:until, :ms, :flags],
+    freeze: [],
+    replica_info: [],
     status: [],
     turn_holder: [],
     submit: [:ref, :op, :args, :any, :any],
@@ -57,7 +60,8 @@ defmodule EctoLibSql.NIF.HostileTest do
             :interrupt,
             :busy_timeout,
             :kept,
-            :set_token
+            :set_token,
+            :replica_info
           ] ++
             [
               :status,
@@ -123,6 +127,7 @@ defmodule EctoLibSql.NIF.HostileTest do
   defp good(:op, _), do: :execute
   defp good(:args, context), do: [context.conn, nil, "SELECT 1", [], 0, 0]
   defp good(:pid, _), do: nil
+  defp good(:until, _), do: nil
 
   # Whether the contract allows the term there: any of the function's answers is right then.
   defp allowed?(:trx, term, _), do: term == nil
@@ -150,6 +155,7 @@ defmodule EctoLibSql.NIF.HostileTest do
   defp allowed?(:op, _, _), do: false
   defp allowed?(:args, _, _), do: false
   defp allowed?(:pid, term, _), do: is_nil(term) or is_pid(term)
+  defp allowed?(:until, term, _), do: is_nil(term) or term in 0..0x7FFFFFFFFFFFFFFF
   defp allowed?(:conn, term, others), do: term == others.closed
 
   defp proper?([_ | tail]), do: proper?(tail)
