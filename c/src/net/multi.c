@@ -38,9 +38,11 @@ static int on_socket(void *easy, int fd, int what, void *arg, void *of_socket) {
         return 0;
     }
     if (at == NULL) at = add(multi, fd);
+    /* Not told to libcurl, which forgets then that the socket has this transfer, and meets it when it is freed. Our
+     * own word ends all of them. */
     if (at == NULL) {
         multi->failed = true;
-        return -1;
+        return 0;
     }
     at->events = 0;
     if ((what & LSQI_CURL_POLL_IN) != 0) at->events |= POLLIN;

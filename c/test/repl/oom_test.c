@@ -76,10 +76,41 @@ static void is_told_with_generations_too(void **state) {
     walk_through(true);
 }
 
+/* Of one process, whose connections are kept: what ran out for a moment is not felt later. */
+static void goes_on_when_there_is_memory_again(void **state) {
+    const char *folder = replica_path();
+    struct lsq_conn *primary;
+    enum lsq_status st = LSQ_ERROR;
+    int failed = 0;
+
+    (void)state;
+    sqld_start(&server, NULL);
+    primary = primary_conn(&server);
+    run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+    run(primary, "INSERT INTO t (b) VALUES (randomblob(50000)), (2)");
+    for (int n = 0; st != LSQ_OK; n += n < 100 ? 1 : n / 16) {
+        struct lsqi_replica *replica;
+        char path[200];
+
+        snprintf(path, sizeof(path), "%s-%d", folder, n);
+        replica = replica_open(path, &server);
+        lsq_memory_set_budget(n);
+        st = lsqi_replica_sync_wait(replica, 0, 60000, NULL, NULL, NULL, &last_error);
+        lsq_memory_set_budget(-1);
+        failed += st != LSQ_OK;
+        expect_same(replica, primary);
+        lsqi_replica_unref(replica);
+    }
+    assert_true(failed > 10);
+    lsq_shutdown();
+    db_close(primary);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(is_told_wherever_it_runs_out, forget),
         cmocka_unit_test_teardown(is_told_with_generations_too, forget),
+        cmocka_unit_test_teardown(goes_on_when_there_is_memory_again, forget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
