@@ -26,6 +26,7 @@ static int forget(void **state) {
     link_stop(path_to_it);
     path_to_it = NULL;
     sqld_kill(&sqld);
+    lsq_shutdown();
     return db_forget(state);
 }
 

@@ -52,6 +52,7 @@ static int end(void **state) {
     conn = NULL;
     db_close(server);
     sqld_kill(&sqld);
+    lsq_shutdown();
     return db_forget(state);
 }
 

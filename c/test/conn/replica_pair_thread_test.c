@@ -13,6 +13,7 @@ static struct sqld second;
 static int forget(void **state) {
     sqld_kill(&second);
     sqld_kill(&sqld);
+    lsq_shutdown();
     return db_forget(state);
 }
 

@@ -43,6 +43,7 @@ static int begin(void **state) {
 
 static int end(void **state) {
     sqld_kill(&sqld);
+    lsq_shutdown();
     return db_forget(state);
 }
 

@@ -10,6 +10,7 @@ static struct lsq_conn *other; /* of the same file */
 
 static int forget(void **state) {
     sqld_kill(&sqld);
+    lsq_shutdown();
     return db_forget(state);
 }
 

@@ -55,6 +55,7 @@ static void begin_with(const char *sql) {
 static int forget(void **state) {
     lsq_on_replica_event(NULL, NULL);
     sqld_kill(&sqld);
+    lsq_shutdown();
     return db_forget(state);
 }
 

@@ -40,6 +40,7 @@ static int forget(void **state) {
     lsq_on_replica_event(NULL, NULL);
     sqld_resume(&sqld);
     sqld_kill(&sqld);
+    lsq_shutdown();
     return db_forget(state);
 }
 

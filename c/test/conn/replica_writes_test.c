@@ -81,6 +81,7 @@ static int forget(void **state) {
     if (proxy != NULL) server_stop(proxy);
     proxy = NULL;
     sqld_kill(&sqld);
+    lsq_shutdown();
     return db_forget(state);
 }
 
