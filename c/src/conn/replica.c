@@ -245,7 +245,11 @@ static enum lsq_status open_again(struct lsq_conn *conn, const char *path,
     if (st != LSQ_OK) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
     conn->watch_steps = 0;
     conn->compiles = false;
-    return lsqi_engine_open(conn, &cfg, err);
+    st = lsqi_engine_open(conn, &cfg, err);
+    if (st == LSQ_OK) return st;
+    lsqi_engine_close(conn);
+    lsqi_cache_release(&conn->cache); /* there may have been no engine to close */
+    return st;
 }
 
 static enum lsq_status become_plain(struct lsq_conn *conn, struct lsq_error *err) {
