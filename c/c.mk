@@ -47,6 +47,8 @@ LIB_SRC := $(wildcard c/src/*.c c/src/*/*.c)
 NIF_SRC := $(wildcard c/nif/*.c)
 SUPPORT_SRC := $(wildcard c/test/support/*.c)
 TEST_SRC := $(shell find c/test -name '*_test.c' 2>/dev/null | sort)
+# Frames go into a file by a function of libSQL's engine: without it there are no replicas (open_test.c).
+TEST_SRC := $(filter-out $(if $(filter system,$(ENGINE)),c/test/repl/% c/test/conn/replica_%),$(TEST_SRC))
 BENCH_SRC := $(wildcard bench/*.c)
 
 objects_of = $(patsubst %.c,$(O)/%.o,$(1))

@@ -461,6 +461,20 @@ static void keys_have_a_length(void **state) {
 #endif
 }
 
+/* ---- Replicas: of libSQL's engine, c/test/conn/replica_*_test.c ---- */
+
+static void another_engine_has_no_replicas(void **state) {
+    struct lsq_config cfg = db_config(db_path());
+
+    (void)state;
+#ifndef LSQ_ENGINE_SYSTEM
+    skip();
+#endif
+    cfg.primary = "http://127.0.0.1:1";
+    assert_int_equal(db_try(&cfg), LSQ_UNSUPPORTED);
+    assert_true(access(cfg.path, F_OK) != 0);
+}
+
 /* ---- Closing ---- */
 
 static void post(void *arg) { sem_post(arg); }
@@ -687,6 +701,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(key_opens_what_it_closed, db_forget),
         cmocka_unit_test_teardown(other_keys_do_not_open_it, db_forget),
         cmocka_unit_test_teardown(keys_have_a_length, db_forget),
+        cmocka_unit_test_teardown(another_engine_has_no_replicas, db_forget),
         cmocka_unit_test_teardown(closing_twice_tells_each_time, db_forget),
         cmocka_unit_test_teardown(closing_rolls_back, db_forget),
         cmocka_unit_test_teardown(closing_interrupts_the_running_call, db_forget),
