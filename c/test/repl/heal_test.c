@@ -17,19 +17,6 @@ static int forget(void **state) {
     return db_forget(state);
 }
 
-static const char *beside(const char *path, const char *suffix) {
-    static char names[8][256];
-    static unsigned next;
-    char *name = names[next++ % 8];
-
-    snprintf(name, sizeof(names[0]), "%s%s", path, suffix);
-    return name;
-}
-
-static bool exists(const char *path, const char *suffix) {
-    return access(beside(path, suffix), F_OK) == 0;
-}
-
 static struct lsq_conn *fill(void) {
     struct lsq_conn *primary;
 
@@ -38,17 +25,6 @@ static struct lsq_conn *fill(void) {
     run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
     run(primary, "INSERT INTO t (b) VALUES (1), (2), (randomblob(20000))");
     return primary;
-}
-
-/* A replica that is in step, and closed. */
-static const char *replica_made(void) {
-    const char *path = replica_path();
-    struct lsqi_replica *replica = replica_open(path, &server);
-
-    replica_sync(replica);
-    replica_close(replica);
-    replica_events_begin();
-    return path;
 }
 
 /* It is opened, and whatever was wrong is mended by a sync. */
@@ -78,7 +54,7 @@ static void write_at(const char *name, long at, const void *bytes, size_t len) {
 
 static void makes_a_missing_file_anew(void **state) {
     struct lsq_conn *primary = fill();
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
 
     (void)state;
     assert_int_equal(unlink(path), 0);
@@ -88,7 +64,7 @@ static void makes_a_missing_file_anew(void **state) {
 
 static void sets_another_file_aside(void **state) {
     struct lsq_conn *primary = fill();
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     struct lsq_conn *conn;
 
     (void)state;
@@ -106,7 +82,7 @@ static void sets_another_file_aside(void **state) {
 
 static void rebuilds_what_is_damaged(void **state) {
     struct lsq_conn *primary = fill();
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     static const char junk[200] = "no database";
 
     (void)state;
@@ -121,7 +97,7 @@ static void rebuilds_what_is_damaged(void **state) {
 
 static void takes_a_torn_slot_of_metadata_for_none(void **state) {
     struct lsq_conn *primary = fill();
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     const char *meta = beside(path, "-replica");
     struct lsqi_replica *replica = replica_open(path, &server);
 
@@ -189,7 +165,7 @@ static const struct child_role roles[] = {{"hold", hold}};
 
 static void has_one_process(void **state) {
     struct lsq_conn *primary = fill();
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     struct child child = child_begin("hold", path);
 
     (void)state;
@@ -223,7 +199,7 @@ static void is_shared_by_who_opens_it(void **state) {
 
 static void becomes_an_ordinary_database(void **state) {
     struct lsq_conn *primary = fill();
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     struct lsqi_replica *replica = replica_open(path, &server);
     struct lsqi_replica_sync sync = {.done = NULL};
     struct lsq_conn *conn;
@@ -245,7 +221,7 @@ static void becomes_an_ordinary_database(void **state) {
 
 static void reads_on_without_a_server(void **state) {
     struct lsq_conn *primary = fill();
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     struct lsqi_replica *replica;
     struct lsqi_replica *new_one;
     struct lsqi_replica_info info;

@@ -25,15 +25,6 @@ static int forget(void **state) {
     return db_forget(state);
 }
 
-static const char *beside(const char *path, const char *suffix) {
-    static char names[8][256];
-    static unsigned next;
-    char *name = names[next++ % 8];
-
-    snprintf(name, sizeof(names[0]), "%s%s", path, suffix);
-    return name;
-}
-
 static struct lsq_conn *fill(int rows) {
     struct lsq_conn *primary;
     char sql[300];
@@ -48,16 +39,6 @@ static struct lsq_conn *fill(int rows) {
     run(primary, sql);
     replica_use_key(key);
     return primary;
-}
-
-static const char *replica_made(void) {
-    const char *path = replica_path();
-    struct lsqi_replica *replica = replica_open(path, &server);
-
-    replica_sync(replica);
-    replica_close(replica);
-    replica_events_begin();
-    return path;
 }
 
 /* ---- The search ---- */
@@ -211,7 +192,7 @@ static void expect_followed(const char *path, const char *with, struct lsq_conn 
 
 static void another_key_harms_nothing(void **state) {
     struct lsq_conn *primary = fill(50);
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
 
     (void)state;
     expect_refused(path, "of another house");
@@ -228,7 +209,7 @@ static void a_key_for_what_has_none_is_refused(void **state) {
 
     (void)state;
     replica_use_key(NULL);
-    path = replica_made();
+    path = replica_made(&server);
     assert_true(words_in(path) > 50); /* else the search would prove nothing */
     expect_refused(path, key);
     expect_followed(path, NULL, primary, 0);
@@ -237,7 +218,7 @@ static void a_key_for_what_has_none_is_refused(void **state) {
 
 static void is_replaced_where_that_is_asked_for(void **state) {
     struct lsq_conn *primary = fill(50);
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
 
     (void)state;
     replica_use_key("new");
@@ -256,7 +237,7 @@ static void is_replaced_where_that_is_asked_for(void **state) {
 
 static void two_keys_at_once_are_refused(void **state) {
     struct lsq_conn *primary = fill(50);
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     struct lsqi_replica *replica = replica_open(path, &server);
 
     (void)state;
@@ -273,7 +254,7 @@ static void two_keys_at_once_are_refused(void **state) {
 /* What is not known of the file any more does not make a plain one of it. */
 static void torn_metadata_are_no_way_around_the_key(void **state) {
     struct lsq_conn *primary = fill(50);
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     int fd = open(beside(path, "-replica"), O_WRONLY);
 
     (void)state;
@@ -297,7 +278,7 @@ static void torn_metadata_are_no_way_around_the_key(void **state) {
 static void what_is_damaged_is_rebuilt_encrypted(void **state) {
     static const char junk[3000] = "junk";
     struct lsq_conn *primary = fill(200);
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     static const long places[] = {0, 8, 100, 5000};
     struct lsqi_replica *replica;
     struct lsq_conn *reader;
@@ -438,7 +419,7 @@ static int64_t nameless_of(int pid) {
 /* A transaction that does not fit into memory waits in a file for its end. */
 static void what_waits_cannot_be_read(void **state) {
     struct lsq_conn *primary = fill(20000);
-    const char *path = replica_made();
+    const char *path = replica_made(&server);
     int64_t bytes = 0;
 
     (void)state;

@@ -18,19 +18,6 @@ static int forget(void **state) {
     return db_forget(state);
 }
 
-static const char *beside(const char *path, const char *suffix) {
-    static char names[8][256];
-    static unsigned next;
-    char *name = names[next++ % 8];
-
-    snprintf(name, sizeof(names[0]), "%s%s", path, suffix);
-    return name;
-}
-
-static bool exists(const char *path, const char *suffix) {
-    return access(beside(path, suffix), F_OK) == 0;
-}
-
 static struct lsq_conn *fill(void) {
     struct lsq_conn *primary;
 

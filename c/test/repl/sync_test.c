@@ -14,13 +14,6 @@ static int forget(void **state) {
     return db_forget(state);
 }
 
-static bool exists(const char *path, const char *suffix) {
-    char name[512];
-
-    snprintf(name, sizeof(name), "%s%s", path, suffix);
-    return access(name, F_OK) == 0;
-}
-
 static void bootstraps_and_catches_up(void **state) {
     const char *path = replica_path();
     struct lsqi_replica_sync_result result;

@@ -16,6 +16,19 @@ const char *replica_path(void) {
     return path;
 }
 
+const char *beside(const char *path, const char *suffix) {
+    static char names[8][256];
+    static unsigned next;
+    char *name = names[next++ % 8];
+
+    snprintf(name, sizeof(names[0]), "%s%s", path, suffix);
+    return name;
+}
+
+bool exists(const char *path, const char *suffix) {
+    return access(beside(path, suffix), F_OK) == 0;
+}
+
 struct lsq_conn *primary_conn(const struct sqld *server) {
     struct lsq_config cfg = db_config(server->url);
     struct lsq_remote remote = {.proxy = "", .timeout = 120000};
@@ -77,6 +90,16 @@ struct lsqi_replica_sync_result replica_sync(struct lsqi_replica *replica) {
     if (lsqi_replica_sync_wait(replica, 0, 180000, NULL, NULL, &result, &last_error) != LSQ_OK)
         fail_msg("no sync: %s", last_error.message);
     return result;
+}
+
+const char *replica_made(const struct sqld *server) {
+    const char *path = replica_path();
+    struct lsqi_replica *replica = replica_open(path, server);
+
+    replica_sync(replica);
+    replica_close(replica);
+    replica_events_begin();
+    return path;
 }
 
 struct lsq_conn *replica_reader(struct lsqi_replica *replica) {

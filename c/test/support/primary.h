@@ -9,6 +9,9 @@
 
 /* db_path(), in memory that the eighth next call overwrites. */
 const char *replica_path(void);
+/* The path with a suffix, in memory that the eighth next call overwrites; and whether there is such a file. */
+const char *beside(const char *path, const char *suffix);
+bool exists(const char *path, const char *suffix);
 /* A connection to the server, to write by. */
 struct lsq_conn *primary_conn(const struct sqld *server);
 /* What replicas and readers are opened with from now on; NULL: none. */
@@ -19,6 +22,8 @@ struct lsqi_replica *replica_open(const char *path, const struct sqld *server);
 enum lsq_status replica_try(const char *path, const char *url, bool adopt);
 /* Gives it back, and waits until the file is free. */
 void replica_close(struct lsqi_replica *replica);
+/* A replica that is in step, and closed: its path. Events are counted anew. */
+const char *replica_made(const struct sqld *server);
 /* Must succeed. */
 struct lsqi_replica_sync_result replica_sync(struct lsqi_replica *replica);
 /* A read-only connection to the replica's file, without the library's care for roles. */
