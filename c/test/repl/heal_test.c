@@ -17,16 +17,6 @@ static int forget(void **state) {
     return db_forget(state);
 }
 
-static struct lsq_conn *fill(void) {
-    struct lsq_conn *primary;
-
-    sqld_start(&server, NULL);
-    primary = primary_conn(&server);
-    run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
-    run(primary, "INSERT INTO t (b) VALUES (1), (2), (randomblob(20000))");
-    return primary;
-}
-
 /* It is opened, and whatever was wrong is mended by a sync. */
 static void expect_healed(const char *path, struct lsq_conn *primary, int asides) {
     struct lsqi_replica *replica = replica_open(path, &server);
@@ -53,7 +43,7 @@ static void write_at(const char *name, long at, const void *bytes, size_t len) {
 /* ---- The disk ---- */
 
 static void makes_a_missing_file_anew(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_made(&server);
 
     (void)state;
@@ -63,7 +53,7 @@ static void makes_a_missing_file_anew(void **state) {
 }
 
 static void sets_another_file_aside(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_made(&server);
     struct lsq_conn *conn;
 
@@ -81,7 +71,7 @@ static void sets_another_file_aside(void **state) {
 }
 
 static void rebuilds_what_is_damaged(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_made(&server);
     static const char junk[200] = "no database";
 
@@ -96,7 +86,7 @@ static void rebuilds_what_is_damaged(void **state) {
 }
 
 static void takes_a_torn_slot_of_metadata_for_none(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_made(&server);
     const char *meta = beside(path, "-replica");
     struct lsqi_replica *replica = replica_open(path, &server);
@@ -118,7 +108,7 @@ static void takes_a_torn_slot_of_metadata_for_none(void **state) {
 }
 
 static void does_not_touch_a_file_of_somebody(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_path();
     struct lsq_conn *conn = db_open(path);
     struct lsqi_replica *replica;
@@ -164,7 +154,7 @@ static int hold(const char *path) {
 static const struct child_role roles[] = {{"hold", hold}};
 
 static void has_one_process(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_made(&server);
     struct child child = child_begin("hold", path);
 
@@ -182,7 +172,7 @@ static void has_one_process(void **state) {
 }
 
 static void is_shared_by_who_opens_it(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_path();
     struct lsqi_replica *one = replica_open(path, &server);
     struct lsqi_replica *two = replica_open(path, &server);
@@ -198,7 +188,7 @@ static void is_shared_by_who_opens_it(void **state) {
 }
 
 static void becomes_an_ordinary_database(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_made(&server);
     struct lsqi_replica *replica = replica_open(path, &server);
     struct lsqi_replica_sync sync = {.done = NULL};
@@ -220,7 +210,7 @@ static void becomes_an_ordinary_database(void **state) {
 /* ---- The server ---- */
 
 static void reads_on_without_a_server(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_made(&server);
     struct lsqi_replica *replica;
     struct lsqi_replica *new_one;
@@ -282,7 +272,7 @@ static void stop_and(const char *what) {
 
 /* Its sessions are gone, its log is not. */
 static void greets_a_server_that_was_restarted(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     struct lsqi_replica *replica = replica_open(replica_path(), &server);
     struct lsqi_replica_info info;
 
@@ -302,7 +292,7 @@ static void greets_a_server_that_was_restarted(void **state) {
 }
 
 static void takes_on_another_history_under_open_readers(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_path();
     struct lsqi_replica *replica = replica_open(path, &server);
     struct lsq_conn *reader;
@@ -358,7 +348,7 @@ static void takes_on_another_history_under_open_readers(void **state) {
 
 /* The server's folder becomes what it was when it was copied: the same log, other frames of the same numbers. */
 static void sees_that_the_server_was_restored(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     struct lsqi_replica *replica = replica_open(replica_path(), &server);
 
     (void)state;
@@ -397,7 +387,7 @@ static void on_gap_event(const struct lsqi_replica_event *event, void *arg) {
 }
 
 static void replaces_what_a_reader_found_damaged(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_path();
     struct lsqi_replica *replica = replica_open(path, &server);
     struct lsq_conn *reader;
@@ -419,7 +409,7 @@ static void replaces_what_a_reader_found_damaged(void **state) {
 
 /* Frames that the file may have already come again: they go in together, or not at all. */
 static void closes_a_gap_in_one_transaction(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_path();
     const char *meta = beside(path, "-replica");
     struct lsqi_replica *replica = replica_open(path, &server);

@@ -18,16 +18,6 @@ static int forget(void **state) {
     return db_forget(state);
 }
 
-static struct lsq_conn *fill(void) {
-    struct lsq_conn *primary;
-
-    sqld_start(&server, NULL);
-    primary = primary_conn(&server);
-    run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
-    run(primary, "INSERT INTO t (b) VALUES (1), (2), (randomblob(20000))");
-    return primary;
-}
-
 /* ---- Files that are closed twice: by then they may be another thread's ---- */
 
 static atomic_int bad_closes;
@@ -116,7 +106,7 @@ static void expect_mine(const char *path) {
 }
 
 static void what_came_into_its_place_meanwhile_is_left_alone(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_path();
     struct lsqi_replica *replica = replica_open(path, &server);
     FILE *wal;
@@ -143,7 +133,7 @@ static void what_came_into_its_place_meanwhile_is_left_alone(void **state) {
 
 /* Two histories later, too. */
 static void what_was_no_replicas_is_kept_for_good(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_path();
     struct lsqi_replica *replica;
 
@@ -171,7 +161,7 @@ static void what_was_no_replicas_is_kept_for_good(void **state) {
 
 /* A file that comes where one was set aside is not the one that was. */
 static void what_comes_to_a_free_place_is_kept_too(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     const char *path = replica_path();
     struct lsqi_replica *replica = replica_open(path, &server);
 
@@ -201,7 +191,7 @@ int renameat2(int old_folder, const char *from, int new_folder, const char *to, 
 }
 
 static void it_goes_on_when_there_is_memory_again(void **state) {
-    struct lsq_conn *primary = fill();
+    struct lsq_conn *primary = primary_filled(&server);
     struct lsqi_replica *replica = replica_open(replica_path(), &server);
 
     (void)state;

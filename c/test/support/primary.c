@@ -37,6 +37,16 @@ struct lsq_conn *primary_conn(const struct sqld *server) {
     return db_open_as(&cfg);
 }
 
+struct lsq_conn *primary_filled(struct sqld *server) {
+    struct lsq_conn *primary;
+
+    sqld_start(server, NULL);
+    primary = primary_conn(server);
+    run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+    run(primary, "INSERT INTO t (b) VALUES (1), (2), (randomblob(20000))");
+    return primary;
+}
+
 static const char *used_key;
 
 void replica_use_key(const char *key) { used_key = key; }

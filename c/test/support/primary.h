@@ -14,6 +14,8 @@ const char *beside(const char *path, const char *suffix);
 bool exists(const char *path, const char *suffix);
 /* A connection to the server, to write by. */
 struct lsq_conn *primary_conn(const struct sqld *server);
+/* Starts the server, with a table t of three rows. */
+struct lsq_conn *primary_filled(struct sqld *server);
 /* What replicas and readers are opened with from now on; NULL: none. */
 void replica_use_key(const char *key);
 /* As it says for url, which may be a proxy's. */
