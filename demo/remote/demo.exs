@@ -6,8 +6,10 @@
 
 Code.require_file("../screen.exs", __DIR__)
 Code.require_file("../server.exs", __DIR__)
+Code.require_file("../words.exs", __DIR__)
 
 defmodule Far do
+  import EctoLibSql.Demo.Words
   alias EctoLibSql.Demo.{Screen, Server}
   alias EctoLibSql.{Error, Native}
 
@@ -180,24 +182,6 @@ defmodule Far do
 
     Screen.section("And when the server is gone")
     Screen.fact("#{error.code}: #{String.slice(error.message, 0, 60)}…")
-  end
-
-  ## Short words
-
-  defp run(db, sql), do: {:ok, _, _, _} = EctoLibSql.query(db, sql, [])
-
-  defp one(db, sql) do
-    {:ok, _, %{rows: [[value]]}, _} = EctoLibSql.query(db, sql, [])
-    value
-  end
-
-  defp timed(fun), do: :timer.tc(fun)
-
-  defp check(what, got, wanted) do
-    if got != wanted do
-      IO.puts(:stderr, "#{what}: #{inspect(got)} instead of #{inspect(wanted)}")
-      System.halt(1)
-    end
   end
 end
 

@@ -6,8 +6,10 @@
 
 Code.require_file("../screen.exs", __DIR__)
 Code.require_file("../server.exs", __DIR__)
+Code.require_file("../words.exs", __DIR__)
 
 defmodule Near do
+  import EctoLibSql.Demo.Words
   alias EctoLibSql.Demo.{Screen, Server}
   alias EctoLibSql.Error
 
@@ -173,24 +175,6 @@ defmodule Near do
     elixir = System.find_executable("elixir")
     port = Port.open({:spawn_executable, elixir}, [:binary, :exit_status, line: 100, args: args])
     receive do: ({^port, {:data, {:eol, pid}}} -> {port, pid})
-  end
-
-  ## Short words
-
-  defp run(db, sql), do: {:ok, _, _, _} = EctoLibSql.query(db, sql, [])
-
-  defp one(db, sql) do
-    {:ok, _, %{rows: [[value]]}, _} = EctoLibSql.query(db, sql, [])
-    value
-  end
-
-  defp timed(fun), do: :timer.tc(fun)
-
-  defp check(what, got, wanted) do
-    if got != wanted do
-      IO.puts(:stderr, "#{what}: #{inspect(got)} instead of #{inspect(wanted)}")
-      System.halt(1)
-    end
   end
 end
 
