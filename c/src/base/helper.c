@@ -286,7 +286,7 @@ static void run_job_locked(struct worker *worker) {
     pthread_mutex_lock(&helper.lock);
     worker->busy = false;
     helper.jobs--;
-    pthread_cond_broadcast(&helper.changed);
+    if (helper.shutting) pthread_cond_broadcast(&helper.changed);
 }
 
 static void *worker_main(void *arg) {
