@@ -2,8 +2,8 @@
 #
 #     bench/remote.exs [ROUNDS]
 #
-#   * 256 processes that read by key in a loop, beside wrk with the same bytes over 8 to 256 connections (its best
-#     rate counts), by turns; without wrk, the rate alone
+#   * 256 processes that read by key in a loop, beside wrk with the same bytes over as many connections as the library
+#     has, right before and right after it, and at its best of 8 to 256; without wrk, the rate alone
 #   * one read: through the library, and by libcurl alone (bench/http.c)
 #   * a 10 MB answer to rows of Elixir, from a server that has it ready: MB of JSON a second, the network included
 #   * how many requests a transaction of ten statements is, as a batch
@@ -11,6 +11,8 @@
 defmodule Bench.Remote do
   @seconds 3
   @processes 256
+  # LSQI_HTTP_AT_ONCE: requests to one server under way, each on a connection.
+  @at_once 32
   @sql "SELECT id, name, price FROM item WHERE id = ?"
 
   def main(args) do
@@ -71,31 +73,38 @@ defmodule Bench.Remote do
 
     figures =
       for _ <- 1..rounds do
-        for(way <- ["http", "ws"], into: %{}, do: {way, rate(ways[way])})
-        |> Map.put("wrk", wrk(url))
+        before = wrk(url, [@at_once])
+        http = rate(ways["http"])
+        beside = before && (before + wrk(url, [@at_once])) / 2
+        best = wrk(url, [8, 128, 256])
+        %{http: http, ws: rate(ways["ws"]), beside: beside, best: best && max(best, beside)}
       end
 
-    ours = median(for f <- figures, do: f["http"])
-    socket = median(for f <- figures, do: f["ws"])
-
     IO.puts(
-      "#{@processes} processes, reads a second: #{round(ours)} over HTTP, #{round(socket)} over a WebSocket"
+      "#{@processes} processes, reads a second: #{middle(figures, :http)} over HTTP, " <>
+        "#{middle(figures, :ws)} over a WebSocket"
     )
 
-    case Enum.reject(Enum.map(figures, & &1["wrk"]), &is_nil/1) do
-      [] ->
-        IO.puts("  (wrk is not here to compare with)")
+    if hd(figures).beside do
+      IO.puts(
+        "  wrk over as many connections, #{@at_once}: #{middle(figures, :beside)}; ours over HTTP is " <>
+          "#{percent(figures, :beside)} of it"
+      )
 
-      theirs ->
-        IO.puts(
-          "  wrk, its best of 8 to 256 connections: #{round(median(theirs))}; ours over HTTP is #{percent(figures)} of it"
-        )
+      IO.puts(
+        "  wrk, its best of 8 to 256 connections: #{middle(figures, :best)}; ours over HTTP is " <>
+          "#{percent(figures, :best)} of it"
+      )
+    else
+      IO.puts("  (wrk is not here to compare with)")
     end
   end
 
-  defp percent(figures) do
-    ratio = median(for f <- figures, do: f["http"] / f["wrk"])
-    "#{round(100 * ratio)} %"
+  defp middle(figures, key), do: round(median(Enum.map(figures, & &1[key])))
+
+  defp percent(figures, key) do
+    ratios = for f <- figures, do: round(100 * f.http / f[key])
+    "#{median(ratios)} % (#{Enum.min(ratios)} to #{Enum.max(ratios)})"
   end
 
   defp rate(url) do
@@ -122,7 +131,8 @@ defmodule Bench.Remote do
   @body ~S({"baton":null,"requests":[{"type":"execute","stmt":{"sql":"SELECT id, name, price FROM item WHERE id = ?",) <>
           ~S("args":[{"type":"integer","value":"500"}],"want_rows":true}},{"type":"close"}]})
 
-  defp wrk(url) do
+  # Its best rate.
+  defp wrk(url, connections) do
     if System.find_executable("wrk") do
       script = Path.join(System.tmp_dir!(), "bench_remote_#{System.pid()}.lua")
 
@@ -130,7 +140,7 @@ defmodule Bench.Remote do
         ~s(wrk.method = "POST"\nwrk.headers["Content-Type"] = "application/json"\nwrk.body = [[#{@body}]]\n)
 
       File.write!(script, lua)
-      best = for connections <- [8, 32, 128, 256], do: wrk(url, script, connections)
+      best = for n <- connections, do: wrk(url, script, n)
       File.rm!(script)
       Enum.max(best)
     end
