@@ -354,9 +354,10 @@ static enum lsq_status submit(void (*fn)(void *arg), void *arg, bool pressing,
         helper.last_job = &job->next;
         helper.waiting++;
         helper.jobs++;
-        pthread_cond_signal(&helper.job);
     }
     pthread_mutex_unlock(&helper.lock);
+    /* Without the lock, for which whoever is woken would have to wait. */
+    if (ok) pthread_cond_signal(&helper.job);
     if (ok) return LSQ_OK;
     lsqi_free(job);
     return lsqi_error_set(err, LSQ_ERROR, "no thread could be started");
