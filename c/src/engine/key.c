@@ -23,10 +23,7 @@ static int give(sqlite3 *db, const void *key, int len) {
     return SQLITE_NOTFOUND;
 }
 
-static uint64_t mark_of(const void *bytes, size_t len) {
-    (void)bytes, (void)len;
-    return 1;
-}
+static void derive(struct lsqi_key *key) { key->mark = 1; }
 
 #else
 
@@ -36,17 +33,19 @@ void libsql_generate_aes256_key(char *password, int len, char *digest);
 
 static int give(sqlite3 *db, const void *key, int len) { return sqlite3_key(db, key, len); }
 
-static uint64_t mark_of(const void *bytes, size_t len) {
+/* The mark is what anybody may see of the second digest, the secret another part of it. */
+static void derive(struct lsqi_key *key) {
     enum { DIGEST = 32 };
     char digest[DIGEST];
     char of_digest[DIGEST];
-    uint64_t mark = 0;
 
-    libsql_generate_aes256_key((char *)(uintptr_t)bytes, (int)len, digest);
+    libsql_generate_aes256_key(key->bytes, (int)key->len, digest);
     libsql_generate_aes256_key(digest, DIGEST, of_digest);
-    memcpy(&mark, of_digest, sizeof(mark));
+    memcpy(&key->mark, of_digest, sizeof(key->mark));
+    memcpy(key->secret, of_digest + sizeof(key->mark), sizeof(key->secret));
     explicit_bzero(digest, sizeof(digest));
-    return mark == 0 ? 1 : mark;
+    explicit_bzero(of_digest, sizeof(of_digest));
+    if (key->mark == 0) key->mark = 1;
 }
 
 #endif
@@ -74,12 +73,13 @@ enum lsq_status lsqi_key_copy(struct lsqi_key *key, const void *bytes, size_t le
     if (key->bytes == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a key");
     memcpy(key->bytes, bytes, len);
     key->len = len;
-    key->mark = mark_of(bytes, len);
+    derive(key);
     return LSQ_OK;
 }
 
 void lsqi_key_release(struct lsqi_key *key) {
     if (key->bytes != NULL) explicit_bzero(key->bytes, key->len);
+    explicit_bzero(key->secret, sizeof(key->secret));
     lsqi_free(key->bytes);
     *key = (struct lsqi_key){.bytes = NULL};
 }

@@ -15,6 +15,8 @@ struct lsqi_key {
     void *bytes; /* owned */
     size_t len;
     uint64_t mark; /* see lsqi_key_copy(); 0: there is no key */
+    uint64_t secret
+        [2]; /* for checksums of what is encrypted, which may be kept beside it; 0, 0 where there is no key */
 };
 
 /* Fills *key, to be given to lsqi_key_release(): bytes NULL and len 0 is no key. The mark is what may be kept beside a

@@ -136,6 +136,11 @@ enum lsq_status lsqi_apply_pages(struct lsqi_apply *apply, uint64_t *pages, uint
     return LSQ_OK;
 }
 
+enum lsq_status lsqi_apply_mark(struct lsqi_apply *apply, struct lsqi_mark *mark,
+                                struct lsq_error *err) {
+    return lsqi_mark_read(mark, apply->db, apply->key, err);
+}
+
 /* ---- What goes in ---- */
 
 struct choice {
@@ -189,18 +194,6 @@ static enum lsq_status choose(struct choice *choice, const struct lsqi_spool *sp
                           "what the server sent ends a transaction without a page");
 }
 
-/* Page 1 (https://sqlite.org/fileformat2.html, 1.3). What says of itself that it keeps a rollback journal would have
- * its WAL passed over by who opens it. */
-static void mend_header(unsigned char *page, uint32_t histories) {
-    enum { WRITE_VERSION = 18, READ_VERSION = 19, WAL = 2, SCHEMA = 40, EACH = 1 << 24 };
-    uint32_t schema = 0;
-
-    page[WRITE_VERSION] = page[READ_VERSION] = WAL;
-    for (int i = 0; i < 4; i++) schema = schema << 8 | page[SCHEMA + i];
-    schema += histories * (uint32_t)EACH;
-    for (int i = 3; i >= 0; i--, schema >>= 8) page[SCHEMA + i] = (unsigned char)schema;
-}
-
 static enum lsq_status not_put(int rc, struct lsq_error *err) {
     if (rc == SQLITE_OK) return LSQ_OK;
     return lsqi_failure_told(err, rc, "frames could not be put into the replica's WAL");
@@ -218,7 +211,7 @@ static enum lsq_status insert_all(sqlite3 *db, const struct lsqi_spool *spool,
 
         st = lsqi_spool_page(spool, at, frame + LSQI_FRAME_HEADER, err);
         if (st != LSQ_OK) break;
-        if (page == 1) mend_header(frame + LSQI_FRAME_HEADER, choice->histories);
+        if (page == 1) lsqi_mark_mend_header(frame + LSQI_FRAME_HEADER, choice->histories);
         st = not_put(
             lsqi_inject_frame(db, frame, spool->page_size, page, last ? choice->size_after : 0),
             err);
@@ -319,8 +312,18 @@ enum lsq_status lsqi_apply_copy(struct lsqi_apply *apply, const char *to, struct
     return st;
 }
 
-enum lsq_status lsqi_apply_check(const char *path, const struct lsqi_key *key,
+static enum lsq_status take_mark(sqlite3 *db, const struct lsqi_key *key, struct lsqi_mark *mark,
                                  struct lsq_error *err) {
+    int64_t pages = 0;
+    enum lsq_status st = ask(db, "PRAGMA page_count", NULL, 0, &pages, err);
+
+    if (st != LSQ_OK) return st;
+    lsqi_mark_choose(mark, (uint64_t)pages);
+    return lsqi_mark_read(mark, db, key, err);
+}
+
+enum lsq_status lsqi_apply_check(const char *path, const struct lsqi_key *key,
+                                 struct lsqi_mark *mark, struct lsq_error *err) {
     sqlite3 *db = NULL;
     char words[200];
     enum lsq_status st = open_db(&db, path, SQLITE_OPEN_READWRITE, key, err);
@@ -329,6 +332,7 @@ enum lsq_status lsqi_apply_check(const char *path, const struct lsqi_key *key,
     st = ask(db, "PRAGMA quick_check(1)", words, sizeof(words), NULL, err);
     if (st == LSQ_OK && strcmp(words, "ok") != 0)
         st = lsqi_error_set(err, LSQ_CORRUPT, "what the server sent is damaged: %s", words);
+    if (st == LSQ_OK) st = take_mark(db, key, mark, err);
     (void)sqlite3_close(db);
     return st;
 }

@@ -5,6 +5,7 @@
 
 #include "engine/key.h"
 #include "lsq/lsq.h"
+#include "repl/mark.h"
 #include "repl/spool.h"
 
 struct lsqi_apply;
@@ -29,15 +30,20 @@ enum lsq_status lsqi_apply_put(struct lsqi_apply *apply, const struct lsqi_spool
 enum lsq_status lsqi_apply_pages(struct lsqi_apply *apply, uint64_t *pages, uint32_t *page_size,
                                  struct lsq_error *err);
 
+/* Reads the pages that the mark names, as a reader sees them. */
+enum lsq_status lsqi_apply_mark(struct lsqi_apply *apply, struct lsqi_mark *mark,
+                                struct lsq_error *err);
+
 /* Whether another program, or a connection that is not a replica's, has the file open: see lsqi_file_shared(). */
 bool lsqi_apply_shared(struct lsqi_apply *apply);
 
 /* Writes a copy of the database as it is now to a new file, encrypted as it is. */
 enum lsq_status lsqi_apply_copy(struct lsqi_apply *apply, const char *to, struct lsq_error *err);
 
-/* Reads the whole file at path, which nobody else has open, by PRAGMA quick_check. LSQ_CORRUPT: it found something. */
+/* Reads the whole file at path, which nobody else has open, by PRAGMA quick_check, and takes its mark. LSQ_CORRUPT: it
+ * found something. */
 enum lsq_status lsqi_apply_check(const char *path, const struct lsqi_key *key,
-                                 struct lsq_error *err);
+                                 struct lsqi_mark *mark, struct lsq_error *err);
 
 /* Makes a database without a table, in WAL mode, at path, where there is no file. */
 enum lsq_status lsqi_apply_make(const char *path, const struct lsqi_key *key,

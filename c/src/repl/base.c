@@ -224,7 +224,7 @@ static enum lsq_status check(struct lsqi_base *base, const char *path, struct ls
     if (ftruncate(base->fd, size) != 0 || fsync(base->fd) != 0)
         return lsqi_disk_failed(err, "sync what came beside", path);
     lsqi_disk_beside(name, path, INCOMING);
-    result = lsqi_apply_check(name, base->key, err);
+    result = lsqi_apply_check(name, base->key, &base->meta.mark, err);
     lsqi_disk_remove(path, INCOMING "-wal");
     lsqi_disk_remove(path, INCOMING "-shm");
     return result;
@@ -255,7 +255,7 @@ static bool put_in_place(const char *from, const char *to) {
 /* The metadata say first what is going to be: so that a break leaves no file of which nothing is known. */
 enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, struct lsqi_meta *meta,
                                   struct lsq_error *err) {
-    struct lsqi_meta mine = base->meta;
+    struct lsqi_meta mine;
     char from[LSQI_DISK_NAME];
     char name[LSQI_DISK_NAME];
     enum lsq_status st = check(base, path, err);
@@ -267,6 +267,7 @@ enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, stru
     /* Before anything is written or removed that would be about it. */
     if (lsqi_disk_size(path, NULL) >= 0)
         return lsqi_error_set(err, LSQ_NOT_A_REPLICA, "%s has come into being meanwhile", path);
+    mine = base->meta;
     mine.state = LSQI_META_INSTALLING;
     lsqi_disk_beside(name, path, "-replica");
     st = lsqi_meta_create(&mine, name, err);

@@ -103,15 +103,36 @@ static bool may_apply(const struct lsqi_replica *r) {
            r->committed_next >= r->meta.target;
 }
 
+/* Of what could not be put in it is not known whether it is: the file says. */
+static void look_what_it_is(struct lsqi_replica *r) {
+    struct lsqi_mark now = r->meta.coming;
+
+    if (lsqi_apply_mark(r->apply, &now, NULL) != LSQ_OK) now = (struct lsqi_mark){0};
+    r->meta.mark = now;
+}
+
+static enum lsq_status put(struct lsqi_replica *r, size_t n, struct lsq_error *err) {
+    enum lsq_status st =
+        lsqi_apply_put(r->apply, &r->spool, n, r->meta.histories, lsqi_replica_stops, r, err);
+
+    if (st == LSQ_OK)
+        r->meta.mark = r->meta.coming;
+    else
+        look_what_it_is(r);
+    return st;
+}
+
 static enum lsq_status apply(struct lsqi_replica *r, struct lsq_error *err) {
     size_t n = r->spool.committed;
     enum lsq_status st;
 
     if (!may_apply(r)) return LSQ_OK;
+    r->meta.coming = r->meta.mark;
+    st = lsqi_mark_follow(&r->meta.coming, &r->spool, n, r->meta.histories, err);
+    if (st != LSQ_OK) return st;
     r->meta.target = r->committed_next;
     st = write_meta(r, LSQI_META_DURABLE, err);
-    if (st == LSQ_OK)
-        st = lsqi_apply_put(r->apply, &r->spool, n, r->meta.histories, lsqi_replica_stops, r, err);
+    if (st == LSQ_OK) st = put(r, n, err);
     if (st != LSQ_OK) return st;
     r->meta.applied = r->committed_next;
     r->meta.pages = r->committed_pages;

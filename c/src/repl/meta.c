@@ -12,7 +12,8 @@
 enum {
     SLOTS = 3,
     BLOCK = 4096,
-    USED = 8 + 8 + 4 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 8 + 40,
+    MARK = LSQI_MARK_PAGES * (4 + 8),
+    USED = 8 + 8 + 4 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 8 + 40 + 2 * MARK,
     SUM_AT = USED
 };
 
@@ -41,6 +42,21 @@ static uint64_t get(const unsigned char **at, unsigned bytes) {
     return value;
 }
 
+static unsigned char *put_mark(unsigned char *at, const struct lsqi_mark *mark) {
+    for (int i = 0; i < LSQI_MARK_PAGES; i++) {
+        at = put(at, mark->of[i].page, 4);
+        at = put(at, mark->of[i].sum, 8);
+    }
+    return at;
+}
+
+static void get_mark(const unsigned char **at, struct lsqi_mark *mark) {
+    for (int i = 0; i < LSQI_MARK_PAGES; i++) {
+        mark->of[i].page = (uint32_t)get(at, 4);
+        mark->of[i].sum = get(at, 8);
+    }
+}
+
 static void encode(unsigned char *block, const struct lsqi_meta *meta) {
     unsigned char *at = block + sizeof(magic);
 
@@ -57,6 +73,8 @@ static void encode(unsigned char *block, const struct lsqi_meta *meta) {
     at = put(at, meta->checksum, 8);
     at = put(at, meta->key_mark, 8);
     memcpy(at, meta->log_id, sizeof(meta->log_id));
+    at = put_mark(at + sizeof(meta->log_id), &meta->mark);
+    (void)put_mark(at, &meta->coming);
     (void)put(block + SUM_AT, sum(block, SUM_AT), 8);
 }
 
@@ -76,6 +94,9 @@ static bool decode(const unsigned char *block, struct lsqi_meta *meta) {
     meta->checksum = get(&at, 8);
     meta->key_mark = get(&at, 8);
     memcpy(meta->log_id, at, sizeof(meta->log_id));
+    at += sizeof(meta->log_id);
+    get_mark(&at, &meta->mark);
+    get_mark(&at, &meta->coming);
     return meta->log_id[sizeof(meta->log_id) - 1] == '\0' && meta->applied <= meta->target &&
            meta->state >= LSQI_META_READY && meta->state <= LSQI_META_DISCARD;
 }

@@ -11,6 +11,9 @@
  * applied + 1 up to target at least, as one transaction, for part of them on top of all of them would mix old pages
  * and new.
  *
+ * What the file looks like is in `mark`, as it is in `coming` of what is being put in: see mark.h. Where target >
+ * applied, it looks as one of the two says; else as `mark` says.
+ *
  * Positions here are `next`: the number of the frame after, 0 where there is none, for numbers begin at 0.
  * Threads: one at a time. */
 #ifndef LSQI_REPL_META_H
@@ -20,6 +23,7 @@
 #include <stdint.h>
 
 #include "lsq/lsq.h"
+#include "repl/mark.h"
 
 enum lsqi_meta_state {
     LSQI_META_READY = 1,
@@ -42,6 +46,8 @@ struct lsqi_meta {
     uint64_t
         key_mark; /* of the key that the file is encrypted with: lsqi_key_copy(); 0: it is not */
     char log_id[40];
+    struct lsqi_mark mark;
+    struct lsqi_mark coming;
 };
 
 enum lsqi_meta_write { LSQI_META_LAZY, LSQI_META_DURABLE };

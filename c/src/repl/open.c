@@ -79,24 +79,51 @@ static bool is_damage(enum lsq_status st) {
     return st == LSQ_CORRUPT || st == LSQ_NOT_A_DATABASE || st == LSQ_SQL || st == LSQ_ERROR;
 }
 
-/* What a reader sees is what the metadata say. */
-static enum lsq_status compare(struct lsqi_replica *r, const char **why, struct lsq_error *err) {
+/* Whether the file looks as it was left, or as what was being put in then makes it. *missing: it lacks pages. */
+static enum lsq_status compare_marks(struct lsqi_replica *r, bool *fits, bool *missing,
+                                     struct lsq_error *err) {
+    struct lsqi_mark now = r->meta.mark;
+    enum lsq_status st = lsqi_apply_mark(r->apply, &now, err);
+
+    *missing = lsqi_mark_lacks(&now, &r->meta.mark);
+    *fits = lsqi_mark_same(&now, &r->meta.mark);
+    if (st != LSQ_OK || *fits || r->meta.applied == r->meta.target) return st;
+    now = r->meta.coming;
+    st = lsqi_apply_mark(r->apply, &now, err);
+    *fits = lsqi_mark_same(&now, &r->meta.coming);
+    if (st == LSQ_OK && *fits) r->meta.mark = now;
+    return st;
+}
+
+/* What a reader sees is what the metadata say. *own: it may be another file's content. */
+static enum lsq_status compare(struct lsqi_replica *r, const char **why, bool *own,
+                               struct lsq_error *err) {
     uint32_t page_size = 0;
     uint64_t pages = 0;
+    bool missing = false;
+    bool fits = false;
     enum lsq_status st = lsqi_apply_pages(r->apply, &pages, &page_size, err);
 
-    if (st != LSQ_OK || r->meta.applied == 0) return st;
+    if (st == LSQ_OK) st = compare_marks(r, &fits, &missing, err);
+    if (st != LSQ_OK) return st;
+    if (!fits) {
+        *own = !missing;
+        *why = missing ? "the file lacks pages that were put into it"
+                       : "what is in the file is not what was put into it last";
+    }
+    if (!fits || r->meta.applied == 0) return LSQ_OK;
     if (page_size != r->meta.page_size) *why = "the file has another size of page";
     if (r->meta.applied == r->meta.target && pages != r->meta.pages)
         *why = "the file has another number of pages than was put into it";
     return LSQ_OK;
 }
 
-static enum lsq_status open_ready(struct lsqi_replica *r, const char **why, struct lsq_error *err) {
+static enum lsq_status open_ready(struct lsqi_replica *r, const char **why, bool *own,
+                                  struct lsq_error *err) {
     struct lsq_error trouble;
     enum lsq_status st = lsqi_apply_open(&r->apply, r->path, &r->key, &trouble);
 
-    if (st == LSQ_OK) st = compare(r, why, &trouble);
+    if (st == LSQ_OK) st = compare(r, why, own, &trouble);
     if (is_damage(st)) *why = "the file is damaged";
     if (*why != NULL && st == LSQ_OK) st = LSQ_CORRUPT;
     if (st == LSQ_OK) {
@@ -149,7 +176,7 @@ static enum lsq_status look_at_known(struct lsqi_replica *r, int64_t size, uint6
     } else if (inode != r->meta.inode) {
         why = "another file is in its place";
     }
-    if (st == LSQ_OK && why == NULL) st = open_ready(r, &why, err);
+    if (st == LSQ_OK && why == NULL) st = open_ready(r, &why, &own, err);
     if (st == LSQ_OK && why != NULL) st = set_aside(r, why, own, err);
     return st;
 }
@@ -218,6 +245,8 @@ enum lsq_status lsqi_replica_create_empty(struct lsqi_replica *r, struct lsq_err
     st = lsqi_apply_make(incoming, &r->key, err);
     if (st != LSQ_OK) return st;
     r->meta = (struct lsqi_meta){.state = LSQI_META_INSTALLING, .key_mark = r->key.mark};
+    st = lsqi_apply_check(incoming, &r->key, &r->meta.mark, err);
+    if (st != LSQ_OK) return st;
     if (lsqi_disk_size(incoming, &r->meta.inode) <= 0)
         return lsqi_disk_failed(err, "find", incoming);
     st = lsqi_meta_create(&r->meta, r->meta_name, err);

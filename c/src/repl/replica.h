@@ -12,7 +12,7 @@
  * engine opens lsqi_replica_path() like any file (it is in WAL mode, and must not be written to); at the end it is
  * closed, then unref.
  *
- * Files beside NAME: NAME-replica (metadata.h), NAME-replica-lock, NAME-incoming and NAME-incoming-state (a base that
+ * Files beside NAME: NAME-replica (meta.h), NAME-replica-lock, NAME-incoming and NAME-incoming-state (a base that
  * is being fetched), NAME-aside-1 and -2 (what was found inconsistent, the younger one has the higher time),
  * NAME-aside-own-1, ... (what was no replica's).
  *
