@@ -702,7 +702,8 @@ LSQ_API void lsq_on_server_event(void (*fn)(const struct lsq_server_event *event
  * read from the file, and write to the primary. What a statement does is the engine's word, and not its text's:
  *
  * - what only reads, outside of a transaction, reads the file; cursors do, too; EXPLAIN, and what writes to temporary
- *   tables, stays here. A statement that the file's schema does not know (no such table) is the primary's to judge;
+ *   tables, stays here. A statement that the file's schema does not know (no such table) is the primary's to judge; so
+ *   is one that writes to what the primary has no more. Where that shows that the file is behind, a sync begins;
  * - what writes goes to the primary, and so does every transaction but LSQ_TXN_READ, with all that it reads;
  * - LSQ_TXN_READ is a snapshot of the file;
  * - a batch is the file's if all of it is; else the primary's as a whole;

@@ -101,6 +101,7 @@ static uint64_t known(void *arg) {
 /* What was stored comes after all that was known before: if not, the server has another history now, which the next
  * sync finds out. (What stored nothing is answered with the last index, too: then a sync is made in vain.) */
 static void on_stored(void *arg, uint64_t before, int64_t index) {
+
     struct lsqi_replica *replica = replica_of(arg);
 
     if (replica == NULL) return;
@@ -111,10 +112,36 @@ static void on_stored(void *arg, uint64_t before, int64_t index) {
     lsqi_replica_unref(replica);
 }
 
+/* The server was asked what the file did not know, and has more than it. */
+static void on_seen(void *arg, int64_t index) {
+    struct lsqi_replica *replica = replica_of(arg);
+
+    if (replica == NULL) return;
+    if (!lsqi_replica_indexed(replica) || index > (int64_t)lsqi_replica_applied(replica))
+        lsqi_replica_hurry(replica);
+    lsqi_replica_unref(replica);
+}
+
+/* What compiles by the file's schema, or was meant for it, does not by the server's. */
+static void on_refused(void *arg, const struct lsq_error *err) {
+    static const char *const words[] = {"no such table",         "no such column",
+                                        " has no column named ", " values were supplied",
+                                        " already exists",       "duplicate column name"};
+    struct lsqi_replica *replica;
+    bool other = false;
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        other = other || strstr(err->message, words[i]) != NULL;
+    replica = other ? replica_of(arg) : NULL;
+    if (replica != NULL) lsqi_replica_hurry(replica);
+    lsqi_replica_unref(replica);
+}
+
 enum lsq_status lsqi_replica_join(struct lsq_conn *conn, const struct lsq_config *cfg,
                                   struct lsq_config *file, struct lsq_error *err) {
     static const struct lsq_replica usual = {0};
-    static const struct lsqi_remote_watcher watcher = {.known = known, .stored = on_stored};
+    static const struct lsqi_remote_watcher watcher = {
+        .known = known, .stored = on_stored, .seen = on_seen, .refused = on_refused};
     const struct lsq_replica *own = cfg->replica == NULL ? &usual : cfg->replica;
     const struct lsq_config server = {
         .path = cfg->primary, .remote = cfg->remote, .busy_timeout = cfg->busy_timeout};

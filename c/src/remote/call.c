@@ -260,6 +260,7 @@ static void on_ended(struct lsqi_exchange *x, enum lsq_status st, struct lsq_err
     struct lsqi_remote *remote = call->pending.remote;
 
     lsqi_remote_note_stored(remote, x, st, outcome_of(call, st, err));
+    if (st == LSQ_OK && call->st == LSQ_SQL) lsqi_remote_note_refused(remote, &call->err);
     if (st == LSQ_OK)
         st = read_answer(call, err);
     else if (x->held && !x->untouched)

@@ -80,6 +80,34 @@ static enum lsq_status of_server(struct lsq_error *err, const struct server_code
     return st;
 }
 
+/* The engine's plain error is mostly what it says of SQL that it cannot compile, for which its API has no code of its
+ * own. Servers tell it by a code where they know the place in the text, which the engine does not always. */
+static bool is_of_compiling(const char *words) {
+    static const char *const begins[] = {
+        "no such ",
+        "ambiguous column name",
+        "duplicate column name",
+        "wrong number of ",
+        "misuse of ",
+        "cannot modify ",
+        "cannot UPDATE ",
+        "cannot INSERT ",
+        "ON CONFLICT clause does not match",
+        "there is already a",
+        "incomplete input",
+        "unrecognized token",
+    };
+    static const char *const has[] = {"syntax error",          " has no column named ",
+                                      " values were supplied", " values for ",
+                                      " already exists",       " may not be "};
+
+    for (size_t i = 0; i < sizeof(begins) / sizeof(begins[0]); i++)
+        if (strncmp(words, begins[i], strlen(begins[i])) == 0) return true;
+    for (size_t i = 0; i < sizeof(has) / sizeof(has[0]); i++)
+        if (strstr(words, has[i]) != NULL) return true;
+    return false;
+}
+
 enum lsq_status lsqi_remote_failure(struct lsq_error *err, const char *code, const char *message) {
     const char *words = engine_words(message);
     enum lsq_status st;
@@ -97,8 +125,7 @@ enum lsq_status lsqi_remote_failure(struct lsq_error *err, const char *code, con
                                : lsqi_error_set(err, st, "%s (%s)", words, code);
     }
     st = lsqi_failure_told(err, engine, words);
-    /* The engine's plain error is mostly what it says of SQL that it cannot compile. */
-    if (st == LSQ_ERROR && (strstr(words, "no such ") == words || strstr(words, "syntax error"))) {
+    if (st == LSQ_ERROR && is_of_compiling(words)) {
         st = LSQ_SQL;
         if (err != NULL) err->status = st;
     }

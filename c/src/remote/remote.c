@@ -87,9 +87,15 @@ void lsqi_remote_note_stored(const struct lsqi_remote *remote, const struct lsqi
     int64_t index = st == LSQ_OK ? lsqi_hrana_decoder_replication_index(x->decoder) : -1;
     bool ran = st == LSQ_OK && (index >= 0 || !x->failed);
 
-    if (remote->watcher == NULL || !x->stores) return;
+    if (remote->watcher == NULL) return;
+    if (!x->stores && st == LSQ_OK && !x->failed) remote->watcher->seen(remote->watcher_arg, index);
+    if (!x->stores) return;
     if (ran || outcome != LSQ_OUTCOME_NONE)
         remote->watcher->stored(remote->watcher_arg, x->known, index);
+}
+
+void lsqi_remote_note_refused(const struct lsqi_remote *remote, const struct lsq_error *err) {
+    if (remote->watcher != NULL) remote->watcher->refused(remote->watcher_arg, err);
 }
 
 void lsqi_remote_settle(struct lsqi_remote *remote, const struct lsqi_exchange *x,

@@ -48,6 +48,10 @@ struct lsqi_remote_watcher {
     /* A call has been answered that may have stored something: index is how far one must have read the log to see it;
      * -1: that is not known. known as it was before. */
     void (*stored)(void *arg, uint64_t known, int64_t index);
+    /* A call that stores nothing has been answered, with what is in the log up to index; -1: that is not known. */
+    void (*seen)(void *arg, int64_t index);
+    /* The server could not compile a statement. */
+    void (*refused)(void *arg, const struct lsq_error *err);
 };
 /* At opening; watcher is constant. */
 void lsqi_remote_watch(struct lsqi_remote *remote, const struct lsqi_remote_watcher *watcher,

@@ -65,6 +65,8 @@ uint64_t lsqi_remote_known(const struct lsqi_remote *remote);
 /* At its end: tells what it has stored, or may have. outcome: of the error that the caller will be answered. */
 void lsqi_remote_note_stored(const struct lsqi_remote *remote, const struct lsqi_exchange *x,
                              enum lsq_status st, enum lsq_outcome outcome);
+/* LSQ_SQL, as the server said it. */
+void lsqi_remote_note_refused(const struct lsqi_remote *remote, const struct lsq_error *err);
 /* The stream is lost, or closed. */
 void lsqi_remote_forget(struct lsqi_remote *remote);
 /* The same, and the caller did not mean it to be. */

@@ -171,6 +171,9 @@ struct lsqi_replica_sync {
 enum lsq_status lsqi_replica_sync(struct lsqi_replica *replica, struct lsqi_replica_sync *sync,
                                   struct lsq_error *err);
 
+/* Something has shown that the file is behind: a sync begins, unless one runs, and nobody waits for it. */
+void lsqi_replica_hurry(struct lsqi_replica *replica);
+
 /* Leaves at once. True: done() was not called and will not be. False: it was, or is running. What is transferred is
  * ended when nobody is left who wants it; what has come is kept. */
 bool lsqi_replica_sync_cancel(struct lsqi_replica *replica, struct lsqi_replica_sync *sync);

@@ -317,6 +317,16 @@ void lsqi_replica_timer_start(struct lsqi_replica *r) {
 
 /* ---- Callers ---- */
 
+void lsqi_replica_hurry(struct lsqi_replica *r) {
+    bool begins;
+
+    pthread_mutex_lock(&r->lock);
+    begins = !r->frozen && !r->ending && !r->running;
+    if (begins) r->running = r->due = true;
+    pthread_mutex_unlock(&r->lock);
+    if (begins) (void)start(r, NULL);
+}
+
 enum lsq_status lsqi_replica_sync(struct lsqi_replica *r, struct lsqi_replica_sync *sync,
                                   struct lsq_error *err) {
     bool begins = false;

@@ -157,11 +157,109 @@ static void a_snapshot_keeps_its_schema(void **state) {
     end();
 }
 
+static size_t columns_here(const char *table) {
+    char sql[100];
+
+    snprintf(sql, sizeof(sql), "SELECT count(*) FROM pragma_table_info('%s')", table);
+    return (size_t)ask(replica, sql);
+}
+
+/* The file gets it by itself. */
+static void await_columns(const char *table, size_t count) {
+    for (int i = 0; i < 6000 && columns_here(table) != count; i++) sleep_ms(10);
+    assert_int_equal(columns_here(table), count);
+}
+
+/* The statement fails as it would at the primary. */
+static void expect_refused(const char *sql, const char *why) {
+    expect(LSQ_SQL, replica, sql);
+    if (strstr(last_error.message, why) == NULL) fail_msg("%s: %s", sql, last_error.message);
+}
+
+/* What the primary has dropped is still in the file. */
+static void writes_to_what_is_gone_say_so(void **state) {
+    struct lsq_stmt *insert;
+
+    (void)state;
+    begin();
+    insert = prepare("INSERT INTO t (a) VALUES (7)");
+    run(server, "ALTER TABLE t DROP COLUMN a");
+    assert_int_equal(columns_here("t"), 2);
+    expect_refused("INSERT INTO t (a) VALUES ('b')", "no column named a");
+    await_columns("t", 1);
+    assert_int_equal(exec_stmt(insert), LSQ_SQL);
+    lsq_stmt_free(insert);
+    run(server, "ALTER TABLE t ADD COLUMN b");
+    run(server, "ALTER TABLE t ADD COLUMN c");
+    assert_int_equal(lsq_sync(replica, NULL, NULL, &last_error), LSQ_OK);
+    run(server, "ALTER TABLE t DROP COLUMN c");
+    expect_refused("INSERT INTO t VALUES (5000, 'b', 'c')", "has 2 columns but 3 values");
+    await_columns("t", 2);
+    run(server, "ALTER TABLE t DROP COLUMN b");
+    expect_refused("UPDATE t SET b = 1", "no such column: b");
+    await_columns("t", 1);
+    run(server, "CREATE TABLE new (a)");
+    expect_refused("CREATE TABLE new (b)", "already exists");
+    await_columns("new", 1);
+    run(server, "DROP TABLE t");
+    expect_refused("DELETE FROM t", "no such table: t");
+    await_columns("t", 0);
+    end();
+}
+
+static void in_a_transaction_too(void **state) {
+    (void)state;
+    begin();
+    run(server, "ALTER TABLE t DROP COLUMN a");
+    assert_int_equal(lsq_begin(replica, LSQ_TXN_IMMEDIATE, NULL, &last_error), LSQ_OK);
+    expect_refused("INSERT INTO t (a) VALUES ('b')", "no column named a");
+    assert_int_equal(lsq_rollback(replica, NULL, &last_error), LSQ_OK);
+    await_columns("t", 1);
+    end();
+}
+
+static int64_t syncs_at_rest(void) {
+    struct lsq_replica_info info;
+
+    do {
+        sleep_ms(10);
+        assert_int_equal(lsq_replica_info(replica, &info, &last_error), LSQ_OK);
+    } while (info.running);
+    return info.syncs;
+}
+
+/* What the primary answers for the file shows that it has more. */
+static void reads_of_what_is_new_bring_it(void **state) {
+    int64_t syncs;
+
+    (void)state;
+    begin();
+    run(server, "ALTER TABLE t ADD COLUMN b DEFAULT 'b'");
+    assert_int_equal(columns_here("t"), 2);
+    assert_string_equal(ask_text(replica, "SELECT b FROM t WHERE id = 7"), "b");
+    await_columns("t", 3);
+    run(server, "ALTER TABLE t ADD COLUMN c DEFAULT 'c'");
+    run(replica, "UPDATE t SET c = 'd' WHERE id = 7");
+    assert_string_equal(ask_text(replica, "SELECT c FROM t WHERE id = 7"), "d");
+    run(server, "CREATE TABLE u AS SELECT * FROM t");
+    assert_int_equal(ask(replica, "SELECT count(*) FROM u"), 1000);
+    await_columns("u", 4);
+    /* And no more than that: nothing is asked for once it is here, and a read has seen to that. */
+    assert_int_equal(ask(replica, "SELECT count(*) FROM u"), 1000);
+    syncs = syncs_at_rest();
+    for (int i = 0; i < 5; i++) assert_int_equal(ask(replica, "SELECT count(*) FROM u"), 1000);
+    assert_int_equal(syncs_at_rest(), syncs);
+    end();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(prepared_statements_follow_the_schema, forget),
         cmocka_unit_test_teardown(a_cursor_ends_what_it_began, forget),
         cmocka_unit_test_teardown(a_snapshot_keeps_its_schema, forget),
+        cmocka_unit_test_teardown(writes_to_what_is_gone_say_so, forget),
+        cmocka_unit_test_teardown(in_a_transaction_too, forget),
+        cmocka_unit_test_teardown(reads_of_what_is_new_bring_it, forget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
