@@ -160,6 +160,15 @@ static void four_processes_write_at_once(void **state) {
     assert_in_range(longest, 1, (int64_t)STALL_MS * 1000);
 }
 
+/* All of its threads have stopped: else the one that stands could still be given the gate, and stop with it. */
+static void stop_where_it_stands(const struct child *child) {
+    int status;
+
+    assert_int_equal(kill(child->pid, SIGSTOP), 0);
+    assert_int_equal(waitpid(child->pid, &status, WUNTRACED), child->pid);
+    assert_true(WIFSTOPPED(status));
+}
+
 /* A process that is stopped where it stands holds up those behind it in the system's list, but not for long;
  * and nobody who comes later. */
 static void a_stopped_process_is_passed(void **state) {
@@ -180,7 +189,7 @@ static void a_stopped_process_is_passed(void **state) {
     behind = child_begin("waiter", path);
     child_ready(&behind);
     a_moment();
-    assert_int_equal(kill(stopped.pid, SIGSTOP), 0);
+    stop_where_it_stands(&stopped);
     assert_int_equal(child_end(&first), 0);
     child_ready(&inside);
     start = now_ns();
