@@ -28,7 +28,8 @@ help:
 	@echo 'make check       all that CI runs; its stages: check-format check-warnings check-lint'
 	@echo '                 check-rules, check-model, test-c BUILD=release|asan|tsan, test-nif-asan, test-mix,'
 	@echo '                 test-suites, check-figures'
-	@echo 'make fuzz        the decoder of answers under libFuzzer   FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo 'make fuzz        the decoders under libFuzzer, each for   FUZZ_SECONDS=$(FUZZ_SECONDS)'
+	@echo '                 FUZZ="$(FUZZ)": which'
 	@echo 'make bench       the benchmarks; make bench-ecto: those of the Ecto adapter; make bench-writers:'
 	@echo '                 many processes that write to one file; make bench-replicas: replicas of a server'
 	@echo 'make install     library, header, pkg-config file   PREFIX=$(PREFIX) DESTDIR='
@@ -176,13 +177,17 @@ test-nif-asan: $(DEPS)
 	    UBSAN_OPTIONS=print_stacktrace=1 ERL_FLAGS="+Mea min +sss 1024 +sssdcpu 1024 +sssdio 1024" $(MIX) test
 
 # What it finds that is new is kept in build/fuzz/found/, what fails in build/fuzz/.
+# hrana: answers of servers; repl and v2: those to replicas, by both protocols; meta: a replica's metadata.
 FUZZ_SECONDS := 60
+FUZZ := hrana repl v2 meta
 fuzz: setup-test
 	@command -v clang >/dev/null || { echo 'make fuzz needs clang (apt: clang)'; exit 1; }
 	@$(NATIVE) fuzz
-	@mkdir -p build/fuzz/found/hrana
-	@cd build/fuzz && ASAN_OPTIONS=detect_leaks=1 ./hrana -max_total_time=$(FUZZ_SECONDS) -timeout=10 \
-	    -dict=../../c/fuzz/hrana.dict found/hrana ../../c/fuzz/corpus/hrana
+	@mkdir -p $(FUZZ:%=build/fuzz/found/%)
+	@cd build/fuzz && for name in $(FUZZ); do echo "fuzz: $$name"; \
+	    dict=../../c/fuzz/$$name.dict; [ -e $$dict ] && dict=-dict=$$dict || dict=; \
+	    ASAN_OPTIONS=detect_leaks=1 ./$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 $$dict \
+	        found/$$name ../../c/fuzz/corpus/$$name || exit 1; done
 
 # ---- Checks -------------------------------------------------------------------------------------
 

@@ -1,10 +1,13 @@
 #include "repl/mark.h"
 
+#include <sqlite3.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/error.h"
 #include "engine/failure.h"
+#include "engine/key.h"
+#include "repl/spool.h"
 
 /* ---- Checksums ----
  *

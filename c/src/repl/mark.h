@@ -13,13 +13,15 @@
 #ifndef LSQI_REPL_MARK_H
 #define LSQI_REPL_MARK_H
 
-#include <sqlite3.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-#include "engine/key.h"
 #include "lsq/lsq.h"
-#include "repl/spool.h"
+
+struct lsqi_key;
+struct lsqi_spool;
+struct sqlite3;
 
 enum {
     LSQI_MARK_SPREAD = 4, /* of these, the first is page 1 */
@@ -37,8 +39,8 @@ struct lsqi_mark {
 /* Names pages of a database of so many. */
 void lsqi_mark_choose(struct lsqi_mark *mark, uint64_t pages);
 /* Fills in the sums of the pages that it names, as the connection sees them. Errors: the engine's, LSQ_NOMEM. */
-enum lsq_status lsqi_mark_read(struct lsqi_mark *mark, sqlite3 *db, const struct lsqi_key *key,
-                               struct lsq_error *err);
+enum lsq_status lsqi_mark_read(struct lsqi_mark *mark, struct sqlite3 *db,
+                               const struct lsqi_key *key, struct lsq_error *err);
 /* What becomes of the mark by the first n frames of the spool, of which the last ends a transaction; histories: see
  * lsqi_apply_put(). Errors: LSQ_NOMEM, LSQ_IO. */
 enum lsq_status lsqi_mark_follow(struct lsqi_mark *mark, const struct lsqi_spool *spool, size_t n,

@@ -4,22 +4,23 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "../../fuzz/meta_fuzz.c"
+#include "../support/answer.h"
 #include "../support/db.h"
-#include "repl/meta.h"
 
-enum { SLOTS = 3, BLOCK = 4096, SIZE = SLOTS * BLOCK };
+enum { SIZE = SLOTS * BLOCK };
 
-static const char *name;
+static const char *path;
 
 static void load(char *image) {
-    int fd = open(name, O_RDONLY);
+    int fd = open(path, O_RDONLY);
 
     assert_true(fd >= 0 && pread(fd, image, SIZE, 0) == SIZE);
     close(fd);
 }
 
 static void store(const char *image) {
-    int fd = open(name, O_WRONLY);
+    int fd = open(path, O_WRONLY);
 
     assert_true(fd >= 0 && pwrite(fd, image, SIZE, 0) == SIZE);
     close(fd);
@@ -49,8 +50,8 @@ static void survives_power_cuts(void **state) {
     static char image[SIZE];
 
     (void)state;
-    name = db_path();
-    assert_int_equal(lsqi_meta_create(&meta, name, &last_error), LSQ_OK);
+    path = db_path();
+    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
     durable_sequence = meta.sequence;
     load(durable);
     for (int i = 0; i < 3000; i++) {
@@ -63,13 +64,13 @@ static void survives_power_cuts(void **state) {
             meta.target += random_next(&seed) % 100 + 1;
         /* The cut comes while this is written. */
         assert_int_equal(
-            lsqi_meta_write(&meta, name, lazy ? LSQI_META_LAZY : LSQI_META_DURABLE, &last_error),
+            lsqi_meta_write(&meta, path, lazy ? LSQI_META_LAZY : LSQI_META_DURABLE, &last_error),
             LSQ_OK);
         load(now);
         memcpy(image, now, SIZE);
         cut(image, durable, &seed);
         store(image);
-        assert_int_equal(lsqi_meta_read(&found, name, &last_error), LSQ_OK);
+        assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_OK);
         assert_true(found.sequence >= durable_sequence && found.sequence <= meta.sequence);
         assert_true(found.applied <= meta.applied && found.target <= meta.target);
         if (found.sequence == meta.sequence)
@@ -87,27 +88,49 @@ static void tells_a_torn_file_from_none(void **state) {
     static char image[SIZE];
 
     (void)state;
-    name = db_path();
-    assert_int_equal(lsqi_meta_read(&found, name, &last_error), LSQ_NO_ROW);
-    assert_int_equal(lsqi_meta_create(&meta, name, &last_error), LSQ_OK);
-    assert_int_equal(lsqi_meta_read(&found, name, &last_error), LSQ_OK);
+    path = db_path();
+    assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_NO_ROW);
+    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_OK);
     assert_true(found.inode == 77 && strcmp(found.log_id, "a-log") == 0);
     load(image);
     /* Any byte that counts. */
     for (size_t at = BLOCK; at < BLOCK + 110; at++) {
         image[at] ^= 1;
         store(image);
-        assert_int_equal(lsqi_meta_read(&found, name, &last_error), LSQ_CORRUPT);
+        assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_CORRUPT);
         image[at] ^= 1;
     }
-    assert_int_equal(truncate(name, 0), 0);
-    assert_int_equal(lsqi_meta_read(&found, name, &last_error), LSQ_CORRUPT);
+    assert_int_equal(truncate(path, 0), 0);
+    assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_CORRUPT);
+}
+
+/* What the fuzzer knows, and a mutilated copy of each. */
+static void reads_or_refuses_what_lies_there(void **state) {
+    static const char *const names[] = {"ready", "torn", "one"};
+    uint64_t seed = test_seed();
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char corpus[100];
+        size_t len;
+        char *data;
+
+        snprintf(corpus, sizeof(corpus), "c/fuzz/corpus/meta/%s", names[i]);
+        data = read_whole(corpus, &len);
+        for (int round = 0; round < 300; round++) {
+            (void)LLVMFuzzerTestOneInput((const uint8_t *)data, len);
+            data[random_next(&seed) % len] = (char)random_next(&seed);
+        }
+        free(data);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(survives_power_cuts, db_forget),
         cmocka_unit_test_teardown(tells_a_torn_file_from_none, db_forget),
+        cmocka_unit_test(reads_or_refuses_what_lies_there),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

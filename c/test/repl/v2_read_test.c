@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "../../fuzz/v2_fuzz.c"
+#include "../support/answer.h"
 #include "../support/db.h"
 
 /* In a block of exactly its size. */
@@ -137,12 +138,29 @@ static void tells_the_same_however_it_is_cut(void **state) {
     }
 }
 
+static void nothing_in_the_corpus_is_told_in_two_ways(void **state) {
+    static const char *const names[] = {"info", "end", "liar", "file", "cut_file", "frames"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char path[100];
+        size_t len;
+        char *data;
+
+        snprintf(path, sizeof(path), "c/fuzz/corpus/v2/%s", names[i]);
+        data = read_whole(path, &len);
+        (void)LLVMFuzzerTestOneInput((const uint8_t *)data, len);
+        free(data);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_numbers_of_any_type),
         cmocka_unit_test(reads_frames),
         cmocka_unit_test_teardown(makes_an_empty_database_of_nothing, db_forget),
         cmocka_unit_test(tells_the_same_however_it_is_cut),
+        cmocka_unit_test(nothing_in_the_corpus_is_told_in_two_ways),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
