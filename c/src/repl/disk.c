@@ -1,5 +1,6 @@
 #include "repl/disk.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -103,6 +104,39 @@ int64_t lsqi_disk_size(const char *path, uint64_t *inode) {
     if (stat(path, &st) != 0) return -1;
     if (inode != NULL) *inode = (uint64_t)st.st_ino;
     return (int64_t)st.st_size;
+}
+
+/* ---- Second names ---- */
+
+/* The name is that of a file with the suffix, beside which lies the one that is looked for. */
+static bool is_beside(int folder, const char *name, const char *suffix, const struct stat *wanted) {
+    size_t len = strlen(name);
+    size_t end = strlen(suffix);
+    char base[NAME_MAX + 1];
+    struct stat st;
+
+    if (len <= end || len > NAME_MAX || strcmp(name + len - end, suffix) != 0) return false;
+    (void)snprintf(base, sizeof(base), "%.*s", (int)(len - end), name);
+    return fstatat(folder, base, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_dev == wanted->st_dev &&
+           st.st_ino == wanted->st_ino;
+}
+
+bool lsqi_disk_is_link(const char *path, const char *suffix) {
+    char folder[LSQI_DISK_NAME];
+    const char *slash = strrchr(path, '/');
+    const struct dirent *entry;
+    bool found = false;
+    struct stat st;
+    DIR *dir;
+
+    if (stat(path, &st) != 0 || st.st_nlink < 2) return false;
+    (void)snprintf(folder, sizeof(folder), "%.*s/", slash == NULL ? 0 : (int)(slash - path), path);
+    dir = opendir(slash == NULL ? "." : folder);
+    if (dir == NULL) return false;
+    while (!found && (entry = readdir(dir)) != NULL)
+        found = is_beside(dirfd(dir), entry->d_name, suffix, &st);
+    (void)closedir(dir);
+    return found;
 }
 
 /* ---- What lasts ---- */

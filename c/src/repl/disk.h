@@ -39,6 +39,10 @@ bool lsqi_disk_is_locked(const char *path);
 /* Bytes of the file; -1: it is not there. *inode, may be NULL. */
 int64_t lsqi_disk_size(const char *path, uint64_t *inode);
 
+/* Whether path is a second name (a hard link) of a file of its folder beside which there is one with that suffix. It
+ * reads the folder where path has more names than one, and else nothing. */
+bool lsqi_disk_is_link(const char *path, const char *suffix);
+
 /* A name that nobody has, NAME-aside-1 or -2, in aside[0..LSQI_DISK_NAME): what had it is removed. */
 void lsqi_disk_aside_name(char *aside, const char *path);
 

@@ -278,6 +278,7 @@ enum lsq_status lsqi_replica_check_plain(const char *path, struct lsq_error *err
     pthread_mutex_unlock(&replicas.lock);
     lsqi_disk_beside(meta_name, name, "-replica");
     known = known || lsqi_disk_size(meta_name, NULL) >= 0;
+    known = known || lsqi_disk_is_link(name, "-replica");
     /* Before there is a file, there are no metadata. */
     known = known || (found == NULL && lsqi_disk_is_locked(name));
     lsqi_free(name);

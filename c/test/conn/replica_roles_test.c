@@ -61,6 +61,35 @@ static enum lsq_status try_replica(const struct lsq_replica *replica) {
 
 /* ---- Roles ---- */
 
+/* The same file by a second name, while nobody has it open. */
+static void nor_is_it_by_another_name(void **state) {
+    struct lsq_conn *replica = open_replica();
+    struct lsq_config cfg;
+    struct lsq_conn *conn;
+    char second[300];
+    char own[300];
+    char sql[400];
+
+    (void)state;
+    db_close(replica);
+    lsq_shutdown();
+    snprintf(second, sizeof(second), "%s.second", path);
+    assert_int_equal(link(path, second), 0);
+    cfg = db_config(second);
+    assert_int_equal(db_try(&cfg), LSQ_ALREADY_OPEN);
+    conn = db_open(db_path());
+    snprintf(sql, sizeof(sql), "ATTACH '%s' AS other", second);
+    expect(LSQ_ALREADY_OPEN, conn, sql);
+    db_close(conn);
+    /* What is linked, and none, is nobody's business. */
+    snprintf(second, sizeof(second), "%s.own", path);
+    db_close(db_open(second));
+    snprintf(own, sizeof(own), "%s.own-second", path);
+    assert_int_equal(link(second, own), 0);
+    cfg = db_config(own);
+    assert_int_equal(db_try(&cfg), LSQ_OK);
+}
+
 static void a_replicas_file_is_no_plain_one(void **state) {
     struct lsq_conn *replica = open_replica();
     struct lsq_config cfg = db_config(path);
@@ -386,6 +415,7 @@ static void a_frozen_replica_is_a_database_of_its_own(void **state) {
 int main(int argc, char **argv) {
     static const struct child_role roles[] = {{"try_to_open", try_to_open}};
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(nor_is_it_by_another_name, begin, end),
         cmocka_unit_test_setup_teardown(a_replicas_file_is_no_plain_one, begin, end),
         cmocka_unit_test_setup_teardown(a_plain_file_is_no_replica, begin, end),
         cmocka_unit_test_setup_teardown(a_replicas_file_is_not_attached, begin, end),
