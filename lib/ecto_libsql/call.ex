@@ -67,18 +67,30 @@ defmodule EctoLibSql.Call do
 
   def execute(_conn, _trx, _sql, _params, timeout, _flags), do: refused(timeout)
 
-  @doc """
-  The same, but `:in_use` where another process is in the connection. `fast?`: it may be short enough for
-  this scheduler.
-  """
-  def try_execute(conn, sql, params, timeout, flags, fast?) do
-    tried = if fast?, do: flags + @fast, else: flags
-
-    case NIF.execute(conn, nil, sql, params, native(timeout), tried) do
+  @doc "The same, but `:in_use` where another process is in the connection."
+  def try_execute(conn, sql, params, timeout, flags) do
+    case NIF.execute(conn, nil, sql, params, native(timeout), flags + @fast) do
       {:ok, _} = ok -> ok
       :in_use -> :in_use
       other -> settle(other, conn, :execute, [conn, nil, sql, params], timeout, flags)
     end
+  end
+
+  @doc """
+  One statement that writes, never fast: where another process is in the connection, it stands in line there, as
+  it would have to in any other.
+  """
+  def execute_in_turn(conn, sql, params, timeout, flags) do
+    case NIF.execute(conn, nil, sql, params, native(timeout), flags) do
+      {:ok, _} = ok -> ok
+      :in_use -> settle(in_line(), conn, :execute, [conn, nil, sql, params], timeout, flags)
+      other -> settle(other, conn, :execute, [conn, nil, sql, params], timeout, flags)
+    end
+  end
+
+  defp in_line do
+    message = "database is locked: the turn to write is another process's of this program"
+    {:error, :busy |> failure(message, :none) |> put_elem(5, true)}
   end
 
   @doc "A function of NIF whose last arguments are time-out and flags; args are those before."

@@ -7,7 +7,7 @@ defmodule EctoLibSql.Stats do
       and processes `waiting` for one
     * `shared`: of the connections that stand beside a Repo's pool, or `nil`: how many are `open`, how many
       statements they ran (`uses`), how many they left to the pool (`refusals`: somebody else was in the
-      connection, or it could not run there), and how many of those were because a connection failed (`errors`)
+      reader, or it could not run there), and how many of those were because a connection failed (`errors`)
 
   The others are of all connections of this VM to the file, whichever Repo has them, since the first of them was
   opened; `nil` where no connection has it open, or it is in memory.

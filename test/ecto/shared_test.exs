@@ -71,6 +71,8 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
     :sys.get_state(keeper)
   end
 
+  defp insert(name), do: "INSERT INTO items (name) VALUES ('#{name}')"
+
   def forward(_event, measurements, meta, test), do: send(test, {measurements, meta})
 
   describe "a Repo with a pool" do
@@ -109,6 +111,51 @@ defmodule Ecto.Adapters.LibSql.SharedTest do
 
         assert Repo.get!(Item, id).name == "m#{n}"
       end
+    end
+
+    test "has all who write stand in line with its writer" do
+      warm()
+      %{shared: before, writers: turns} = EctoLibSql.stats(Repo)
+
+      for n <- 1..8 do
+        Task.async(fn -> for i <- 1..100, do: Repo.insert!(%Item{name: "#{n} #{i}"}) end)
+      end
+      |> Task.await_many(60_000)
+
+      assert %{shared: shared, writers: writers} = EctoLibSql.stats(Repo)
+      assert shared.uses == before.uses + 800
+      assert shared.refusals == before.refusals
+      assert writers.turns == turns.turns + 800
+      assert writers.waited > turns.waited
+      assert %{rows: [[800]]} = Repo.query!("SELECT count(*) FROM items")
+    end
+
+    test "tells who waited for its writer in vain for whom" do
+      warm()
+      test = self()
+
+      holder =
+        Task.async(fn ->
+          Repo.transaction(fn ->
+            Repo.insert!(%Item{name: "first"})
+            send(test, :written)
+            receive do: (:end -> :ok)
+          end)
+        end)
+
+      assert_receive :written, 10_000
+
+      waiters =
+        for n <- 1..3, do: Task.async(fn -> Repo.query(insert("w#{n}"), [], timeout: 300) end)
+
+      for {:error, error} <- Task.await_many(waiters, 10_000) do
+        assert error.code == :timeout
+        assert error.message =~ inspect(holder.pid)
+      end
+
+      send(holder.pid, :end)
+      assert {:ok, _} = Task.await(holder)
+      assert %{num_rows: 1} = Repo.query!(insert("after"))
     end
 
     test "keeps a transaction and a checkout on their connection" do

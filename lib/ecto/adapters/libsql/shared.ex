@@ -5,10 +5,11 @@ defmodule Ecto.Adapters.LibSql.Shared do
   #
   # Nothing is checked out. A short read is done before its scheduler turns to another process, so the reader
   # of that scheduler is free whenever it is looked at, and its caches are warm; the pool's connections take
-  # turns, and each finds its pages changed. Where somebody is in the connection, the native call says so at
-  # once, and the statement goes by the pool. So does whatever else is not plain: what the reader refuses (the
-  # engine does, told to be query-only: the text does not count), what cannot be compiled (a temporary table of
-  # a connection of the pool), a connection that is not open yet.
+  # turns, and each finds its pages changed. Where somebody is in the reader, the native call says so at once,
+  # and the statement goes by the pool; a writer's stands in line, with the writer, for it would have to with any.
+  # By the pool goes whatever else is not plain: what the reader refuses (the engine does, told to be query-only:
+  # the text does not count), what cannot be compiled (a temporary table of a connection of the pool), a connection
+  # that is not open yet.
   #
   # A keeper opens them when they are first wanted, closes those that nobody used for a while, and ends with
   # the pool. Without it everything goes by the pool.
@@ -203,13 +204,19 @@ defmodule Ecto.Adapters.LibSql.Shared do
     with {:ok, ms} <- Connection.time(opts),
          stored when stored != :pool <- stored(Encoder.client(params), state) do
       flags = Connection.flags(opts)
-      run = &Call.try_execute(state.conn_id, sql, stored, ms, flags + &1, kind == :read)
+      run = &run(kind, state.conn_id, sql, stored, ms, flags + &1)
 
       state
       |> observed(by, query, opts, run)
       |> told(start, query, params, Keyword.get(opts, :log))
     end
   end
+
+  defp run(:read, conn, sql, stored, ms, flags),
+    do: Call.try_execute(conn, sql, stored, ms, flags)
+
+  defp run(:write, conn, sql, stored, ms, flags),
+    do: Call.execute_in_turn(conn, sql, stored, ms, flags)
 
   defp observed(%{events: nil} = state, by, query, _opts, run),
     do: 0 |> run.() |> answer(by, query, state)
