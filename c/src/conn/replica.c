@@ -101,7 +101,6 @@ static uint64_t known(void *arg) {
 /* What was stored comes after all that was known before: if not, the server has another history now, which the next
  * sync finds out. (What stored nothing is answered with the last index, too: then a sync is made in vain.) */
 static void on_stored(void *arg, uint64_t before, int64_t index) {
-
     struct lsqi_replica *replica = replica_of(arg);
 
     if (replica == NULL) return;
