@@ -186,7 +186,7 @@ fuzz: setup-test
 	@mkdir -p $(FUZZ:%=build/fuzz/found/%)
 	@cd build/fuzz && for name in $(FUZZ); do echo "fuzz: $$name"; \
 	    dict=../../c/fuzz/$$name.dict; [ -e $$dict ] && dict=-dict=$$dict || dict=; \
-	    ASAN_OPTIONS=detect_leaks=1 ./$$name -max_total_time=$(FUZZ_SECONDS) -timeout=10 $$dict \
+	    ASAN_OPTIONS=detect_leaks=1 ./$$name -max_total_time=$(FUZZ_SECONDS) -timeout=60 $$dict \
 	        found/$$name ../../c/fuzz/corpus/$$name || exit 1; done
 
 # ---- Checks -------------------------------------------------------------------------------------
