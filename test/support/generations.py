@@ -8,7 +8,7 @@ began with the database file, and its frames are those of the WAL file, byte by 
 earlier generations are kept beside it. Killed and started again it goes on with what is on the disk.
 
     GET  /info, /export/G, /sync/G/FROM/TO      as c/src/repl/v2.c has them
-    POST /sync/G/FROM/TO[/BATON]                frames of a client
+    POST /sync/G/FROM/TO[/BATON]                frames of a client, pushed
     POST /v3/pipeline, /v2/pipeline             Hrana, in JSON
     POST /control                               {"do": ..., ...}: see class Control
 
@@ -28,6 +28,7 @@ import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import unquote
 
 PAGE = 4096
 HEADER = 24
@@ -54,6 +55,9 @@ class Store:
         self.lock = threading.RLock()
         os.makedirs(folder, exist_ok=True)
         self.main = None
+        self.begun = {}  # frames that were pushed and end no transaction, by baton
+        self.tickets = random.randrange(1000000)
+        self.install()
         self.open()
 
     def name(self, suffix):
@@ -151,40 +155,75 @@ class Store:
             shutil.copyfile(os.path.join(to, name), self.name(name))
         self.open()
 
-    def push(self, generation, first, body):
-        """Frames of a client: (status, the last frame there is)."""
+    def push(self, generation, first, body, baton):
+        """Frames of a client: (status, the last frame there is, a baton). What ends no transaction is kept for whoever
+        comes with the baton, and nobody sees it before its end has come."""
         mine = self.wal()
         count = len(mine) // FRAME
+        began, kept = self.begun.pop(baton, (first, b""))
+        if began + len(kept) // FRAME != first:
+            began, kept = first, b""
+        frames = kept + body
         if generation != self.generation:
-            return "conflict", count
-        if first > count + 1:
-            return "ok", count
-        for i in range(len(body) // FRAME):
-            theirs = body[i * FRAME : (i + 1) * FRAME]
-            at = (first - 1 + i) * FRAME
-            if first + i > count:
-                self.append(mine[: count * FRAME], body[i * FRAME :])
-                break
-            if mine[at : at + 8] + mine[at + HEADER : at + FRAME] != theirs[:8] + theirs[HEADER:]:
-                return "conflict", count
-        return "ok", max(count, first + len(body) // FRAME - 1)
+            return "conflict", count, None
+        if began > count + 1:
+            return "push_needed", count, None
+        for i in range(min(len(frames) // FRAME, count + 1 - began)):
+            at = (began - 1 + i) * FRAME
+            if content(mine[at : at + FRAME]) != content(frames[i * FRAME : (i + 1) * FRAME]):
+                return "conflict", count, None
+        frames = frames[max(count + 1 - began, 0) * FRAME :]
+        whole = len(whole_transactions(frames))
+        if whole:
+            self.append(mine, frames[:whole])
+            count += whole // FRAME
+        if whole == len(frames):
+            return "ok", count, None
+        self.tickets += 1
+        baton = "%d/of?one %%2F" % self.tickets
+        self.begun = {baton: (count + 1, frames[whole:])}
+        return "ok", count + (len(frames) - whole) // FRAME, baton
 
     def append(self, mine, frames):
-        """Puts frames behind those of the WAL, with its salts and sums; SQLite then recovers them."""
+        """Puts frames behind those of the WAL, with its salts and sums; SQLite then recovers them. Killed in between, it
+        is done at the next start."""
         data = read(self.path + "-wal")
-        base = read(self.path)
-        if len(data) < 32:
-            data = wal_header()
+        head = data[:32] if len(data) >= 32 else wal_header()
+        if mine and data[32 : 32 + len(mine)] == mine:
+            wal = data[: 32 + len(mine)] + chain(head, frames, mine[-FRAME:][16:24])
+        else:
+            wal = head + chain(head, mine + frames, head[24:32])
+        with open(self.name("pushed-wal"), "wb") as file:
+            file.write(wal)
+        shutil.copyfile(self.path, self.name("pushed-new"))
+        os.replace(self.name("pushed-new"), self.name("pushed"))
         self.main.close()
-        with open(self.path, "wb") as file:
-            file.write(base)
-        with open(self.path + "-wal", "wb") as file:
-            file.write(chain(data[:32], mine + frames))
-        self.set_skip(b"", 0)
-        for suffix in ("-shm",):
-            if os.path.exists(self.path + suffix):
-                os.remove(self.path + suffix)
+        self.install()
         self.open()
+
+    def install(self):
+        """What append() has made ready takes its place."""
+        if not os.path.exists(self.name("pushed")):
+            return
+        if os.path.exists(self.name("pushed-wal")):
+            os.replace(self.name("pushed-wal"), self.path + "-wal")
+        if os.path.exists(self.path + "-shm"):
+            os.remove(self.path + "-shm")
+        self.set_skip(b"", 0)
+        os.replace(self.name("pushed"), self.path)
+
+
+def content(frame):
+    """What counts of a frame: the rest of its header is of the WAL that it was in."""
+    return frame[:8] + frame[HEADER:]
+
+
+def whole_transactions(frames):
+    last = 0
+    for at in range(0, len(frames), FRAME):
+        if frames[at + 4 : at + 8] != b"\0\0\0\0":
+            last = at + FRAME
+    return frames[:last]
 
 
 def sums(data, order, s0=0, s1=0):
@@ -200,10 +239,11 @@ def wal_header():
     return head + struct.pack(">2I", *sums(head, "<"))
 
 
-def chain(head, frames):
+def chain(head, frames, before):
+    """Frames with salts and sums as in a WAL of that head, behind what has the sum `before`."""
     order = ">" if head[3] & 1 else "<"
-    s0, s1 = struct.unpack(">2I", head[24:32])
-    out = [head]
+    s0, s1 = struct.unpack(">2I", before)
+    out = []
     for i in range(len(frames) // FRAME):
         frame = frames[i * FRAME : (i + 1) * FRAME]
         s0, s1 = sums(frame[:8], order, s0, s1)
@@ -342,6 +382,7 @@ class Server(ThreadingHTTPServer):
         self.faults = {}
         self.counts = {}
         self.at_work = 0  # requests of Hrana that run
+        self.gate = threading.RLock()  # held by who pushes: nobody else writes meanwhile
         threading.Thread(target=self.reap, daemon=True).start()
 
     def reap(self):
@@ -359,6 +400,13 @@ class Server(ThreadingHTTPServer):
             time.sleep(0.01)
             busy = self.at_work or any(s.conn.in_transaction for s in list(self.streams.values()))
             quiet = 0 if busy else quiet + 1
+
+    def alone(self):
+        """With the gate: nobody of Hrana's has the database open."""
+        while self.at_work or any(s.conn.in_transaction for s in list(self.streams.values())):
+            time.sleep(0.005)
+        for baton in list(self.streams):
+            self.streams.pop(baton).conn.close()
 
     def handle_error(self, request, client_address):
         if not isinstance(sys.exc_info()[1], (ConnectionError, BrokenPipeError, TimeoutError)):
@@ -387,7 +435,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        most = self.fault("cut") if self.path.startswith(("/sync", "/export", "/info")) else None
+        most = self.fault("cut") if self.path.startswith(("/sync", "/export", "/info", "/moved")) else None
         if most and len(body) > (cut := random.randrange(most)):
             self.wfile.write(body[:cut])
             self.wfile.flush()
@@ -512,25 +560,56 @@ class Handler(BaseHTTPRequestHandler):
         if self.path in ("/v2/pipeline", "/v3/pipeline"):
             self.count("pipeline")
             return self.pipeline(json.loads(body))
-        if self.path.startswith("/sync/") and self.prepare("push"):
-            return self.push(body)
-        return self.answer(404, b"")
+        if not self.path.removeprefix("/moved").startswith("/sync/"):
+            return self.answer(404, b"")
+        return self.push(body) if self.prepare("push") else None
+
+    def happens(self, name):
+        """A fault that is true, or a chance of so much in 1."""
+        chance = self.fault(name)
+        return bool(chance) and (chance is True or random.random() < chance)
+
+    def lose(self):
+        self.close_connection = True
+        self.connection.close()
+        raise ConnectionResetError
 
     def push(self, body):
-        parts = self.path.strip("/").split("/")
-        with self.store.lock:
-            status, last = self.store.push(int(parts[1]), int(parts[2]), body)
+        # Not parts of an unescaped path: a baton is what the server makes it.
+        parts = self.path.removeprefix("/moved").strip("/").split("/")
+        generation, first, end = (int(part) for part in parts[1:4])
+        baton = unquote(parts[4]) if len(parts) > 4 else None
+        if self.happens("push_refused"):
+            return self.json(self.fault("push_status") or 503, {"error": "as the test wants it"})
+        if self.happens("push_unheard"):
+            return self.lose()
+        if len(body) != (end - first) * FRAME or not body:
+            return self.json(400, {"error": "so many frames are not there"})
+        if self.happens("push_conflict"):
+            answer = {"status": "conflict", "generation": generation, "max_frame_no": first - 1}
+            return self.json(200, answer)
+        if self.happens("push_part"):
+            body = body[: random.randrange(1, len(body) // FRAME + 1) * FRAME]
+        with self.server.gate, self.store.lock:
+            self.server.alone()
+            status, last, baton = self.store.push(generation, first, body, baton)
             generation = self.store.generation
-        if self.fault("push_lost"):
-            self.connection.close()
-            raise ConnectionResetError
-        return self.json(200, {"status": status, "generation": generation, "max_frame_no": last})
+        if self.happens("push_last"):
+            self.server.faults = {"status": 500}
+            return self.lose()
+        if self.happens("push_lost"):
+            return self.lose()
+        if self.fault("push_says"):
+            return self.answer(200, self.fault("push_says").encode())
+        answer = {"status": status, "generation": self.number(generation), "max_frame_no": last}
+        return self.json(200, answer | ({"baton": baton} if baton else {}))
 
     def pipeline(self, request):
         baton = request.get("baton")
         if not self.allowed():
             return self.json(401, {"error": "Unauthorized"})
-        self.server.at_work += 1
+        with self.server.gate:
+            self.server.at_work += 1
         try:
             return self.run_all(request, baton)
         finally:
