@@ -184,7 +184,11 @@ static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
     int rc = passive(file, db, limit, &taken.pages, &taken.done);
     bool held = taken.done < taken.pages;
 
-    if (rc == SQLITE_BUSY) return true; /* somebody else takes one */
+    if (rc == SQLITE_BUSY) {
+        /* Somebody else takes one, or keeps all off: not again before it has grown. */
+        *pages = pages_left(file, 0);
+        return true;
+    }
     taken.left = taken.pages;
     /* While a reader pins it, writers would wait for nothing. */
     if (rc == SQLITE_OK && too_long(file, limit, taken.pages, taken.done) &&
@@ -277,6 +281,12 @@ bool lsqi_file_checkpoint(struct lsqi_file *file, int pages, int limit) {
     if (wanted_locked(file, pages, limit)) ok = order_locked(file);
     pthread_mutex_unlock(&file->lock);
     return ok;
+}
+
+void lsqi_file_look_again(struct lsqi_file *file) {
+    pthread_mutex_lock(&file->lock);
+    file->due = 0;
+    pthread_mutex_unlock(&file->lock);
 }
 
 void lsqi_file_read(struct lsqi_file *file, int64_t since) {

@@ -53,6 +53,9 @@ void lsqi_file_read(struct lsqi_file *file, int64_t since);
 /* After a commit that left `pages` pages in the WAL. */
 void lsqi_file_wrote(struct lsqi_file *file, int pages);
 
+/* Checkpoints were kept off, and may be taken again: the next one that is asked for is. */
+void lsqi_file_look_again(struct lsqi_file *file);
+
 /* After a commit that left `pages` pages in the WAL, of which `limit` are enough for a checkpoint.
  * Hands one to a worker, if none is under way and there is something to gain. False: the last one could
  * not be taken (no memory, a key, an exclusive lock): the caller takes this one. */

@@ -6,6 +6,9 @@
 #include <unistd.h>
 
 #include "../support/db.h"
+#include "conn/conn.h"
+#include "engine/walfile.h"
+#include "file/record.h"
 
 enum { LIMIT = 50, WRITERS = 4 };
 
@@ -195,6 +198,41 @@ static void a_reader_pins_it_only_as_long_as_it_reads(void **state) {
     db_close(conn);
 }
 
+static bool is_ordered(struct lsqi_file *file) {
+    bool ordered;
+
+    pthread_mutex_lock(&file->lock);
+    ordered = file->ordered;
+    pthread_mutex_unlock(&file->lock);
+    return ordered;
+}
+
+/* Somebody keeps checkpoints off: a worker that finds it so goes, and does not try without end. */
+static void one_that_is_kept_off_ends(void **state) {
+    struct lsq_conn *conn = open_filled(db_path());
+    int64_t until = now_ns() + INT64_C(20000000000);
+    sqlite3 *guard;
+
+    (void)state;
+    assert_int_equal(sqlite3_open(db_file(conn), &guard), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(guard, "SELECT * FROM t", NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(lsqi_wal_hold(guard), SQLITE_OK);
+    for (int i = 0; i < 4 * LIMIT; i++) insert(conn, 0);
+    while (is_ordered(conn->file) && now_ns() < until) sleep_ms(10);
+    assert_false(is_ordered(conn->file));
+    assert_true(pages_in_file(conn) < LIMIT);
+    lsqi_wal_release(guard);
+    sqlite3_close(guard);
+    /* Whoever did says so, and the next commit has one taken. */
+    lsqi_file_look_again(conn->file);
+    while (pages_in_file(conn) < 3 * LIMIT && now_ns() < until) {
+        insert(conn, 0);
+        sleep_ms(10);
+    }
+    assert_true(pages_in_file(conn) >= 3 * LIMIT);
+    db_close(conn);
+}
+
 static void the_setting_is_ours(void **state) {
     struct lsq_conn *conn = open_filled(db_path());
 
@@ -225,6 +263,7 @@ int main(void) {
         TEST(with_an_exclusive_lock),
         TEST(with_a_key),
         TEST(a_reader_pins_it_only_as_long_as_it_reads),
+        TEST(one_that_is_kept_off_ends),
         TEST(the_setting_is_ours),
     };
 
