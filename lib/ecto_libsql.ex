@@ -350,10 +350,24 @@ defmodule EctoLibSql do
   What is known of a replica's file, of all connections of the VM to it: `index` of the file, `written` (the highest that
   a write of this VM made), `primary` (the highest that the server has named), `lag` between the two, `synced_ago` (ms
   since the file was known to have all; nil: not yet), `waiting` callers, `syncs`, `failures`, `rebuilds`, `frames` and
-  `bytes` in all, the `protocol` (`:v1`, `:v2`; `:auto` where it is not known yet), whether a sync is `running`, and the `last_error`, if no sync has succeeded since.
+  `bytes` in all, the `protocol` (`:v1`, `:v2`; `:auto` where it is not known yet), whether a sync is `running`, and the `last_error`, if no sync has succeeded since. With `offline: true` also `offline`, `unpushed`: pages that were
+  written here and that the server has not, `pushed` in all, and `pushed_ago` (ms; nil: not yet).
   """
   @spec replica_info(State.t()) :: {:ok, map()} | {:error, Error.t()}
   def replica_info(state), do: Replica.info(state.conn_id)
+
+  @doc """
+  Of a replica with `offline: true`: gives up what was written here and not pushed, keeps the file as it is as a copy, and
+  has it follow its server again. It is the way out of the error `:conflict`, where others pushed first. Answers the path
+  of the copy, an ordinary database, of which what is still wanted can be read; nil where there was nothing to give up.
+
+  It asks the server, and waits for transactions that are open, and for a sync of everything. Options: `:timeout` in ms,
+  or `:infinity` (default). Errors: `:unsupported` for other connections, and those of `sync/2`, after which nothing
+  is given up, or that is and the next sync goes on: `replica_info/1` says so by `unpushed`.
+  """
+  @spec set_aside(State.t(), keyword()) :: {:ok, Path.t() | nil} | {:error, Error.t()}
+  def set_aside(state, opts \\ []),
+    do: Replica.set_aside(state.conn_id, Deadline.direct(opts, state))
 
   @doc """
   Makes a replica an ordinary database, with what it has: it is not synced any more, and writes go to the file.

@@ -51,6 +51,11 @@ static struct lsqi_meta meta_of(const uint8_t *data, size_t size) {
     memset(&meta, 0, sizeof(meta));
     memcpy(&meta, data, size < sizeof(meta) ? size : sizeof(meta));
     meta.state = LSQI_META_READY + meta.state % 3;
+    meta.beyond %= LSQI_META_LOCAL_FIRM + 1;
+    if (meta.beyond == LSQI_META_UNPLACED) {
+        memset(&meta.wal, 0, sizeof(meta.wal));
+        meta.target_checksum = 0;
+    }
     if (meta.applied > meta.target) {
         last = meta.applied;
         meta.applied = meta.target;
@@ -70,7 +75,10 @@ static bool same(const struct lsqi_meta *a, const struct lsqi_meta *b) {
     return a->sequence == b->sequence && a->state == b->state && a->page_size == b->page_size &&
            a->histories == b->histories && a->inode == b->inode && a->applied == b->applied &&
            a->target == b->target && a->pages == b->pages && a->checksum == b->checksum &&
-           a->key_mark == b->key_mark && memcmp(a->log_id, b->log_id, sizeof(a->log_id)) == 0;
+           a->key_mark == b->key_mark && a->beyond == b->beyond && a->wal.frames == b->wal.frames &&
+           a->target_checksum == b->target_checksum &&
+           memcmp(a->wal.salts, b->wal.salts, sizeof(a->wal.salts)) == 0 &&
+           memcmp(a->log_id, b->log_id, sizeof(a->log_id)) == 0;
 }
 
 static void write_and_read(const uint8_t *data, size_t size) {

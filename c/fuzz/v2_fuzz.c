@@ -78,12 +78,17 @@ static void read_frames(const char *data, size_t size) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     static const size_t pieces[] = {1000, 4096, 4095, 9000};
     char *copy = malloc(size + 1);
+    struct lsqi_v2_pushed pushed;
     struct told whole;
     uint64_t number = 0;
 
     if (copy == NULL) abort();
     if (size > 0) memcpy(copy, data, size);
     if (lsqi_v2_number(copy, size, "generation", &number) && (number == 0 || number > INT32_MAX))
+        abort();
+    if (lsqi_v2_pushed(copy, size, &pushed) &&
+        (pushed.generation > INT32_MAX || pushed.frame > INT32_MAX ||
+         strlen(pushed.status) >= sizeof(pushed.status)))
         abort();
     read_frames(copy, size);
     free(copy);

@@ -349,6 +349,7 @@ ERL_NIF_TERM nif_json_encode(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]
     X(enable_extensions, 2, SHORT, none)                                                           \
     X(load_extension, 3, LONG, none)                                                               \
     X(sync, 4, LONG, sync)                                                                         \
+    X(set_aside, 3, LONG, none)                                                                    \
     X(freeze, 1, LONG, none)
 
 #define finish_none NULL

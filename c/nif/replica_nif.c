@@ -17,6 +17,7 @@ static bool get_flags(ErlNifEnv *env, const struct atoms *a, ERL_NIF_TERM map,
         {a->stale_reads, &replica->stale_reads},
         {a->stale_is_error, &replica->stale_is_error},
         {a->replace, &replica->replace},
+        {a->offline, &replica->offline},
     };
     ERL_NIF_TERM term;
 
@@ -82,6 +83,20 @@ ERL_NIF_TERM finish_sync(struct call *call, enum lsq_status st) {
                                     enif_make_int64(env, sync->bytes)));
 }
 
+/* Waits here, on a thread that may: it is no matter of every day. */
+ERL_NIF_TERM op_set_aside(struct call *call) {
+    char aside[4096];
+    struct lsq_call options;
+    struct lsq_error err;
+    ERL_NIF_TERM answer;
+
+    if (!call_options(call, call->argv[1], call->argv[2], &options, &answer)) return answer;
+    if (lsq_set_aside(call->res->conn, &options, aside, sizeof(aside), &err) != LSQ_OK)
+        return call_failed(call, &err);
+    return make_ok(call->env, call->state,
+                   make_text_or_nil(call->env, call->state, aside[0] == '\0' ? NULL : aside));
+}
+
 ERL_NIF_TERM op_freeze(struct call *call) {
     struct lsq_error err;
 
@@ -120,7 +135,12 @@ ERL_NIF_TERM nif_replica_info(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[
     PUT(frames);
     PUT(bytes);
     PUT(protocol);
+    PUT(unpushed);
+    PUT(pushed);
 #undef PUT
+    put(env, &map, "offline", make_bool(state, info.offline));
+    put(env, &map, "pushed_ago",
+        info.pushed_ago < 0 ? state->atoms.nil : enif_make_int64(env, info.pushed_ago));
     put(env, &map, "synced_ago",
         info.synced_ago < 0 ? state->atoms.nil : enif_make_int64(env, info.synced_ago));
     put(env, &map, "running", make_bool(state, info.running));
@@ -140,6 +160,7 @@ void replica_on_event(const struct lsq_replica_event *event, void *arg) {
         [LSQ_REPLICA_SET_ASIDE] = state->atoms.replica_set_aside,
         [LSQ_REPLICA_REPLACED] = state->atoms.replica_replaced,
         [LSQ_REPLICA_STALE] = state->atoms.replica_stale,
+        [LSQ_REPLICA_PUSHED] = state->atoms.replica_pushed,
     };
     ErlNifEnv *env = enif_alloc_env();
     ERL_NIF_TERM map = enif_make_new_map(env);

@@ -278,7 +278,7 @@ defmodule EctoLibSql.Connection do
   def handle_begin(opts, %{mode: :remote_replica} = state) do
     if opts[:mode] == :transaction do
       message =
-        "the SQL sandbox cannot have a replica: its tests would write to the server. Test on a local file, or on " <>
+        "the SQL sandbox cannot have a replica, which writes to its server, or keeps syncs waiting. Test on a local file, or on " <>
           "the server itself (:uri without :sync)"
 
       {:disconnect, Error.new(:unsupported, message), state}

@@ -69,6 +69,8 @@ defmodule EctoLibSql.FileEvents do
 
   defp tell(:replica_synced, event), do: brought(:replica_synced, event, [:database])
 
+  defp tell(:replica_pushed, event), do: brought(:replica_pushed, event, [:database])
+
   defp tell(:replica_failed, event),
     do: Telemetry.event(:replica_failed, %{count: 1}, Map.take(event, [:database, :code, :message]))
 

@@ -56,7 +56,7 @@ defmodule EctoLibSql.NIF do
   # encryption_key, ca_file, client_cert, client_key, proxy, verify, connect_timeout, first_byte_timeout, timeout,
   # retry_time, max_response, replicas, read_replicas}}, as struct lsq_remote has them
   # Of a replica, the first ones and: primary: the server's address, remote: as above, replica: %{sync_interval,
-  # open_timeout, stale_after, sync_protocol, no_sync_on_open, stale_reads, stale_is_error, replace}, as struct
+  # open_timeout, stale_after, sync_protocol, no_sync_on_open, stale_reads, stale_is_error, replace, offline}, as struct
   # lsq_replica has them
   # -> :ok; then {ref, {:ok, conn} | {:error, _}} comes as a message: opening is long.
   def open(_ref, _config), do: stub()
@@ -186,10 +186,13 @@ defmodule EctoLibSql.NIF do
   # Up to an index of the primary's log, or nil: all that it has -> {:ok, {index, frames, bytes}}
   def sync(_conn, _until, _timeout, _flags), do: stub()
 
+  # Of one that is written to offline -> {:ok, the name of the copy that was kept, or nil}
+  def set_aside(_conn, _timeout, _flags), do: stub()
+
   # Makes it a plain file's connection.
   def freeze(_conn), do: stub()
 
-  # -> {:ok, map} with the fields of struct lsq_replica_info; synced_ago: ms or nil; last_error: {code, message} or nil;
+  # -> {:ok, map} with the fields of struct lsq_replica_info; synced_ago, pushed_ago: ms or nil; last_error: {code, message} or nil;
   # protocol: a number
   def replica_info(_conn), do: stub()
 
@@ -208,7 +211,7 @@ defmodule EctoLibSql.NIF do
   # Has {:ecto_libsql, :checkpoint | :wal_pinned, map} sent to the process, of struct lsq_file_event, and
   # {:ecto_libsql, :server_retry | :server_down | :server_up | :server_no_socket, %{server, ms, code}}, of struct lsq_server_event;
   # and {:ecto_libsql, :replica_bootstrapped | :replica_synced | :replica_failed | :replica_set_aside |
-  # :replica_replaced | :replica_stale, map}, of struct lsq_replica_event;
+  # :replica_replaced | :replica_stale | :replica_pushed, map}, of struct lsq_replica_event;
   # nil: to nobody. The last one counts.
   def watch_files(_pid), do: stub()
 

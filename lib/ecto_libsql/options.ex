@@ -163,7 +163,9 @@ defmodule EctoLibSql.Options do
     {:sync_protocol, {:in, [:auto, :v1, :v2]}, :auto,
      "how the server's pages come: `:v1` as frames of its log (sqld), `:v2` by generations (Turso's newer servers); " <>
        "`:auto` asks which, and remembers it beside the file"},
-    {:offline, :boolean, false, "writes that are stored here first: not there yet"},
+    {:offline, :boolean, false,
+     "experimental; `true`: writes are stored in the file, whether the server can be reached or not, and pushed by syncs. " <>
+       "Only with `sync_protocol: :v2` (or `:auto`), and one writer at a time: see \"Offline writes\" in docs/replicas.md"},
     {:remote_encryption_key, :string, nil,
      "key, in base64, of a database that the server keeps encrypted"}
   ]

@@ -40,12 +40,14 @@ defmodule EctoLibSql.Replica do
 
   defp check_server(checked), do: Remote.check_address(%{checked | replicas: []})
 
-  defp check_there(%{offline: true}),
-    do: {:unsupported, "offline: true is not there yet: writes go to the server"}
+  defp check_there(%{offline: true, sync_protocol: :v1}),
+    do:
+      {:unsupported,
+       "offline: true needs sync_protocol: :v2 (or :auto): by :v1 nothing can be pushed"}
 
   defp check_there(_checked), do: :ok
 
-  defp check_here(%{foreign_keys: false}),
+  defp check_here(%{foreign_keys: false, offline: false}),
     do: {:error, "foreign_keys: false cannot be had of a replica: the server enforces them"}
 
   defp check_here(%{journal_mode: mode}) when mode != :wal,
@@ -72,6 +74,7 @@ defmodule EctoLibSql.Replica do
       stale_after: max(checked.stale_after, 1),
       stale_is_error: checked.on_stale == :error,
       replace: checked.adopt == :replace,
+      offline: checked.offline,
       sync_protocol: Map.fetch!(@protocols, checked.sync_protocol)
     }
   end
@@ -83,6 +86,9 @@ defmodule EctoLibSql.Replica do
     with {:ok, {index, frames, bytes}} <- Connection.timed(:sync, [conn, until], timeout),
          do: {:ok, %{index: index, frames: frames, bytes: bytes}}
   end
+
+  @doc "Keeps what was not pushed in a copy, and has the file follow its server again: the copy's path, or nil."
+  def set_aside(conn, timeout), do: Connection.timed(:set_aside, [conn], timeout)
 
   def freeze(conn), do: Connection.plain(:freeze, [conn])
 

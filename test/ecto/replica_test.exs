@@ -223,7 +223,7 @@ defmodule Ecto.Adapters.LibSql.ReplicaTest do
           {[pool: Ecto.Adapters.SQL.Sandbox], "sandbox"},
           {[read_only: true], "read_only"},
           {[journal_mode: :delete], "journal_mode"},
-          {[offline: true], "offline"}
+          {[offline: true, sync_protocol: :v1], "offline"}
         ] do
       config = Keyword.merge(config, [name: nil] ++ more)
       assert {:error, {%ArgumentError{message: message}, _}} = start_refused(config)

@@ -351,8 +351,11 @@ defmodule EctoLibSql.Replica.ReplicaTest do
         assert message =~ word
       end
 
-      for more <- [[offline: true]] do
-        assert {:unsupported, _message} = connect_refused(Keyword.merge(base, more))
+      # This server has no other protocol.
+      for more <- [[offline: true, sync_protocol: :v1], [offline: true]],
+          {code, message} = connect_refused(Keyword.merge(base, more)) do
+        assert code in [:unsupported, :protocol_unsupported]
+        assert message =~ "v2"
       end
 
       assert {:bad_argument, message} = connect_refused(database: context.path, sync_interval: 5)

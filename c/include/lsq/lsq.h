@@ -225,6 +225,8 @@ struct lsq_replica {
     bool stale_is_error; /* what they wait for in vain is LSQ_STALE; else the primary is asked */
     bool replace; /* a file that is no replica of this primary is set aside, and not refused */
     enum lsq_sync_protocol protocol;
+    bool
+        offline; /* writes are the file's, and pushed: see "Offline writes" below. Experimental. LSQ_SYNC_V2 only */
 };
 
 /* How to open a connection. Everything is borrowed until lsq_conn_open() returns. */
@@ -278,7 +280,7 @@ LSQ_API enum lsq_status lsq_conn_set_token(struct lsq_conn *conn, const char *to
                                            struct lsq_error *err);
 
 enum lsq_conn_kind {
-    LSQ_CONN_LOCAL,  /* of a file, or in memory */
+    LSQ_CONN_LOCAL,  /* of a file, or in memory; a replica's that is written to offline, too */
     LSQ_CONN_REMOTE, /* of a server */
     LSQ_CONN_REPLICA /* of a file that follows a server */
 };
@@ -758,6 +760,10 @@ struct lsq_replica_info {
     int64_t bytes;      /* that came over the network, in all */
     bool running;       /* a sync is under way */
     enum lsq_sync_protocol protocol; /* that serves; LSQ_SYNC_AUTO: it is not known yet */
+    bool offline;       /* it is written to offline. Of others, these are 0, 0 and -1: */
+    int64_t unpushed;   /* pages that were written here and that the primary has not */
+    int64_t pushed;     /* that it took, in all */
+    int64_t pushed_ago; /* ms since it took some; -1: never in this program */
     struct lsq_error
         last_error; /* of the last sync that failed; LSQ_OK: none since the last good one */
 };
@@ -772,13 +778,42 @@ LSQ_API enum lsq_status lsq_replica_info(struct lsq_conn *conn, struct lsq_repli
 LSQ_API enum lsq_status lsq_freeze(struct lsq_conn *conn, const struct lsq_call *call,
                                    struct lsq_error *err);
 
+/* ---- Offline writes (experimental) ----
+ *
+ * With lsq_replica.offline the connection is a local file's in all that it runs (LSQ_CONN_LOCAL): what it writes is
+ * committed to the file, whether the primary can be reached or not, and seen at once. A sync pushes what was
+ * committed, as frames of the file's WAL, in their order; where nothing is left to push, it fetches what others wrote.
+ * lsq_sync(), the interval and the sync at opening do so. A file has to be made from the primary once, which
+ * takes LSQ_SYNC_V2: a primary without it is LSQ_PROTOCOL_UNSUPPORTED.
+ *
+ * What was committed is in the file until the primary has it, and no checkpoint is taken before: its WAL grows
+ * meanwhile (LSQ_BUSY for lsq_conn_checkpoint()). How much that is says lsq_replica_info.unpushed.
+ *
+ * Where somebody else pushed first, a sync is LSQ_CONFLICT, for histories do not merge: then nothing is pushed or
+ * fetched any more, and nothing is lost; the file is read and written as before, until one of both is chosen, by
+ * lsq_set_aside() or lsq_freeze(). LSQ_CONFLICT is also: the primary was restored to an older state, or has forgotten
+ * the generation from which the file goes on; another program has checkpointed the file; and, at opening, a file
+ * with such changes that is opened without offline, or that something else has come into the place of.
+ *
+ * LSQ_SYNC_FIRST: a commit was undone, for the file does not have the whole of a state of the primary's: a sync
+ * that replaces its content was broken off. LSQ_UNSUPPORTED: VACUUM. */
+
+/* Gives up what was written here and not pushed: keeps a copy of the file as it is, as NAME-aside-own-1, -2, ..., whose
+ * name goes to aside[0..size) (size may be 0; "": there was nothing to give up), and has the file follow the primary
+ * again, with a sync of everything, that this waits for. Transactions that are open are waited for. What it fails
+ * with is as lsq_sync()'s; where aside has a name then, it was done so far, and the next sync goes on.
+ * Any thread, beside calls of the connection. Errors: LSQ_UNSUPPORTED for other connections, and as lsq_sync(). */
+LSQ_API enum lsq_status lsq_set_aside(struct lsq_conn *conn, const struct lsq_call *call,
+                                      char *aside, size_t size, struct lsq_error *err);
+
 enum lsq_replica_event_kind {
     LSQ_REPLICA_BOOTSTRAPPED, /* the file was made, or made anew */
     LSQ_REPLICA_SYNCED,       /* a sync brought something */
     LSQ_REPLICA_FAILED,       /* a sync failed */
     LSQ_REPLICA_SET_ASIDE,    /* something on the disk did not fit, and was renamed */
     LSQ_REPLICA_REPLACED,     /* the primary has another history: all content was replaced */
-    LSQ_REPLICA_STALE /* a read waited in vain for what was written, and the primary was asked */
+    LSQ_REPLICA_STALE, /* a read waited in vain for what was written, and the primary was asked */
+    LSQ_REPLICA_PUSHED /* the primary took what was written here */
 };
 
 /* Everything is borrowed for the length of the call. */

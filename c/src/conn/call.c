@@ -161,6 +161,8 @@ static int on_wal(void *arg, sqlite3 *db, const char *database, int pages) {
     int limit = conn->autocheckpoint;
 
     if (conn->file != NULL && strcmp(database, "main") == 0) lsqi_file_wrote(conn->file, pages);
+    if (conn->offline != NULL && strcmp(database, "main") == 0)
+        lsqi_replica_committed(conn->offline, pages);
     if (limit == 0 || pages < limit) return SQLITE_OK;
     if (conn->file != NULL && !conn->has_key && strcmp(database, "main") == 0 &&
         lsqi_file_checkpoint(conn->file, pages, limit))
@@ -174,6 +176,7 @@ enum lsq_status lsqi_call_install(struct lsq_conn *conn, struct lsq_error *err) 
 
     if (rc == SQLITE_OK) rc = sqlite3_set_authorizer(conn->db, on_authorize, conn);
     (void)sqlite3_wal_hook(conn->db, on_wal, conn);
+    lsqi_offline_install(conn);
     return rc == SQLITE_OK ? LSQ_OK : lsqi_failure_set(err, conn->db, rc);
 }
 

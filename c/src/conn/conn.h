@@ -121,6 +121,9 @@ struct lsq_conn {
      * under the gate's lock, when it is frozen */
     struct lsqi_replica *replica;
     struct lsqi_remote *primary;
+    /* Of a file that follows a server and is written to offline: a file's connection in all but syncs. Changed as
+     * replica is; never both */
+    struct lsqi_replica *offline;
     sqlite3 *db; /* who is in, and interrupt under the gate's lock; NULL once closed */
     /* set at opening */
     unsigned flags;
@@ -215,12 +218,23 @@ void lsqi_engine_close(struct lsq_conn *conn);
  * *file with how the engine is to open the file. To be given to lsqi_replica_part(). */
 enum lsq_status lsqi_replica_join(struct lsq_conn *conn, const struct lsq_config *cfg,
                                   struct lsq_config *file, struct lsq_error *err);
+/* What the connection's file follows a server by, whichever way it is written to; NULL: it does not. */
+static inline struct lsqi_replica *lsqi_followed(const struct lsq_conn *conn) {
+    return conn->replica != NULL ? conn->replica : conn->offline;
+}
+/* Has the engine ask before it commits to the main database. Nothing for others than those that write offline. */
+void lsqi_offline_install(struct lsq_conn *conn);
+/* Of those: LSQ_UNSUPPORTED for statements that write round what is asked. */
+enum lsq_status lsqi_offline_allows(const struct lsq_conn *conn,
+                                    const struct lsqi_prepared *prepared, struct lsq_error *err);
 /* NULL is fine: no replica. */
 void lsqi_replica_part(struct lsq_conn *conn);
 /* A connection found the file damaged: it is fetched anew, and reads wait for that. */
 void lsqi_replica_mend(struct lsqi_replica *replica);
 /* A read goes to the primary, for what it has to see is not here. In a call. */
 void lsqi_replica_stale(const struct lsq_conn *conn, const struct lsq_error *why);
+/* Whether the file follows a server. Any thread. */
+bool lsqi_replica_known(struct lsq_conn *conn);
 /* lsq_conn_set_token(). Any thread. */
 enum lsq_status lsqi_replica_token(struct lsq_conn *conn, const char *token, struct lsq_error *err);
 

@@ -52,7 +52,7 @@ static enum lsq_status later_new(struct lsqi_later **out, struct lsq_conn *conn,
     lsqi_gate_ref(&conn->gate);
     later->call = *call;
     later->since = lsqi_now_ns();
-    later->doubts = lsqi_replica_doubts(conn->replica);
+    later->doubts = lsqi_replica_doubts(lsqi_followed(conn));
     later->is_sync = again == NULL;
     if (again != NULL) st = lsqi_again_copy(&later->again, again, err);
     if (st == LSQ_OK && call->traceparent != NULL) {
@@ -91,7 +91,7 @@ static enum lsq_status judge(struct lsq_conn *conn, enum lsq_status st, unsigned
     if (atomic_load(&conn->gate.cancel)) st = LSQ_INTERRUPTED;
     if (st == LSQ_INTERRUPTED) return lsqi_error_set(err, st, "%s", lsq_status_text(st));
     *flag = LSQI_CALL_WAITED;
-    if (st == LSQ_OK || !lsqi_replica_behind(conn->replica, &until)) return LSQ_OK;
+    if (st == LSQ_OK || !lsqi_replica_behind(lsqi_followed(conn), &until)) return LSQ_OK;
     *flag = LSQI_CALL_BEHIND;
     if (!conn->stale_is_error) {
         lsqi_replica_stale(conn, why);
@@ -180,12 +180,12 @@ static void on_synced(void *arg, enum lsq_status st, const struct lsqi_replica_s
     if (st != LSQ_OK) later->err = *err;
     if (st == LSQ_OK && later->is_sync) fill(later->result, result);
     if (st == LSQ_OK && later->sync.until == 0)
-        lsqi_replica_settle(later->conn->replica, later->doubts);
+        lsqi_replica_settle(lsqi_followed(later->conn), later->doubts);
     end(later);
 }
 
 void lsqi_later_call_off_locked(struct lsqi_later *later) {
-    if (!lsqi_replica_sync_cancel(later->conn->replica, &later->sync)) return;
+    if (!lsqi_replica_sync_cancel(lsqi_followed(later->conn), &later->sync)) return;
     later->conn->waiting = NULL;
     later->st =
         lsqi_error_set(&later->err, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
@@ -227,7 +227,7 @@ static enum lsq_status begin(struct lsqi_later *later, uint64_t until, int timeo
     if (st == LSQ_OK) {
         /* An interrupt finds it, and on_synced() comes after this. */
         pthread_mutex_lock(&conn->gate.lock);
-        st = lsqi_replica_sync(conn->replica, &later->sync, &why);
+        st = lsqi_replica_sync(lsqi_followed(conn), &later->sync, &why);
         if (st == LSQ_OK) conn->waiting = later;
         pthread_mutex_unlock(&conn->gate.lock);
     }
@@ -249,16 +249,16 @@ static enum lsq_status wait_here(struct lsq_conn *conn, const struct lsqi_again 
     struct lsqi_replica_sync_result result;
     struct lsq_error why;
     int64_t since = lsqi_now_ns();
-    uint64_t doubts = lsqi_replica_doubts(conn->replica);
+    uint64_t doubts = lsqi_replica_doubts(lsqi_followed(conn));
     uint64_t until;
     unsigned flag = 0;
     enum lsq_status st;
 
     if (again->call != NULL) call = *again->call;
-    (void)lsqi_replica_behind(conn->replica, &until);
-    st = lsqi_replica_sync_wait(conn->replica, until, patience(conn, again->call), called_off, conn,
-                                &result, &why);
-    if (st == LSQ_OK && until == 0) lsqi_replica_settle(conn->replica, doubts);
+    (void)lsqi_replica_behind(lsqi_followed(conn), &until);
+    st = lsqi_replica_sync_wait(lsqi_followed(conn), until, patience(conn, again->call), called_off,
+                                conn, &result, &why);
+    if (st == LSQ_OK && until == 0) lsqi_replica_settle(lsqi_followed(conn), doubts);
     st = judge(conn, st, &flag, &why, err);
     if (st == LSQ_OK && !go_on(&call, since, flag)) st = too_late(err);
     lsqi_call_end(conn);
@@ -290,7 +290,7 @@ enum lsq_status lsqi_later(struct lsq_conn *conn, const struct lsqi_again *again
         lsqi_call_end(conn);
         return st;
     }
-    (void)lsqi_replica_behind(conn->replica, &until);
+    (void)lsqi_replica_behind(lsqi_followed(conn), &until);
     return begin(later, until, patience(conn, again->call), err);
 }
 
@@ -298,7 +298,7 @@ static enum lsq_status sync_here(struct lsq_conn *conn, uint64_t until, const st
                                  struct lsq_sync_result *result, struct lsq_error *err) {
     struct lsqi_replica_sync_result own;
     enum lsq_status st = lsqi_replica_sync_wait(
-        conn->replica, until, call == NULL ? 0 : call->timeout, called_off, conn, &own, err);
+        lsqi_followed(conn), until, call == NULL ? 0 : call->timeout, called_off, conn, &own, err);
 
     lsqi_call_end(conn);
     if (st == LSQ_OK) fill(result, &own);
@@ -307,7 +307,8 @@ static enum lsq_status sync_here(struct lsq_conn *conn, uint64_t until, const st
 
 /* Nobody needs to be asked. */
 static bool has_it(struct lsq_conn *conn, uint64_t until, struct lsq_sync_result *result) {
-    const struct lsqi_replica_sync_result own = {.frame = lsqi_replica_applied(conn->replica)};
+    const struct lsqi_replica_sync_result own = {.frame =
+                                                     lsqi_replica_applied(lsqi_followed(conn))};
 
     if (until == 0 || own.frame < until) return false;
     fill(result, &own);
@@ -320,7 +321,7 @@ enum lsq_status lsqi_later_sync(struct lsq_conn *conn, uint64_t until, const str
     enum lsq_status st = lsqi_call_begin(conn, call, err);
 
     if (st != LSQ_OK) return st;
-    if (conn->replica == NULL) {
+    if (lsqi_followed(conn) == NULL) {
         lsqi_call_end(conn);
         return lsqi_error_set(err, LSQ_UNSUPPORTED, "the connection is not a replica's");
     }

@@ -210,7 +210,7 @@ static enum lsq_status check_role(struct lsq_conn *conn, unsigned flags, struct 
     const unsigned unchecked = LSQI_OPEN_ANY_ROLE | LSQ_OPEN_READONLY;
     const char *path = sqlite3_db_filename(conn->db, "main");
 
-    if (conn->replica != NULL || (flags & unchecked) == unchecked || path == NULL ||
+    if (lsqi_followed(conn) != NULL || (flags & unchecked) == unchecked || path == NULL ||
         path[0] == '\0')
         return LSQ_OK;
     return lsqi_replica_check_plain(path, err);
@@ -322,7 +322,8 @@ bool lsq_conn_is_remote(const struct lsq_conn *conn) { return conn->remote != NU
 
 enum lsq_status lsq_conn_set_token(struct lsq_conn *conn, const char *token,
                                    struct lsq_error *err) {
-    if (lsq_conn_kind(conn) == LSQ_CONN_REPLICA) return lsqi_replica_token(conn, token, err);
+    if (conn->remote == NULL && lsqi_replica_known(conn))
+        return lsqi_replica_token(conn, token, err);
     if (conn->remote == NULL)
         return lsqi_error_set(err, LSQ_UNSUPPORTED, "a file's connection has no token");
     return lsqi_remote_set_token(conn->remote, token, err);

@@ -85,6 +85,14 @@ static enum lsq_status not_compiled(struct lsq_conn *conn, const struct lsqi_pre
     return LSQ_SQL;
 }
 
+static enum lsq_status allowed(struct lsq_conn *conn, struct lsqi_prepared *prepared,
+                               struct lsq_error *err) {
+    enum lsq_status st = lsqi_offline_allows(conn, prepared, err);
+
+    if (st != LSQ_OK) lsqi_prepared_release(prepared);
+    return st;
+}
+
 enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepared, const char *sql,
                              size_t len, bool keep, size_t *used, struct lsq_error *err) {
     const char *tail = sql;
@@ -127,7 +135,7 @@ enum lsq_status lsqi_prepare(struct lsq_conn *conn, struct lsqi_prepared *prepar
     if (prepared->command == LSQ_COMMAND_CREATE ||
         (prepared->command == LSQ_COMMAND_OTHER && prepared->record.actions == 0))
         prepared->record.actions |= LSQI_DDL;
-    return LSQ_OK;
+    return allowed(conn, prepared, err);
 }
 
 void lsqi_prepared_release(struct lsqi_prepared *prepared) {

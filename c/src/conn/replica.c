@@ -1,4 +1,5 @@
 /* A connection to a file that follows a server: opening, and what is asked of the whole. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/alloc.h"
@@ -14,7 +15,7 @@ static struct lsqi_replica *replica_of(struct lsq_conn *conn) {
     struct lsqi_replica *replica;
 
     pthread_mutex_lock(&conn->gate.lock);
-    replica = conn->replica;
+    replica = lsqi_followed(conn);
     if (replica != NULL) lsqi_replica_ref(replica);
     pthread_mutex_unlock(&conn->gate.lock);
     return replica;
@@ -57,8 +58,8 @@ static enum lsq_status check(const struct lsq_config *cfg, const struct lsq_repl
     return LSQ_OK;
 }
 
-static enum lsq_status join_file(struct lsq_conn *conn, const struct lsq_config *cfg,
-                                 const struct lsq_config *server, const struct lsq_replica *own,
+static enum lsq_status join_file(const struct lsq_config *cfg, const struct lsq_config *server,
+                                 const struct lsq_replica *own, struct lsqi_replica **replica,
                                  struct lsq_error *err) {
     const struct lsqi_replica_config config = {
         .path = cfg->path,
@@ -69,9 +70,10 @@ static enum lsq_status join_file(struct lsq_conn *conn, const struct lsq_config 
         .key = cfg->key,
         .key_len = cfg->key_len,
         .protocol = own->protocol,
+        .offline = own->offline,
     };
 
-    return lsqi_replica_open(&conn->replica, &config, err);
+    return lsqi_replica_open(replica, &config, err);
 }
 
 /* The first connection of the program brings the file up to date; one that cannot be asked is no reason not to read
@@ -136,6 +138,19 @@ static void on_refused(void *arg, const struct lsq_error *err) {
     lsqi_replica_unref(replica);
 }
 
+/* The file is the connection's to write to. */
+static enum lsq_status join_offline(struct lsq_conn *conn, const struct lsq_config *cfg,
+                                    const struct lsq_config *server, const struct lsq_replica *own,
+                                    struct lsq_config *file, struct lsq_error *err) {
+    enum lsq_status st = join_file(cfg, server, own, &conn->offline, err);
+
+    if (st == LSQ_OK) st = first_sync(conn->offline, own, err);
+    if (st != LSQ_OK) return st;
+    file->path = lsqi_replica_path(conn->offline);
+    file->flags |= LSQ_OPEN_NOCREATE;
+    return LSQ_OK;
+}
+
 enum lsq_status lsqi_replica_join(struct lsq_conn *conn, const struct lsq_config *cfg,
                                   struct lsq_config *file, struct lsq_error *err) {
     static const struct lsq_replica usual = {0};
@@ -146,16 +161,17 @@ enum lsq_status lsqi_replica_join(struct lsq_conn *conn, const struct lsq_config
         .path = cfg->primary, .remote = cfg->remote, .busy_timeout = cfg->busy_timeout};
     enum lsq_status st = check(cfg, own, err);
 
+    conn->max_length = cfg->max_length;
+    conn->statement_cache = cfg->statement_cache;
+    if (st == LSQ_OK && own->offline) return join_offline(conn, cfg, &server, own, file, err);
     if (st == LSQ_OK) st = lsqi_remote_new(&conn->primary, &server, &conn->gate, err);
-    if (st == LSQ_OK) st = join_file(conn, cfg, &server, own, err);
+    if (st == LSQ_OK) st = join_file(cfg, &server, own, &conn->replica, err);
     if (st == LSQ_OK) st = first_sync(conn->replica, own, err);
     if (st != LSQ_OK) return st;
     lsqi_remote_watch(conn->primary, &watcher, conn);
     conn->stale_reads = own->stale_reads;
     conn->stale_is_error = own->stale_is_error;
     conn->stale_after = own->stale_after == 0 ? STALE_MS : own->stale_after;
-    conn->max_length = cfg->max_length;
-    conn->statement_cache = cfg->statement_cache;
     atomic_store(&conn->is_replica, true);
     file->path = lsqi_replica_path(conn->replica);
     file->flags |= LSQ_OPEN_READONLY;
@@ -166,8 +182,8 @@ void lsqi_replica_part(struct lsq_conn *conn) {
     struct lsqi_replica *replica;
 
     pthread_mutex_lock(&conn->gate.lock);
-    replica = conn->replica;
-    conn->replica = NULL;
+    replica = lsqi_followed(conn);
+    conn->replica = conn->offline = NULL;
     pthread_mutex_unlock(&conn->gate.lock);
     lsqi_replica_unref(replica);
 }
@@ -179,11 +195,19 @@ enum lsq_conn_kind lsq_conn_kind(const struct lsq_conn *conn) {
     return atomic_load(&((struct lsq_conn *)conn)->is_replica) ? LSQ_CONN_REPLICA : LSQ_CONN_LOCAL;
 }
 
+bool lsqi_replica_known(struct lsq_conn *conn) {
+    struct lsqi_replica *replica = replica_of(conn);
+
+    lsqi_replica_unref(replica);
+    return replica != NULL;
+}
+
 enum lsq_status lsqi_replica_token(struct lsq_conn *conn, const char *token,
                                    struct lsq_error *err) {
     struct lsqi_replica *replica = replica_of(conn);
-    enum lsq_status st = lsqi_remote_set_token(conn->primary, token, err);
+    enum lsq_status st = LSQ_OK;
 
+    if (conn->primary != NULL) st = lsqi_remote_set_token(conn->primary, token, err);
     if (st == LSQ_OK && replica != NULL) st = lsqi_replica_set_token(replica, token, err);
     lsqi_replica_unref(replica);
     return st;
@@ -210,6 +234,10 @@ enum lsq_status lsq_replica_info(struct lsq_conn *conn, struct lsq_replica_info 
         .bytes = (int64_t)own.bytes,
         .running = own.running,
         .protocol = own.protocol,
+        .offline = own.offline,
+        .unpushed = (int64_t)own.unpushed,
+        .pushed = (int64_t)own.pushed,
+        .pushed_ago = own.pushed_ago,
         .last_error = own.last_error,
     };
     lsqi_replica_unref(replica);
@@ -245,7 +273,7 @@ static void count_one(const struct lsqi_reader *reader, void *arg) {
 static enum lsq_status may_freeze(struct lsq_conn *conn, struct lsq_error *err) {
     int connections = 0;
 
-    if (conn->replica == NULL) return no_replica(err);
+    if (lsqi_followed(conn) == NULL) return no_replica(err);
     if (!sqlite3_get_autocommit(conn->db) || lsqi_is_there(conn))
         return lsqi_error_set(err, LSQ_IN_TRANSACTION, "a transaction is open: end it first");
     if (conn->file != NULL)
@@ -280,15 +308,15 @@ static enum lsq_status open_again(struct lsq_conn *conn, const char *path,
 
 static enum lsq_status become_plain(struct lsq_conn *conn, struct lsq_error *err) {
     struct lsqi_file *file = conn->file;
-    char *path =
-        lsqi_strndup(lsqi_replica_path(conn->replica), strlen(lsqi_replica_path(conn->replica)));
-    const struct lsqi_key *own = lsqi_replica_key(conn->replica);
+    struct lsqi_replica *replica = lsqi_followed(conn);
+    char *path = lsqi_strndup(lsqi_replica_path(replica), strlen(lsqi_replica_path(replica)));
+    const struct lsqi_key *own = lsqi_replica_key(replica);
     struct lsqi_key key;
     enum lsq_status st = lsqi_key_copy(&key, own->bytes, own->len, err);
 
     if (st == LSQ_OK && path == NULL)
         st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for a path");
-    if (st == LSQ_OK) st = lsqi_replica_freeze(conn->replica, err);
+    if (st == LSQ_OK) st = lsqi_replica_freeze(replica, err);
     if (st == LSQ_OK) {
         lsqi_engine_close(conn);
         conn->file = NULL;
@@ -319,6 +347,71 @@ enum lsq_status lsq_freeze(struct lsq_conn *conn, const struct lsq_call *call,
     return st;
 }
 
+/* ---- Local changes ---- */
+
+/* The engine's commit hook: anything but 0 makes a rollback of the commit. */
+static int on_commit(void *arg) {
+    struct lsq_conn *conn = arg;
+    struct lsq_error err;
+    enum lsq_status st;
+
+    if (sqlite3_txn_state(conn->db, "main") != SQLITE_TXN_WRITE) return 0;
+    st = lsqi_replica_will_commit(conn->offline, &err);
+    if (st != LSQ_OK) conn->run.stop = st;
+    return st != LSQ_OK;
+}
+
+void lsqi_offline_install(struct lsq_conn *conn) {
+    (void)sqlite3_commit_hook(conn->db, conn->offline == NULL ? NULL : on_commit, conn);
+}
+
+/* VACUUM and a new key write all pages without a commit that the engine would ask for. */
+enum lsq_status lsqi_offline_allows(const struct lsq_conn *conn,
+                                    const struct lsqi_prepared *prepared, struct lsq_error *err) {
+    if (conn->offline == NULL || !lsqi_speed_vacuum(prepared) || lsqi_is_vacuum_into(prepared))
+        return LSQ_OK;
+    return lsqi_error_set(err, LSQ_UNSUPPORTED,
+                          "a replica that is written to offline has no VACUUM: all its pages would "
+                          "have to be pushed");
+}
+
+static bool to_stop(void *arg) {
+    const struct lsq_call *call = arg;
+
+    return call != NULL && call->stop != NULL && call->stop(call->stop_arg);
+}
+
+static enum lsq_status set_aside(struct lsqi_replica *replica, const struct lsq_call *call,
+                                 char *aside, size_t size, struct lsq_error *err) {
+    char own[LSQI_REPLICA_ASIDE];
+    struct lsqi_replica_info info;
+    enum lsq_status st;
+
+    lsqi_replica_info(replica, &info);
+    if (!info.offline)
+        return lsqi_error_set(
+            err, LSQ_UNSUPPORTED,
+            "the replica is not written to offline: it has no changes of its own");
+    lsqi_replica_wish_aside(replica);
+    st = lsqi_replica_sync_wait(replica, 0, call == NULL ? 0 : call->timeout, to_stop,
+                                (void *)(uintptr_t)call, NULL, err);
+    lsqi_replica_aside(replica, own);
+    if (size > 0) (void)snprintf(aside, size, "%s", own);
+    return st;
+}
+
+enum lsq_status lsq_set_aside(struct lsq_conn *conn, const struct lsq_call *call, char *aside,
+                              size_t size, struct lsq_error *err) {
+    struct lsqi_replica *replica = replica_of(conn);
+    enum lsq_status st = lsqi_call_not_short(call, err);
+
+    if (size > 0) aside[0] = '\0';
+    if (replica == NULL) return no_replica(err);
+    if (st == LSQ_OK) st = set_aside(replica, call, aside, size, err);
+    lsqi_replica_unref(replica);
+    return st;
+}
+
 /* ---- Events ---- */
 
 static struct {
@@ -346,6 +439,7 @@ static void on_event(const struct lsqi_replica_event *own, void *arg) {
         [LSQI_REPLICA_FAILED] = LSQ_REPLICA_FAILED,
         [LSQI_REPLICA_SET_ASIDE] = LSQ_REPLICA_SET_ASIDE,
         [LSQI_REPLICA_REPLACED] = LSQ_REPLICA_REPLACED,
+        [LSQI_REPLICA_PUSHED] = LSQ_REPLICA_PUSHED,
     };
     const struct lsq_replica_event event = {.kind = kinds[own->kind],
                                             .path = own->path,

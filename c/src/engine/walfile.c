@@ -1,5 +1,6 @@
 #include "engine/walfile.h"
 
+#include <sqlite3.h>
 #include <string.h>
 
 enum {

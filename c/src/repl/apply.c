@@ -24,6 +24,8 @@ struct lsqi_apply {
     const struct lsqi_key *key;
     struct lsqi_file *file;
     uint32_t page_size;
+    bool holds;    /* checkpoints */
+    bool keep_wal; /* at its end */
 };
 
 /* ---- The connection ---- */
@@ -118,6 +120,10 @@ void lsqi_apply_close(struct lsqi_apply *apply) {
     if (apply == NULL) return;
     (void)sqlite3_busy_timeout(apply->db, 0);
     if (apply->file != NULL) lsqi_file_leave(apply->file);
+    if (apply->keep_wal)
+        (void)sqlite3_db_config(apply->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    /* The engine forgets a lock that was taken from below. */
+    lsqi_apply_release(apply);
     (void)sqlite3_close(apply->db);
     lsqi_file_unref(apply->file);
     lsqi_free(apply);
@@ -139,6 +145,21 @@ enum lsq_status lsqi_apply_pages(struct lsqi_apply *apply, uint64_t *pages, uint
 enum lsq_status lsqi_apply_mark(struct lsqi_apply *apply, struct lsqi_mark *mark,
                                 struct lsq_error *err) {
     return lsqi_mark_read(mark, apply->db, apply->key, err);
+}
+
+static enum lsq_status take_mark(sqlite3 *db, const struct lsqi_key *key, struct lsqi_mark *mark,
+                                 struct lsq_error *err) {
+    int64_t pages = 0;
+    enum lsq_status st = ask(db, "PRAGMA page_count", NULL, 0, &pages, err);
+
+    if (st != LSQ_OK) return st;
+    lsqi_mark_choose(mark, (uint64_t)pages);
+    return lsqi_mark_read(mark, db, key, err);
+}
+
+enum lsq_status lsqi_apply_new_mark(struct lsqi_apply *apply, struct lsqi_mark *mark,
+                                    struct lsq_error *err) {
+    return take_mark(apply->db, apply->key, mark, err);
 }
 
 /* ---- What goes in ---- */
@@ -233,9 +254,23 @@ static int begin(sqlite3 *db, bool (*stop)(void *arg), void *arg) {
     }
 }
 
+/* With the engine's lock, which it gives back. */
+static enum lsq_status insert_within(struct lsqi_apply *apply, const struct lsqi_spool *spool,
+                                     const struct choice *choice, unsigned char *frame,
+                                     const struct lsqi_apply_around *around,
+                                     struct lsq_error *err) {
+    enum lsq_status st = around == NULL ? LSQ_OK : around->begins(around->arg, err);
+    int rc;
+
+    if (st == LSQ_OK) st = insert_all(apply->db, spool, choice, frame, err);
+    rc = lsqi_inject_end(apply->db);
+    if (st == LSQ_OK) st = not_put(rc, err);
+    return around == NULL ? st : around->ends(around->arg, st, err);
+}
+
 static enum lsq_status insert(struct lsqi_apply *apply, const struct lsqi_spool *spool,
-                              const struct choice *choice, bool (*stop)(void *arg), void *arg,
-                              struct lsq_error *err) {
+                              const struct choice *choice, const struct lsqi_apply_around *around,
+                              bool (*stop)(void *arg), void *arg, struct lsq_error *err) {
     unsigned char *frame = lsqi_malloc(LSQI_FRAME_HEADER + spool->page_size);
     enum lsq_status st;
     int rc;
@@ -244,9 +279,7 @@ static enum lsq_status insert(struct lsqi_apply *apply, const struct lsqi_spool 
     rc = begin(apply->db, stop, arg);
     st = not_put(rc, err);
     if (st == LSQ_OK) {
-        st = insert_all(apply->db, spool, choice, frame, err);
-        rc = lsqi_inject_end(apply->db);
-        if (st == LSQ_OK) st = not_put(rc, err);
+        st = insert_within(apply, spool, choice, frame, around, err);
     } else if ((rc & 0xff) != SQLITE_BUSY) {
         (void)lsqi_inject_end(apply->db);
     }
@@ -254,8 +287,8 @@ static enum lsq_status insert(struct lsqi_apply *apply, const struct lsqi_spool 
     return st;
 }
 
-/* As a commit does. */
-static void order_checkpoint(struct lsqi_apply *apply) {
+/* As after a commit. */
+void lsqi_apply_checkpoint(struct lsqi_apply *apply) {
     int frames = lsqi_inject_wal_frames(apply->db);
 
     if (frames < 0) return;
@@ -264,9 +297,18 @@ static void order_checkpoint(struct lsqi_apply *apply) {
         (void)sqlite3_wal_checkpoint_v2(apply->db, "main", SQLITE_CHECKPOINT_PASSIVE, NULL, NULL);
 }
 
+static enum lsq_status no_turn(bool (*stop)(void *arg), void *arg, struct lsq_error *err) {
+    if (stop != NULL && stop(arg))
+        return lsqi_error_set(err, LSQ_INTERRUPTED, "the turn to write did not come");
+    return lsqi_error_set(
+        err, LSQ_BUSY,
+        "a transaction of this program has had the turn to write to the replica's file for %d s",
+        TURN_MS / 1000);
+}
+
 enum lsq_status lsqi_apply_put(struct lsqi_apply *apply, const struct lsqi_spool *spool, size_t n,
-                               uint32_t histories, bool (*stop)(void *arg), void *arg,
-                               struct lsq_error *err) {
+                               uint32_t histories, const struct lsqi_apply_around *around,
+                               bool (*stop)(void *arg), void *arg, struct lsq_error *err) {
     const struct lsqi_lanes lanes = {.count = 1, .of = {lsqi_file_lane(apply->file)}};
     const struct lsqi_claim claim = {.conn = apply};
     int64_t until = lsqi_now_ns() + (int64_t)TURN_MS * 1000000;
@@ -282,15 +324,84 @@ enum lsq_status lsqi_apply_put(struct lsqi_apply *apply, const struct lsqi_spool
         lsqi_free(choice.of);
         return st;
     }
-    if (!lsqi_lanes_await(&lanes, &claim, until, stop, arg))
-        st = lsqi_error_set(err, LSQ_INTERRUPTED, "the turn to write did not come");
+    if (!lsqi_lanes_await(&lanes, &claim, until, stop, arg)) st = no_turn(stop, arg, err);
     if (st == LSQ_OK) {
-        st = insert(apply, spool, &choice, stop, arg, err);
+        st = insert(apply, spool, &choice, around, stop, arg, err);
         lsqi_lanes_leave(&lanes, apply);
     }
     lsqi_free(choice.of);
-    if (st == LSQ_OK) order_checkpoint(apply);
+    if (st == LSQ_OK) lsqi_apply_checkpoint(apply);
     return st;
+}
+
+/* ---- A file that is written to by others, too ---- */
+
+enum lsq_status lsqi_apply_alone(struct lsqi_apply *apply,
+                                 enum lsq_status (*fn)(void *arg, struct lsq_error *err),
+                                 void *fn_arg, bool (*stop)(void *arg), void *arg,
+                                 struct lsq_error *err) {
+    const struct lsqi_lanes lanes = {.count = 1, .of = {lsqi_file_lane(apply->file)}};
+    const struct lsqi_claim claim = {.conn = apply};
+    int64_t until = lsqi_now_ns() + (int64_t)TURN_MS * 1000000;
+    enum lsq_status st;
+
+    if (!lsqi_lanes_await(&lanes, &claim, until, stop, arg)) return no_turn(stop, arg, err);
+    st = run(apply->db, "BEGIN IMMEDIATE", err);
+    if (st == LSQ_OK) {
+        st = fn(fn_arg, err);
+        (void)run(apply->db, "ROLLBACK", NULL);
+    }
+    lsqi_lanes_leave(&lanes, apply);
+    return st;
+}
+
+static enum lsq_status failed(const struct lsqi_apply *apply, int rc, struct lsq_error *err) {
+    if (rc == SQLITE_OK) return LSQ_OK;
+    (void)apply;
+    return lsqi_failure_told(err, rc, "the replica's WAL could not be read or locked");
+}
+
+enum lsq_status lsqi_apply_look(struct lsqi_apply *apply, struct lsqi_wal_mark *now,
+                                struct lsq_error *err) {
+    return failed(apply, lsqi_wal_look(apply->db, now), err);
+}
+
+enum lsq_status lsqi_apply_hold(struct lsqi_apply *apply, struct lsq_error *err) {
+    int64_t until = lsqi_now_ns() + (int64_t)BUSY_MS * 1000000;
+    int rc = SQLITE_OK;
+
+    while (!apply->holds && (rc = lsqi_wal_hold(apply->db)) == SQLITE_BUSY && lsqi_now_ns() < until)
+        (void)sqlite3_sleep(1);
+    if (rc == SQLITE_OK) apply->holds = apply->keep_wal = true;
+    return failed(apply, rc, err);
+}
+
+void lsqi_apply_release(struct lsqi_apply *apply) {
+    if (!apply->holds) return;
+    lsqi_wal_release(apply->db);
+    lsqi_file_look_again(apply->file);
+    apply->holds = apply->keep_wal = false;
+}
+
+void lsqi_apply_keep_wal(struct lsqi_apply *apply) { apply->keep_wal = true; }
+
+enum lsq_status lsqi_apply_frames(struct lsqi_apply *apply, uint32_t first, uint32_t count,
+                                  struct lsqi_buf *frames, struct lsq_error *err) {
+    size_t size = LSQI_FRAME_HEADER + apply->page_size;
+    int rc = SQLITE_OK;
+
+    if (!lsqi_buf_reserve(frames, count * size))
+        return lsqi_error_set(err, LSQ_NOMEM, "out of memory for frames");
+    for (uint32_t i = 0; i < count && rc == SQLITE_OK; i++) {
+        rc = lsqi_wal_read(apply->db, first + i, (unsigned char *)frames->data + frames->len,
+                           apply->page_size);
+        if (rc == SQLITE_OK) frames->len += size;
+    }
+    return failed(apply, rc, err);
+}
+
+enum lsq_status lsqi_apply_sync(struct lsqi_apply *apply, struct lsq_error *err) {
+    return failed(apply, lsqi_wal_sync(apply->db), err);
 }
 
 /* ---- Files as a whole ---- */
@@ -310,16 +421,6 @@ enum lsq_status lsqi_apply_copy(struct lsqi_apply *apply, const char *to, struct
     if (rc != SQLITE_DONE) st = lsqi_failure_set(err, db, rc);
     (void)sqlite3_close(db);
     return st;
-}
-
-static enum lsq_status take_mark(sqlite3 *db, const struct lsqi_key *key, struct lsqi_mark *mark,
-                                 struct lsq_error *err) {
-    int64_t pages = 0;
-    enum lsq_status st = ask(db, "PRAGMA page_count", NULL, 0, &pages, err);
-
-    if (st != LSQ_OK) return st;
-    lsqi_mark_choose(mark, (uint64_t)pages);
-    return lsqi_mark_read(mark, db, key, err);
 }
 
 enum lsq_status lsqi_apply_check(const char *path, const struct lsqi_key *key,

@@ -222,7 +222,7 @@ void lsqi_disk_aside_name(char *aside, const char *path) {
     lsqi_disk_beside(aside, path, "-aside-1");
 }
 
-static void own_name(char *aside, const char *path) {
+void lsqi_disk_own_name(char *aside, const char *path) {
     char suffix[32];
     int i = 0;
 
@@ -244,7 +244,7 @@ static void move_wal(const char *path, const char *aside) {
 enum lsq_status lsqi_disk_set_aside(const char *path, bool own, char *aside,
                                     struct lsq_error *err) {
     if (own)
-        own_name(aside, path);
+        lsqi_disk_own_name(aside, path);
     else
         lsqi_disk_aside_name(aside, path);
     /* First the WAL: beside another file it would be taken for that one's. */

@@ -46,6 +46,9 @@ bool lsqi_disk_is_link(const char *path, const char *suffix);
 /* A name that nobody has, NAME-aside-1 or -2, in aside[0..LSQI_DISK_NAME): what had it is removed. */
 void lsqi_disk_aside_name(char *aside, const char *path);
 
+/* One that nobody has and that is kept for good, NAME-aside-own-1, -2, ... */
+void lsqi_disk_own_name(char *aside, const char *path);
+
 /* Renames the file, with its WAL, to such a name, durably. Nothing that is at path is left. own: it may be somebody's
  * own, and not of a server, which has it all the same: it is kept for good, as NAME-aside-own-1, -2, ... */
 enum lsq_status lsqi_disk_set_aside(const char *path, bool own, char *aside, struct lsq_error *err);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "repl/disk.h"
 #include "repl/events.h"
+#include "repl/local.h"
 #include "repl/protocol.h"
 #include "repl/state.h"
 
@@ -91,11 +92,6 @@ static void publish(struct lsqi_replica *r, uint64_t frames, bool rebuilt) {
 
 /* ---- Into the file ---- */
 
-static enum lsq_status write_meta(struct lsqi_replica *r, enum lsqi_meta_write how,
-                                  struct lsq_error *err) {
-    return lsqi_meta_write(&r->meta, r->meta_name, how, err);
-}
-
 /* The end of what has come that is whole transactions; where the file may have frames already that come again, all of
  * them must be in it. */
 static bool may_apply(const struct lsqi_replica *r) {
@@ -103,42 +99,19 @@ static bool may_apply(const struct lsqi_replica *r) {
            r->committed_next >= r->meta.target;
 }
 
-/* Of what could not be put in it is not known whether it is: the file says. */
-static void look_what_it_is(struct lsqi_replica *r) {
-    struct lsqi_mark now = r->meta.coming;
-
-    if (lsqi_apply_mark(r->apply, &now, NULL) != LSQ_OK) now = (struct lsqi_mark){0};
-    r->meta.mark = now;
-}
-
-static enum lsq_status put(struct lsqi_replica *r, size_t n, struct lsq_error *err) {
-    enum lsq_status st =
-        lsqi_apply_put(r->apply, &r->spool, n, r->meta.histories, lsqi_replica_stops, r, err);
-
-    if (st == LSQ_OK)
-        r->meta.mark = r->meta.coming;
-    else
-        look_what_it_is(r);
-    return st;
-}
-
 static enum lsq_status apply(struct lsqi_replica *r, struct lsq_error *err) {
+    const struct lsqi_apply_around around = {
+        .begins = lsqi_local_apply_begins, .ends = lsqi_local_apply_ends, .arg = r};
     size_t n = r->spool.committed;
     enum lsq_status st;
 
     if (!may_apply(r)) return LSQ_OK;
-    r->meta.coming = r->meta.mark;
-    st = lsqi_mark_follow(&r->meta.coming, &r->spool, n, r->meta.histories, err);
+    r->coming = r->meta.mark;
+    st = lsqi_mark_follow(&r->coming, &r->spool, n, r->meta.histories, err);
     if (st != LSQ_OK) return st;
-    r->meta.target = r->committed_next;
-    st = write_meta(r, LSQI_META_DURABLE, err);
-    if (st == LSQ_OK) st = put(r, n, err);
-    if (st != LSQ_OK) return st;
-    r->meta.applied = r->committed_next;
-    r->meta.pages = r->committed_pages;
-    r->meta.checksum = r->committed_sum;
-    r->meta.page_size = r->spool.page_size;
-    st = write_meta(r, LSQI_META_LAZY, err);
+    st = lsqi_apply_put(r->apply, &r->spool, n, r->meta.histories, &around, lsqi_replica_stops, r,
+                        err);
+    if (r->meta.applied != r->committed_next) return st;
     publish(r, n, r->replaced);
     if (st == LSQ_OK) st = lsqi_spool_drop(&r->spool, n, err);
     tell(r, r->replaced ? LSQI_REPLICA_REPLACED : LSQI_REPLICA_SYNCED, "", NULL, n);
@@ -241,7 +214,8 @@ enum lsq_status lsqi_follow_frame(void *arg, const struct lsqi_frame *frame, con
  * the file is to get, in one transaction, everything that the server has. */
 static enum lsq_status change_history(struct lsqi_replica *r, const char *why,
                                       struct lsq_error *err) {
-    struct lsqi_meta meta = r->meta;
+    uint64_t had = r->meta.applied;
+    struct lsqi_meta meta = lsqi_local_meta(r);
     char aside[LSQI_DISK_NAME];
     enum lsq_status st = LSQ_OK;
     bool copied = false;
@@ -259,11 +233,11 @@ static enum lsq_status change_history(struct lsqi_replica *r, const char *why,
     meta.checksum = 0;
     meta.histories++;
     (void)snprintf(meta.log_id, sizeof(meta.log_id), "%s", r->hello.log_id);
-    st = lsqi_meta_write(&meta, r->meta_name, LSQI_META_DURABLE, err);
+    st = lsqi_local_take(r, &meta, err);
+    if (r->overtaken && copied) lsqi_disk_remove(aside, "");
     if (st != LSQ_OK) return st;
-    if (r->meta.applied > 0) tell(r, LSQI_REPLICA_SET_ASIDE, why, copied ? aside : NULL, 0);
-    r->replaced = r->meta.applied > 0 || r->replaced;
-    r->meta = meta;
+    if (had > 0) tell(r, LSQI_REPLICA_SET_ASIDE, why, copied ? aside : NULL, 0);
+    r->replaced = had > 0 || r->replaced;
     atomic_store_explicit(&r->face.written, 0, memory_order_release);
     publish(r, 0, false);
     return LSQ_OK;
@@ -281,6 +255,8 @@ static void restart(struct lsqi_replica *r, uint64_t next, uint64_t pages, uint6
 static void start_again(struct lsqi_replica *r) {
     restart(r, r->meta.applied, r->meta.pages, r->meta.checksum);
 }
+
+void lsqi_follow_again(struct lsqi_replica *r) { start_again(r); }
 
 void lsqi_follow_part_ends(struct lsqi_replica *r, uint64_t next) {
     if (r->apply != NULL) {
@@ -300,8 +276,10 @@ void lsqi_follow_part_ends(struct lsqi_replica *r, uint64_t next) {
 
 /* An empty database takes on any history. */
 static enum lsq_status take_history(struct lsqi_replica *r, struct lsq_error *err) {
-    (void)snprintf(r->meta.log_id, sizeof(r->meta.log_id), "%s", r->hello.log_id);
-    return write_meta(r, LSQI_META_DURABLE, err);
+    struct lsqi_meta meta = lsqi_local_meta(r);
+
+    (void)snprintf(meta.log_id, sizeof(meta.log_id), "%s", r->hello.log_id);
+    return lsqi_local_take(r, &meta, err);
 }
 
 static bool take_distrust(struct lsqi_replica *r) {
@@ -339,7 +317,7 @@ static enum lsq_status compare_history(struct lsqi_replica *r, struct lsq_error 
 }
 
 /* Whether a greeting is due. */
-static bool is_to_greet(struct lsqi_replica *r) {
+bool lsqi_follow_is_to_greet(struct lsqi_replica *r) {
     int64_t holds = r->protocol == NULL ? 0 : (int64_t)r->protocol->greeting_ms * 1000000;
     bool distrusted;
 
@@ -365,20 +343,82 @@ static enum lsq_status begin_base(struct lsqi_replica *r, struct lsq_error *err)
     return st;
 }
 
-static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
+enum lsq_status lsqi_follow_greet(struct lsqi_replica *r, struct lsq_error *err) {
     enum lsq_status st = lsqi_protocol_greet(r, err);
 
-    if (st == LSQ_OK) {
-        pthread_mutex_lock(&r->lock);
-        r->highest = r->hello.index;
-        pthread_mutex_unlock(&r->lock);
-        st = r->apply == NULL ? begin_base(r, err) : compare_history(r, err);
-    }
+    r->greeted = st == LSQ_OK;
+    r->greeted_at = lsqi_now_ns();
+    if (st != LSQ_OK) return st;
+    pthread_mutex_lock(&r->lock);
+    r->highest = r->hello.index;
+    pthread_mutex_unlock(&r->lock);
+    return LSQ_OK;
+}
+
+static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
+    enum lsq_status st = lsqi_follow_greet(r, err);
+
+    if (st == LSQ_OK) st = r->apply == NULL ? begin_base(r, err) : compare_history(r, err);
     /* It may have been restored from a copy of its files meanwhile. */
     r->chain.joint = r->next;
     r->greeted = st == LSQ_OK;
-    r->greeted_at = lsqi_now_ns();
     return st;
+}
+
+/* ---- Local changes ---- */
+
+void lsqi_follow_publish(struct lsqi_replica *r) {
+    start_again(r);
+    publish(r, 0, false);
+}
+
+void lsqi_follow_tell_pushed(struct lsqi_replica *r, uint64_t frames, uint64_t bytes,
+                             int64_t since) {
+    const struct lsqi_replica_event event = {
+        .kind = LSQI_REPLICA_PUSHED,
+        .path = r->path,
+        .why = LSQ_OK,
+        .message = "",
+        .frame = lsqi_replica_applied(r),
+        .frames = frames,
+        .bytes = bytes,
+        .took_ns = lsqi_now_ns() - since,
+    };
+
+    pthread_mutex_lock(&r->lock);
+    r->counts.pushed += frames;
+    r->pushed_at = lsqi_now_ns();
+    pthread_mutex_unlock(&r->lock);
+    lsqi_replica_tell(&event);
+}
+
+void lsqi_follow_yielded(struct lsqi_replica *r, const char *aside) {
+    tell(r, LSQI_REPLICA_SET_ASIDE, "its changes give way to the server's", aside, 0);
+    pthread_mutex_lock(&r->lock);
+    (void)snprintf(r->aside, sizeof(r->aside), "%s", aside);
+    pthread_mutex_unlock(&r->lock);
+    r->wished = false;
+    r->replaced = true;
+    atomic_store_explicit(&r->face.written, 0, memory_order_release);
+    publish(r, 0, false);
+    restart(r, 0, 0, 0);
+    r->chain.holds = r->chain.none = false;
+}
+
+/* What was fetched does not go on from what is here any more: that is pushed first. */
+static enum lsq_status was_overtaken(struct lsqi_replica *r, enum lsq_status st, bool *end) {
+    if (!r->overtaken) return st;
+    r->overtaken = false;
+    *end = false;
+    start_again(r);
+    return LSQ_OK;
+}
+
+static void take_wish(struct lsqi_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    r->wished = r->wish;
+    r->wish = false;
+    pthread_mutex_unlock(&r->lock);
 }
 
 /* ---- The file that has come ---- */
@@ -444,7 +484,8 @@ static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetin
 
     *end = false;
     if (r->apply == NULL) st = open_installed(r, err);
-    if (st == LSQ_OK && is_to_greet(r)) {
+    if (st == LSQ_OK && lsqi_local_dirty(r)) return lsqi_push(r, end, err);
+    if (st == LSQ_OK && lsqi_follow_is_to_greet(r)) {
         st = greet(r, err);
         if (st == LSQ_OK && ++*greetings > MOST_GREETINGS)
             st = lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
@@ -455,7 +496,7 @@ static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetin
     if (r->next != before) *greetings = 0;
     if (st == LSQ_OK && r->apply != NULL) st = apply(r, err);
     if (st == LSQ_OK && r->apply == NULL && *end) st = finish_base(r, err);
-    return st;
+    return was_overtaken(r, st, end);
 }
 
 /* Until when it is tried again, ns. A server that compacts its log has no snapshot of it for some seconds. */
@@ -521,6 +562,7 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     unsigned tries = 0;
     bool end = false;
 
+    take_wish(r);
     r->began = since;
     r->began_bytes = bytes_so_far(r);
     if (lsqi_place_down_ms(r->server.targets[0].place) > patience) return nobody_answers(r, err);
@@ -537,5 +579,6 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     }
     give_room(r, st);
     keep_base(r, st);
+    r->wished = false;
     return st;
 }

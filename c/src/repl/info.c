@@ -1,6 +1,6 @@
 /* What is known of a replica. */
 #include "base/clock.h"
-#include "repl/state.h"
+#include "repl/local.h"
 #include "repl/v2.h"
 
 bool lsqi_replica_usable(struct lsqi_replica *r) {
@@ -35,5 +35,8 @@ void lsqi_replica_info(struct lsqi_replica *r, struct lsqi_replica_info *info) {
         info->lag = r->highest > info->applied ? r->highest - info->applied : 0;
     info->synced_ago = r->synced_at == 0 ? -1 : (lsqi_now_ns() - r->synced_at) / 1000000;
     info->waiting = count_locked(r);
+    info->offline = r->offline;
+    info->unpushed = lsqi_local_count(r);
+    info->pushed_ago = r->pushed_at == 0 ? -1 : (lsqi_now_ns() - r->pushed_at) / 1000000;
     pthread_mutex_unlock(&r->lock);
 }

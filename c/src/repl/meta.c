@@ -14,10 +14,13 @@ enum {
     BLOCK = 4096,
     MARK = LSQI_MARK_PAGES * (4 + 8),
     USED = 8 + 8 + 4 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 8 + 40 + 2 * MARK,
-    SUM_AT = USED
+    PLACE = 4 + 8 + 4 + 8
 };
 
+/* Without a place in the WAL, and with one: what does not know those takes the second for torn, and not for what it is
+ * not. */
 static const char magic[8] = {'l', 's', 'q', 'r', 'e', 'p', 'l', '1'};
+static const char magic_placed[8] = {'l', 's', 'q', 'r', 'e', 'p', 'l', '2'};
 
 /* ---- A slot ---- */
 
@@ -57,11 +60,27 @@ static void get_mark(const unsigned char **at, struct lsqi_mark *mark) {
     }
 }
 
+static unsigned char *put_place(unsigned char *at, const struct lsqi_meta *meta) {
+    at = put(at, meta->beyond, 4);
+    memcpy(at, meta->wal.salts, sizeof(meta->wal.salts));
+    at = put(at + sizeof(meta->wal.salts), meta->wal.frames, 4);
+    return put(at, meta->target_checksum, 8);
+}
+
+static void get_place(const unsigned char *at, struct lsqi_meta *meta) {
+    meta->beyond = (uint32_t)get(&at, 4);
+    memcpy(meta->wal.salts, at, sizeof(meta->wal.salts));
+    at += sizeof(meta->wal.salts);
+    meta->wal.frames = (uint32_t)get(&at, 4);
+    meta->target_checksum = get(&at, 8);
+}
+
 static void encode(unsigned char *block, const struct lsqi_meta *meta) {
+    bool placed = meta->beyond != LSQI_META_UNPLACED;
     unsigned char *at = block + sizeof(magic);
 
     memset(block, 0, BLOCK);
-    memcpy(block, magic, sizeof(magic));
+    memcpy(block, placed ? magic_placed : magic, sizeof(magic));
     at = put(at, meta->sequence, 8);
     at = put(at, meta->state, 4);
     at = put(at, meta->page_size, 4);
@@ -74,14 +93,19 @@ static void encode(unsigned char *block, const struct lsqi_meta *meta) {
     at = put(at, meta->key_mark, 8);
     memcpy(at, meta->log_id, sizeof(meta->log_id));
     at = put_mark(at + sizeof(meta->log_id), &meta->mark);
-    (void)put_mark(at, &meta->coming);
-    (void)put(block + SUM_AT, sum(block, SUM_AT), 8);
+    at = put_mark(at, &meta->coming);
+    if (placed) at = put_place(at, meta);
+    (void)put(at, sum(block, (size_t)(at - block)), 8);
 }
 
 static bool decode(const unsigned char *block, struct lsqi_meta *meta) {
-    const unsigned char *at = block + SUM_AT;
+    bool placed = memcmp(block, magic_placed, sizeof(magic)) == 0;
+    size_t used = placed ? USED + PLACE : USED;
+    const unsigned char *at = block + used;
 
-    if (memcmp(block, magic, sizeof(magic)) != 0 || get(&at, 8) != sum(block, SUM_AT)) return false;
+    if (!placed && memcmp(block, magic, sizeof(magic)) != 0) return false;
+    if (get(&at, 8) != sum(block, used)) return false;
+    *meta = (struct lsqi_meta){.beyond = LSQI_META_UNPLACED};
     at = block + sizeof(magic);
     meta->sequence = get(&at, 8);
     meta->state = (uint32_t)get(&at, 4);
@@ -97,8 +121,10 @@ static bool decode(const unsigned char *block, struct lsqi_meta *meta) {
     at += sizeof(meta->log_id);
     get_mark(&at, &meta->mark);
     get_mark(&at, &meta->coming);
-    return meta->log_id[sizeof(meta->log_id) - 1] == '\0' && meta->applied <= meta->target &&
-           meta->state >= LSQI_META_READY && meta->state <= LSQI_META_DISCARD;
+    if (placed) get_place(at, meta);
+    return meta->beyond <= LSQI_META_LOCAL_FIRM && meta->log_id[sizeof(meta->log_id) - 1] == '\0' &&
+           meta->applied <= meta->target && meta->state >= LSQI_META_READY &&
+           meta->state <= LSQI_META_DISCARD;
 }
 
 /* ---- The file ---- */

@@ -15,6 +15,10 @@
  * applied, it looks as one of the two says; else as `mark` says.
  *
  * Positions here are `next`: the number of the frame after, 0 where there is none, for numbers begin at 0.
+ *
+ * Of a file that is written to offline (local.h), `wal` is a place in its WAL: up to there the file has what the server
+ * has up to `applied`. What is beyond it are local changes (LSQI_META_LOCAL), of which `mark` knows nothing; or,
+ * where target > applied, the server's transaction up to `target`, if anything: so that it is known at opening which.
  * Threads: one at a time. */
 #ifndef LSQI_REPL_META_H
 #define LSQI_REPL_META_H
@@ -22,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/walfile.h"
 #include "lsq/lsq.h"
 #include "repl/mark.h"
 
@@ -48,7 +53,21 @@ struct lsqi_meta {
     char log_id[40];
     struct lsqi_mark mark;
     struct lsqi_mark coming;
+    uint32_t beyond; /* enum lsqi_meta_beyond */
+    struct lsqi_wal_mark wal;
+    uint64_t target_checksum; /* of the frame before `target`; 0: not known */
 };
+
+enum lsqi_meta_beyond {
+    LSQI_META_UNPLACED,  /* wal says nothing */
+    LSQI_META_APPLIES,   /* beyond it is the server's */
+    LSQI_META_LOCAL,     /* beyond it are changes that the server has not, as far as is known ... */
+    LSQI_META_LOCAL_FIRM /* ... and the WAL has those salts, and no others */
+};
+
+static inline bool lsqi_meta_is_local(const struct lsqi_meta *meta) {
+    return meta->beyond == LSQI_META_LOCAL || meta->beyond == LSQI_META_LOCAL_FIRM;
+}
 
 enum lsqi_meta_write { LSQI_META_LAZY, LSQI_META_DURABLE };
 

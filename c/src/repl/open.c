@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "repl/disk.h"
 #include "repl/events.h"
+#include "repl/v2.h"
 
 /* ---- Setting aside ---- */
 
@@ -69,8 +70,25 @@ static bool has_other_key(const struct lsqi_replica *r) {
     struct lsqi_apply *apply = NULL;
     enum lsq_status st = lsqi_apply_open(&apply, r->path, &r->key, NULL);
 
+    if (apply != NULL) lsqi_apply_keep_wal(apply);
     lsqi_apply_close(apply);
     return st == LSQ_NOT_A_DATABASE && (r->key.mark != 0 || looks_encrypted(r->path));
+}
+
+/* ---- Local changes ----
+ *
+ * Of a file that has such, which its server has not, nothing is set aside without consent. */
+
+static bool is_local(const struct lsqi_replica *r) { return lsqi_meta_is_local(&r->meta); }
+
+static enum lsq_status keep_local(const struct lsqi_replica *r, const char *why,
+                                  struct lsq_error *err) {
+    return lsqi_error_set(
+        err, LSQ_CONFLICT,
+        "%s has changes that its server has not, and %s: it is not touched. Open it as it was "
+        "made, "
+        "for offline writes, or have it replaced (adopt: it is kept as a copy then)",
+        r->path, why);
 }
 
 /* ---- A file with metadata ---- */
@@ -104,7 +122,9 @@ static enum lsq_status compare(struct lsqi_replica *r, const char **why, bool *o
     bool fits = false;
     enum lsq_status st = lsqi_apply_pages(r->apply, &pages, &page_size, err);
 
-    if (st == LSQ_OK) st = compare_marks(r, &fits, &missing, err);
+    /* What local changes make of the file is nowhere else. */
+    if (st != LSQ_OK || is_local(r)) return st;
+    st = compare_marks(r, &fits, &missing, err);
     if (st != LSQ_OK) return st;
     if (!fits) {
         *own = !missing;
@@ -123,6 +143,8 @@ static enum lsq_status open_ready(struct lsqi_replica *r, const char **why, bool
     struct lsq_error trouble;
     enum lsq_status st = lsqi_apply_open(&r->apply, r->path, &r->key, &trouble);
 
+    /* What the metadata say of its WAL must not go by closing it. */
+    if (st == LSQ_OK && r->meta.beyond != LSQI_META_UNPLACED) lsqi_apply_keep_wal(r->apply);
     if (st == LSQ_OK) st = compare(r, why, own, &trouble);
     if (is_damage(st)) *why = "the file is damaged";
     if (*why != NULL && st == LSQ_OK) st = LSQ_CORRUPT;
@@ -161,13 +183,16 @@ static enum lsq_status finish_install(struct lsqi_replica *r, uint64_t inode, co
 }
 
 static enum lsq_status look_at_known(struct lsqi_replica *r, int64_t size, uint64_t inode,
-                                     struct lsq_error *err) {
+                                     bool adopt_replace, struct lsq_error *err) {
     const char *why = NULL;
     enum lsq_status st = LSQ_OK;
-    bool own = size > 0 && inode != r->meta.inode;
+    bool local = size > 0 && is_local(r);
+    bool own = local || (size > 0 && inode != r->meta.inode);
 
     if (r->meta.state == LSQI_META_DISCARD && size <= 0) return LSQ_OK;
-    if (r->meta.state == LSQI_META_DISCARD) {
+    if (local && !r->offline) {
+        why = "it is opened without offline writes";
+    } else if (r->meta.state == LSQI_META_DISCARD) {
         why = "it was to be set aside";
     } else if (r->meta.state == LSQI_META_INSTALLING) {
         st = finish_install(r, size > 0 ? inode : 0, &why, err);
@@ -177,6 +202,7 @@ static enum lsq_status look_at_known(struct lsqi_replica *r, int64_t size, uint6
         why = "another file is in its place";
     }
     if (st == LSQ_OK && why == NULL) st = open_ready(r, &why, &own, err);
+    if (st == LSQ_OK && why != NULL && local && !adopt_replace) return keep_local(r, why, err);
     if (st == LSQ_OK && why != NULL) st = set_aside(r, why, own, err);
     return st;
 }
@@ -203,6 +229,15 @@ static enum lsq_status look_at_unknown(struct lsqi_replica *r, int64_t size, boo
         r->path);
 }
 
+static enum lsq_status check_protocol(const struct lsqi_replica *r, struct lsq_error *err) {
+    if (!r->offline || r->meta.log_id[0] == '\0' || lsqi_v2_is_log_id(r->meta.log_id))
+        return LSQ_OK;
+    return lsqi_error_set(
+        err, LSQ_PROTOCOL_UNSUPPORTED,
+        "%s follows its server by the protocol of syncs v1, which takes no offline writes",
+        r->path);
+}
+
 static enum lsq_status look(struct lsqi_replica *r, bool adopt_replace, struct lsq_error *err) {
     struct lsq_error trouble;
     uint64_t inode = 0;
@@ -214,10 +249,11 @@ static enum lsq_status look(struct lsqi_replica *r, bool adopt_replace, struct l
     if (st == LSQ_NO_ROW) return look_at_unknown(r, size, adopt_replace, err);
     if (st == LSQ_CORRUPT) return look_at_torn(r, size, adopt_replace, err);
     if (st == LSQ_OK && adopt_replace && r->meta.key_mark != r->key.mark)
-        return set_aside(r, "it has another key, and is to be replaced", false, err);
+        return set_aside(r, "it has another key, and is to be replaced", is_local(r), err);
     if (st == LSQ_OK) {
         st = check_key(r, err);
-        return st == LSQ_OK ? look_at_known(r, size, inode, err) : st;
+        if (st == LSQ_OK) st = check_protocol(r, err);
+        return st == LSQ_OK ? look_at_known(r, size, inode, adopt_replace, err) : st;
     }
     if (err != NULL) *err = trouble;
     return st;

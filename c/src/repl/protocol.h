@@ -9,6 +9,21 @@
 #include "repl/state.h"
 #include "repl/transfer.h"
 
+/* What is at a place of the server's log. */
+struct lsqi_peek {
+    bool frames; /* some; else nothing, and: */
+    bool gone;   /* that part of the log is not there any more */
+    uint64_t
+        on; /* where the log goes on: the place itself, at the end of all; 0: gone, or in no later one */
+};
+
+struct lsqi_push_answer {
+    bool ok;       /* it says that it took them, all, and nothing else */
+    bool conflict; /* it says that it has others there */
+    char baton
+        [256]; /* by which what is pushed next belongs to it: of the one before, then the new one; "" */
+};
+
 struct lsqi_protocol {
     enum lsq_sync_protocol kind;
     const char *question; /* by which greet() begins, for people */
@@ -17,6 +32,14 @@ struct lsqi_protocol {
     /* Asks for frames from replica->next on, which are told to lsqi_follow_frame(). *end: there were none, or as many
      * as the server has; the greeting may have to be said anew (replica->greeted is false then, and *end too). */
     enum lsq_status (*fetch)(struct lsqi_replica *replica, bool *end, struct lsq_error *err);
+    /* What the server has from that place on, at most count frames, as they come, in *frames. NULL, and push: it takes
+     * none. */
+    enum lsq_status (*peek)(struct lsqi_replica *replica, uint64_t place, unsigned count,
+                            struct lsqi_buf *frames, struct lsqi_peek *peek, struct lsq_error *err);
+    /* Gives it frames, the first one for that place. LSQ_OK: it answered; only what peek() finds there then is sure. */
+    enum lsq_status (*push)(struct lsqi_replica *replica, uint64_t place,
+                            const struct lsqi_buf *frames, unsigned count,
+                            struct lsqi_push_answer *answer, struct lsq_error *err);
     /* Checksums go on from frame to frame. Else each is of its frame alone, to know it again by. */
     bool chained;
     /* ms for which a greeting holds, and not after a failure; 0: until the server wants another */

@@ -15,6 +15,7 @@
 #include "engine/netfs.h"
 #include "file/file.h"
 #include "repl/disk.h"
+#include "repl/local.h"
 #include "repl/open.h"
 #include "repl/protocol.h"
 #include "repl/state.h"
@@ -53,6 +54,7 @@ static void replica_free(struct lsqi_replica *r, bool has_server) {
     lsqi_spool_release(&r->spool);
     lsqi_base_release(&r->base);
     lsqi_disk_unlock(&r->lock_fd);
+    pthread_mutex_destroy(&r->local.lock);
     pthread_cond_destroy(&r->changed);
     pthread_mutex_destroy(&r->lock);
     lsqi_key_release(&r->key);
@@ -78,11 +80,13 @@ static enum lsq_status replica_new(struct lsqi_replica **out, char *path,
     r->base.fd = r->spool.fd = -1;
     r->spool.folder_of = path;
     r->base.key = r->spool.key = &r->key;
-    r->wanted = cfg->protocol;
+    r->wanted = cfg->offline ? LSQ_SYNC_V2 : cfg->protocol;
+    r->offline = cfg->offline;
     r->chain.odd = UINT64_MAX; /* none */
     r->interval = cfg->sync_interval;
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->changed, NULL);
+    lsqi_local_init(r);
     lsqi_replica_timer_init(r);
     r->meta_name = lsqi_malloc(size);
     if (r->meta_name == NULL) {
@@ -113,8 +117,10 @@ static enum lsq_status look(struct lsqi_replica *r, const struct lsqi_replica_co
     }
     st = lsqi_disk_lock(&r->lock_fd, r->path, err);
     if (st == LSQ_OK) st = lsqi_replica_look(r, cfg->adopt_replace, err);
+    if (st == LSQ_OK) st = lsqi_local_open(r, err);
     if (st == LSQ_OK) st = lsqi_helper_start(err);
     if (st != LSQ_OK) return st;
+    if (r->apply != NULL) lsqi_follow_again(r);
     lsqi_protocol_recall(r);
     r->usable = r->apply != NULL;
     if (r->meta.state == LSQI_META_READY && r->meta.applied > 0)
@@ -155,13 +161,21 @@ static enum lsq_status share(struct lsqi_replica **out, struct lsqi_replica *fou
                              struct lsqi_replica *mine, struct lsq_error *err) {
     bool same = same_server(&found->server, &mine->server);
     bool same_key = found->key.mark == mine->key.mark;
+    bool offline = mine->offline;
+    bool same_way = found->offline == offline;
 
     replica_free(mine, true);
-    if (same && same_key) {
+    if (same && same_key && same_way) {
         *out = found;
         return LSQ_OK;
     }
     lsqi_replica_unref(found);
+    if (same && same_key)
+        return lsqi_error_set(
+            err, LSQ_ALREADY_OPEN,
+            "the replica is open in this program %s offline writes: one file has one way to be "
+            "written to",
+            offline ? "without" : "with");
     if (same)
         return lsqi_error_set(err, LSQ_NOT_A_DATABASE,
                               "the replica is open in this program with another key, or without");
@@ -174,6 +188,9 @@ static enum lsq_status check(const struct lsqi_replica_config *cfg, struct lsq_e
 
     if (!lsqi_inject_known())
         return lsqi_error_set(err, LSQ_UNSUPPORTED, "replicas need libSQL's engine");
+    if (cfg->offline && cfg->protocol == LSQ_SYNC_V1)
+        return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
+                              "offline writes are pushed by the protocol of syncs v2 alone");
     if (cfg->sync_interval < 0)
         return lsqi_error_set(err, LSQ_BAD_ARGUMENT, "the sync interval is negative");
     if (shared != NULL)
@@ -198,6 +215,7 @@ enum lsq_status lsqi_replica_open(struct lsqi_replica **out, const struct lsqi_r
     st = look(r, cfg, err);
     if (st != LSQ_OK) {
         lsqi_apply_close(r->apply);
+        lsqi_local_close(r);
         remove_from_list(r);
         replica_free(r, true);
         return st;
@@ -225,6 +243,7 @@ static void close_replica(void *arg) {
     lsqi_replica_await_idle(r);
     lsqi_helper_cancel(&r->timer);
     lsqi_apply_close(r->apply);
+    lsqi_local_close(r);
     lsqi_disk_unlock(&r->lock_fd);
     remove_from_list(r);
     replica_free(r, true);

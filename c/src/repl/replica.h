@@ -27,6 +27,8 @@
 
 #include "lsq/lsq.h"
 
+enum { LSQI_REPLICA_ASIDE = 4096 }; /* bytes of a name, at most */
+
 struct lsqi_replica;
 struct lsqi_key; /* engine/key.h */
 
@@ -56,6 +58,9 @@ struct lsqi_replica_config {
     const void *key;
     size_t key_len;
     enum lsq_sync_protocol protocol;
+    /* The file is written to here, and its changes are pushed: connections have the engine open it for writing, and ask
+     * lsqi_replica_will_commit(). By LSQ_SYNC_V2 only. */
+    bool offline;
 };
 
 /* Opens the record of the file, or shares the one that is open (its settings hold; another server is
@@ -64,7 +69,9 @@ struct lsqi_replica_config {
  * Caller owns *out, a reference.
  * Errors: LSQ_ALREADY_OPEN (as a plain file in this process; by another process as a replica), LSQ_NOT_A_REPLICA,
  * LSQ_NOT_A_DATABASE (the file has another key, or one where none is given, or none where one is: nothing is touched,
- * unless adopt_replace is set), LSQ_BAD_ARGUMENT, LSQ_UNSAFE_FILESYSTEM, LSQ_UNSUPPORTED (a build without libSQL's
+ * unless adopt_replace is set), LSQ_CONFLICT (it has changes that the server has not, and is opened without offline; or
+ * would have to be set aside with them, and adopt_replace is not set), LSQ_PROTOCOL_UNSUPPORTED (offline, and the file is
+ * of another protocol), LSQ_BAD_ARGUMENT, LSQ_UNSAFE_FILESYSTEM, LSQ_UNSUPPORTED (a build without libSQL's
  * engine), LSQ_IO, LSQ_PERMISSION, LSQ_NOMEM. */
 enum lsq_status lsqi_replica_open(struct lsqi_replica **out, const struct lsqi_replica_config *cfg,
                                   struct lsq_error *err);
@@ -194,6 +201,19 @@ enum lsq_status lsqi_replica_freeze(struct lsqi_replica *replica, struct lsq_err
  * connections (LSQI_REPLICA_REPLACED). */
 void lsqi_replica_distrust(struct lsqi_replica *replica);
 
+/* ---- Local changes ---- */
+
+/* A connection commits what it has written to the file, and has its write lock: LSQ_OK, or the commit is to be undone.
+ * Errors: LSQ_SYNC_FIRST, LSQ_BUSY, LSQ_IO, LSQ_FULL, ... */
+enum lsq_status lsqi_replica_will_commit(struct lsqi_replica *replica, struct lsq_error *err);
+/* It has, and the WAL has so many frames. */
+void lsqi_replica_committed(struct lsqi_replica *replica, int frames);
+/* The exchange that begins next sets local changes aside, and takes the server's content; where there are none it
+ * does nothing. Whatever becomes of it, the one after does not. */
+void lsqi_replica_wish_aside(struct lsqi_replica *replica);
+/* The name under which an exchange since then has kept them, "" where none has. */
+void lsqi_replica_aside(struct lsqi_replica *replica, char aside[LSQI_REPLICA_ASIDE]);
+
 /* ---- What is known ---- */
 
 struct lsqi_replica_info {
@@ -211,6 +231,10 @@ struct lsqi_replica_info {
     uint64_t rebuilds; /* the content was replaced as a whole */
     uint64_t frames;   /* applied, since it was opened */
     uint64_t bytes;    /* of answers, since it was opened */
+    bool offline;
+    uint64_t unpushed;  /* local frames that the server has not */
+    uint64_t pushed;    /* that it took, since it was opened */
+    int64_t pushed_ago; /* ms since it took some; -1: none in this process */
     struct lsq_error
         last_error; /* of the last exchange that failed; LSQ_OK: none since the last good one */
     enum lsq_sync_protocol protocol; /* that serves; LSQ_SYNC_AUTO: not known yet */
@@ -226,7 +250,8 @@ enum lsqi_replica_event_kind {
     LSQI_REPLICA_SYNCED,       /* frames were applied */
     LSQI_REPLICA_FAILED,       /* an exchange failed: why, message */
     LSQI_REPLICA_SET_ASIDE, /* something did not fit, message says what; aside is what it was renamed to */
-    LSQI_REPLICA_REPLACED /* the server has another history: the content was replaced under open connections */
+    LSQI_REPLICA_REPLACED, /* the server has another history: the content was replaced under open connections */
+    LSQI_REPLICA_PUSHED /* the server took local frames */
 };
 
 /* Everything is borrowed for the length of the call. */

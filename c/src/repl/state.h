@@ -38,6 +38,21 @@ struct lsqi_chain {
     uint64_t odd_found;
 };
 
+/* Of a file that is written to offline: local.h. */
+struct lsqi_local {
+    pthread_mutex_t lock; /* also of the metadata, where others than who exchanges may write them */
+    /* guarded by it */
+    struct lsqi_apply
+        *guard; /* looks at the WAL, and holds checkpoints off; NULL: not opened yet */
+    bool firm;  /* there is a local frame behind the place: the WAL is begun anew no more */
+    bool lost;  /* the WAL is not that of the place */
+    /* any thread */
+    atomic_bool dirty;
+    atomic_bool settled; /* dirty and firm: a commit has nothing to note */
+    _Atomic uint32_t first;
+    _Atomic uint32_t end; /* frames first + 1 to end of the WAL are local, as far as is known */
+};
+
 struct lsqi_replica {
     struct lsqi_replica_face face; /* first */
     char *path;
@@ -48,6 +63,8 @@ struct lsqi_replica {
     enum lsq_sync_protocol wanted;
     int interval; /* ms; 0: none */
     struct lsqi_task timer;
+    bool offline; /* it is written to here, and pushed */
+    struct lsqi_local local;
 
     /* guarded by the lock of the list of replicas */
     struct lsqi_replica *next_record;
@@ -73,7 +90,10 @@ struct lsqi_replica {
     int64_t synced_at;        /* ns, when that was; 0: never */
     uint64_t highest;
     struct lsqi_replica_info
-        counts; /* syncs, failures, rebuilds, frames, bytes, last_error, log_id */
+        counts;        /* syncs, failures, rebuilds, frames, bytes, pushed, last_error, log_id */
+    int64_t pushed_at; /* ns; 0: never */
+    bool wish;         /* local changes are to be set aside by the next exchange ... */
+    char aside[LSQI_REPLICA_ASIDE]; /* ... which did it so; "" */
 
     /* Of who opens, who runs, and who closes: one after the other. */
     struct lsqi_meta meta;
@@ -92,13 +112,33 @@ struct lsqi_replica {
     uint64_t committed_sum;
     int64_t began; /* ns, the exchange */
     uint64_t began_bytes;
-    bool replaced; /* the history is another than that of what is in the file */
+    bool wished;             /* what `wish` was when the exchange began */
+    struct lsqi_mark coming; /* of what is being put in */
+    bool overtaken;          /* local changes have come before what was to go in */
+    unsigned push_most;      /* frames that one request takes; 0: not known yet */
+    bool replaced;           /* the history is another than that of what is in the file */
     bool in_snapshot;
     struct lsqi_snapshot snapshot; /* that comes */
 };
 
 /* Makes an empty database in the file's place, with metadata, and opens it. */
 enum lsq_status lsqi_replica_create_empty(struct lsqi_replica *replica, struct lsq_error *err);
+
+/* All that is kept and not applied is given up, and asked for again: from what is in the file. */
+void lsqi_follow_again(struct lsqi_replica *replica);
+/* Says hello, and keeps the answer in replica->hello. */
+enum lsq_status lsqi_follow_greet(struct lsqi_replica *replica, struct lsq_error *err);
+bool lsqi_follow_is_to_greet(struct lsqi_replica *replica);
+/* The content of the file is to be replaced as a whole, after its changes were set aside. */
+void lsqi_follow_yielded(struct lsqi_replica *replica, const char *aside);
+/* What the metadata say has changed: others see it. */
+void lsqi_follow_publish(struct lsqi_replica *replica);
+void lsqi_follow_tell_pushed(struct lsqi_replica *replica, uint64_t frames, uint64_t bytes,
+                             int64_t since);
+
+/* push.c: local changes go to the server, as far as there are some when it begins. *end: there are new ones by now,
+ * which are left to the next exchange; else all is pushed, and what others wrote is to be fetched. */
+enum lsq_status lsqi_push(struct lsqi_replica *replica, bool *end, struct lsq_error *err);
 
 /* One exchange: everything that the server has, or an error. Retries what is worth it. */
 enum lsq_status lsqi_follow(struct lsqi_replica *replica, struct lsq_error *err);

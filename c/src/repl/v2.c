@@ -5,10 +5,14 @@
  *     GET /sync/G/FROM/TO       frames FROM .. TO - 1 of generation G, from 1 on, or as many as there are: each 24 bytes,
  *                               a WAL's frame header, and a page of 4096 bytes
  *         400, 500              {"generation": N}: there are no more; where N > G, the next generation goes on
+ *     POST /sync/G/FROM/TO[/BATON]   a client's frames FROM .. TO - 1, the first behind the last of generation G:
+ *                               {"status": "ok" or "conflict", "generation": G, "max_frame_no": N, "baton": ...}
  *
  * (Read in libSQL's own client, libsql/src/sync.rs and database/builder.rs: it asks for 128 frames at a time, looks at
  * nothing of a header but page and size, follows one redirect, and takes a server for one of v2 where GET /info
- * succeeds. 500 is what an empty database is answered with.)
+ * succeeds. 500 is what an empty database is answered with. It pushes 128 frames at a time, the ends of transactions be
+ * where they may, each with the baton of the answer before; takes "ok" with another frame than the last one that it
+ * sent for an error; and pulls only where it has nothing to push.)
  *
  * The log has no id, and a request beyond its end is answered as one at its end. So each history gets an id of ours,
  * and a greeting asks for the last frame that we have once more: another page, or none, is another history. A greeting
@@ -122,8 +126,8 @@ static bool lead_to(char *url, const char *base, const char *location) {
 }
 
 static enum lsq_status ask_at(struct lsqi_replica *r, const char *path, const char *elsewhere,
-                              struct reader *reader, struct lsqi_transfer_end *end,
-                              struct lsq_error *err) {
+                              const struct lsqi_buf *body, struct reader *reader,
+                              struct lsqi_transfer_end *end, struct lsq_error *err) {
     struct lsqi_server_address address = {.url = NULL};
     struct lsqi_transfer_call call = lsqi_protocol_call(r, &address, &reader->decoder);
     enum lsq_status st;
@@ -132,28 +136,36 @@ static enum lsq_status ask_at(struct lsqi_replica *r, const char *path, const ch
     st = lsqi_server_path_address(&r->server, path, elsewhere, &address, err);
     if (st != LSQ_OK) return st;
     call.pause = lsqi_follow_pause;
+    call.body = body;
     st = lsqi_transfer_run(&call, end, err);
     lsqi_protocol_note(r, end, st);
     lsqi_server_address_release(&address);
     return st;
 }
 
-/* LSQ_OK: an answer came, whatever its status; *end is to be released in any case, and reader, too. most, number: as
- * with reader_begin(). */
-static enum lsq_status ask(struct lsqi_replica *r, const char *path, struct reader *reader,
-                           size_t most, uint64_t number, struct lsqi_transfer_end *end,
-                           struct lsq_error *err) {
+/* LSQ_OK: an answer came, whatever its status; *end is to be released in any case, and reader, too. body: to POST;
+ * NULL: GET. most, number: as with reader_begin(). */
+static enum lsq_status request(struct lsqi_replica *r, const char *path,
+                               const struct lsqi_buf *body, struct reader *reader, size_t most,
+                               uint64_t number, struct lsqi_transfer_end *end,
+                               struct lsq_error *err) {
     char url[MOST_URL];
     enum lsq_status st;
 
     reader_begin(reader, most, number);
-    st = ask_at(r, path, NULL, reader, end, err);
+    st = ask_at(r, path, NULL, body, reader, end, err);
     if (st != LSQ_OK || !is_redirect(end) ||
         !lead_to(url, lsqi_place_base(r->server.targets[0].place), end->location))
         return st;
     lsqi_transfer_end_release(end);
     reader_begin(reader, most, number);
-    return ask_at(r, path, url, reader, end, err);
+    return ask_at(r, path, url, body, reader, end, err);
+}
+
+static enum lsq_status ask(struct lsqi_replica *r, const char *path, struct reader *reader,
+                           size_t most, uint64_t number, struct lsqi_transfer_end *end,
+                           struct lsq_error *err) {
+    return request(r, path, NULL, reader, most, number, end, err);
 }
 
 static enum lsq_status refused(const struct lsqi_transfer_end *end, struct lsq_error *err) {
@@ -390,8 +402,95 @@ static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct ls
     return st;
 }
 
+/* ---- Pushing ---- */
+
+static enum lsq_status peek(struct lsqi_replica *r, uint64_t place, unsigned count,
+                            struct lsqi_buf *frames, struct lsqi_peek *peek,
+                            struct lsq_error *err) {
+    struct reader reader = {.most = 0};
+    enum answer answer;
+    uint64_t generation = 0;
+    enum lsq_status st = ask_frames(r, place, count, &reader, &answer, &generation, err);
+
+    *peek = (struct lsqi_peek){.frames = answer == ANSWER_FRAMES, .gone = answer == ANSWER_GONE};
+    if (st == LSQ_OK && peek->frames) {
+        lsqi_buf_reset(frames);
+        lsqi_buf_add(frames, reader.text.data, reader.text.len);
+        if (frames->failed) st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for frames");
+    } else if (st == LSQ_OK && answer == ANSWER_END) {
+        if (generation == lsqi_v2_generation(place)) peek->on = place;
+        if (generation > lsqi_v2_generation(place))
+            peek->on = lsqi_v2_place(lsqi_v2_generation(place) + 1, 1);
+    }
+    reader_release(&reader);
+    return st;
+}
+
+/* A server's word in a path: what may not stand there as it is is escaped (RFC 3986, 2.1 and 2.3). False: no room. */
+static bool add_escaped(char *path, size_t size, const char *word) {
+    size_t at = strlen(path);
+
+    for (; *word != '\0'; word++) {
+        unsigned char c = (unsigned char)*word;
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                     strchr("-._~", c) != NULL;
+        int n = snprintf(path + at, size - at, plain ? "%c" : "%%%02X", c);
+
+        if (n < 0 || (size_t)n >= size - at) return false;
+        at += (size_t)n;
+    }
+    return true;
+}
+
+static enum lsq_status push_path(char *path, size_t size, uint64_t place, unsigned count,
+                                 const char *baton, struct lsq_error *err) {
+    uint64_t frame = lsqi_v2_frame_of(place);
+
+    (void)snprintf(path, size, "/sync/%" PRIu64 "/%" PRIu64 "/%" PRIu64 "%s",
+                   lsqi_v2_generation(place), frame, frame + count, baton[0] == '\0' ? "" : "/");
+    if (add_escaped(path, size, baton)) return LSQ_OK;
+    return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED, "the server's baton is too long");
+}
+
+static enum lsq_status read_push(const struct reader *reader, const struct lsqi_transfer_end *end,
+                                 uint64_t place, unsigned count, struct lsqi_push_answer *answer,
+                                 struct lsq_error *err) {
+    struct lsqi_v2_pushed pushed;
+
+    if (end->status != 200) return refused(end, err);
+    if (!lsqi_v2_pushed(reader->text.data, reader->text.len, &pushed))
+        return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
+                              "the server's answer to what was pushed is none");
+    answer->conflict = strcmp(pushed.status, "conflict") == 0;
+    answer->ok = strcmp(pushed.status, "ok") == 0 &&
+                 pushed.generation == lsqi_v2_generation(place) &&
+                 pushed.frame == lsqi_v2_frame_of(place) + count - 1;
+    (void)snprintf(answer->baton, sizeof(answer->baton), "%s", pushed.baton);
+    return LSQ_OK;
+}
+
+static enum lsq_status push(struct lsqi_replica *r, uint64_t place, const struct lsqi_buf *frames,
+                            unsigned count, struct lsqi_push_answer *answer,
+                            struct lsq_error *err) {
+    struct reader reader = {.most = 0};
+    struct lsqi_transfer_end end;
+    char path[128 + 3 * sizeof(answer->baton)];
+    enum lsq_status st = push_path(path, sizeof(path), place, count, answer->baton, err);
+
+    if (st != LSQ_OK) return st;
+    answer->ok = answer->conflict = false;
+    answer->baton[0] = '\0';
+    st = request(r, path, frames, &reader, MOST_TEXT, 0, &end, err);
+    if (st == LSQ_OK) st = read_push(&reader, &end, place, count, answer, err);
+    lsqi_transfer_end_release(&end);
+    reader_release(&reader);
+    return st;
+}
+
 const struct lsqi_protocol lsqi_protocol_v2 = {.kind = LSQ_SYNC_V2,
                                                .question = "GET /info",
                                                .greet = greet,
                                                .fetch = fetch,
+                                               .peek = peek,
+                                               .push = push,
                                                .greeting_ms = GREETING_MS};

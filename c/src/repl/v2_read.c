@@ -27,35 +27,82 @@ static bool read_number(const char *text, size_t len, uint64_t *number) {
     if (i < len && text[i] == '.' && i + 1 < len)
         for (i++; i < len && text[i] == '0'; i++) continue;
     *number = value;
-    return i == len && value > 0;
+    return i == len;
 }
 
-/* Of an object's values: the last under that name. False: it is no JSON. */
-static bool find(struct lsqi_json *json, const char *name, bool *found, uint64_t *number) {
-    bool named = false;
+/* A field of an object, as text. */
+struct field {
+    const char *name;
+    char *text; /* with a NUL behind it */
+    size_t size;
+    bool found; /* a number or a text that fits: the last under that name */
+};
+
+static void take_field(struct field *field, const struct lsqi_json *json) {
+    size_t len = json->len;
+
+    field->found = len < field->size && (len == 0 || memchr(json->text, '\0', len) == NULL);
+    if (!field->found) return;
+    if (len > 0) memcpy(field->text, json->text, len);
+    field->text[len] = '\0';
+}
+
+static struct field *named(const struct lsqi_json *json, struct field *fields, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (json->len == strlen(fields[i].name) &&
+            memcmp(json->text, fields[i].name, json->len) == 0)
+            return &fields[i];
+    return NULL;
+}
+
+/* False: it is no JSON. */
+static bool find(struct lsqi_json *json, struct field *fields, size_t count) {
+    struct field *field = NULL;
     enum lsqi_json_event event;
 
     while ((event = lsqi_json_next(json)) > LSQI_JSON_NOMEM) {
-        bool is_value = event == LSQI_JSON_NUMBER || event == LSQI_JSON_STRING;
-
-        if (named && is_value) *found = read_number(json->text, json->len, number);
-        named = event == LSQI_JSON_KEY && json->depth == 1 && json->len == strlen(name) &&
-                memcmp(json->text, name, json->len) == 0;
+        if (field != NULL && (event == LSQI_JSON_NUMBER || event == LSQI_JSON_STRING))
+            take_field(field, json);
+        field = event == LSQI_JSON_KEY && json->depth == 1 ? named(json, fields, count) : NULL;
     }
     return event == LSQI_JSON_MORE && lsqi_json_whole(json);
 }
 
-bool lsqi_v2_number(const char *text, size_t len, const char *name, uint64_t *number) {
+static bool read_fields(const char *text, size_t len, struct field *fields, size_t count) {
     struct lsqi_json json;
-    bool found = false;
     bool whole;
 
     if (len == 0) return false;
     lsqi_json_init(&json, false);
     lsqi_json_feed(&json, text, len);
-    whole = find(&json, name, &found, number);
+    whole = find(&json, fields, count);
     lsqi_json_release(&json);
-    return whole && found;
+    return whole;
+}
+
+bool lsqi_v2_number(const char *text, size_t len, const char *name, uint64_t *number) {
+    char digits[64] = "";
+    struct field field = {.name = name, .text = digits, .size = sizeof(digits)};
+
+    return read_fields(text, len, &field, 1) && field.found &&
+           read_number(digits, strlen(digits), number) && *number > 0;
+}
+
+bool lsqi_v2_pushed(const char *text, size_t len, struct lsqi_v2_pushed *pushed) {
+    char generation[64] = "";
+    char frame[64] = "";
+    struct field fields[] = {
+        {.name = "status", .text = pushed->status, .size = sizeof(pushed->status)},
+        {.name = "generation", .text = generation, .size = sizeof(generation)},
+        {.name = "max_frame_no", .text = frame, .size = sizeof(frame)},
+        {.name = "baton", .text = pushed->baton, .size = sizeof(pushed->baton)},
+    };
+    bool whole = read_fields(text, len, fields, sizeof(fields) / sizeof(fields[0]));
+
+    if (!fields[3].found) pushed->baton[0] = '\0';
+    return whole && fields[0].found && fields[1].found && fields[2].found &&
+           read_number(generation, strlen(generation), &pushed->generation) &&
+           read_number(frame, strlen(frame), &pushed->frame);
 }
 
 /* ---- Frames ---- */

@@ -15,6 +15,17 @@ enum { LSQI_V2_PAGE = 4096, LSQI_V2_FRAME = LSQI_FRAME_HEADER + LSQI_V2_PAGE };
  * and "3" are the same. False: there is no such object, name or number. */
 bool lsqi_v2_number(const char *text, size_t len, const char *name, uint64_t *number);
 
+/* What a push is answered with: {"status": ..., "generation": ..., "max_frame_no": ..., "baton": ...}. */
+struct lsqi_v2_pushed {
+    char status[16]; /* "ok", "conflict", "push_needed" */
+    uint64_t generation;
+    uint64_t frame; /* the last that the server has; 0: none */
+    char baton[256];
+};
+
+/* False: it is not that. */
+bool lsqi_v2_pushed(const char *text, size_t len, struct lsqi_v2_pushed *pushed);
+
 /* Frame i of those in text[0..len); its number is left to the caller. False: it has none, or one without a page. */
 bool lsqi_v2_frame(const char *text, size_t len, size_t i, struct lsqi_frame *frame,
                    const void **page);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "repl/disk.h"
 #include "repl/events.h"
+#include "repl/local.h"
 
 enum {
     POLL_MS = 50, /* between exchanges, for who waits for a frame that is not there yet */
@@ -406,6 +407,7 @@ enum lsq_status lsqi_replica_freeze(struct lsqi_replica *r, struct lsq_error *er
         return lsqi_error_set(err, LSQ_MISUSE, "the replica has no file yet that could be frozen");
     fail_all(r, LSQ_CLOSED, "the replica is frozen: it is an ordinary database");
     lsqi_replica_await_idle(r);
+    lsqi_local_end(r);
     lsqi_disk_remove(r->path, "-replica");
     if (lsqi_disk_size(r->meta_name, NULL) >= 0)
         st = lsqi_error_set(err, LSQ_IO, "%s could not be removed", r->meta_name);
@@ -433,6 +435,19 @@ enum lsq_status lsqi_replica_make_empty(struct lsqi_replica *r, struct lsq_error
     pthread_mutex_unlock(&r->lock);
     if (usable) (void)start(r, NULL);
     return st;
+}
+
+void lsqi_replica_wish_aside(struct lsqi_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    r->wish = true;
+    r->aside[0] = '\0';
+    pthread_mutex_unlock(&r->lock);
+}
+
+void lsqi_replica_aside(struct lsqi_replica *r, char aside[LSQI_REPLICA_ASIDE]) {
+    pthread_mutex_lock(&r->lock);
+    memcpy(aside, r->aside, sizeof(r->aside));
+    pthread_mutex_unlock(&r->lock);
 }
 
 void lsqi_replica_distrust(struct lsqi_replica *r) {

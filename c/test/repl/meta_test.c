@@ -126,11 +126,47 @@ static void reads_or_refuses_what_lies_there(void **state) {
     }
 }
 
+/* Of a file that is written to offline: what does not know such places must not take it for one without. */
+static void keeps_a_place_in_the_wal(void **state) {
+    const struct lsqi_wal_mark mark = {.salts = {1, 2, 3, 4, 5, 6, 7, 8}, .frames = 0x01020304};
+    struct lsqi_meta meta = {
+        .state = LSQI_META_READY, .log_id = "a-log", .applied = 3, .target = 3};
+    struct lsqi_meta found;
+    static char without[SIZE];
+    static char image[SIZE];
+
+    (void)state;
+    path = db_path();
+    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
+    load(without);
+    meta.beyond = LSQI_META_LOCAL_FIRM;
+    meta.wal = mark;
+    meta.target_checksum = UINT64_C(0x1122334455667788);
+    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_OK);
+    assert_true(lsqi_meta_is_local(&found) && found.beyond == meta.beyond);
+    assert_memory_equal(found.wal.salts, mark.salts, sizeof(mark.salts));
+    assert_true(found.wal.frames == mark.frames && found.target_checksum == meta.target_checksum);
+    load(image);
+    assert_memory_not_equal(image + BLOCK, without + BLOCK, 8);
+    for (size_t at = BLOCK; at < BLOCK + 330; at++) {
+        image[at] ^= 1;
+        store(image);
+        assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_CORRUPT);
+        image[at] ^= 1;
+    }
+    meta.beyond = LSQI_META_UNPLACED;
+    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
+    load(image);
+    assert_memory_equal(image, without, SIZE);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(survives_power_cuts, db_forget),
         cmocka_unit_test_teardown(tells_a_torn_file_from_none, db_forget),
         cmocka_unit_test(reads_or_refuses_what_lies_there),
+        cmocka_unit_test_teardown(keeps_a_place_in_the_wal, db_forget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -106,6 +106,50 @@ static void makes_an_empty_database_of_nothing(void **state) {
     db_close(conn);
 }
 
+static bool pushed_of(const char *text, struct lsqi_v2_pushed *pushed) {
+    size_t len = strlen(text);
+    char *copy = malloc(len == 0 ? 1 : len);
+    bool is_one;
+
+    memcpy(copy, text, len);
+    is_one = lsqi_v2_pushed(copy, len, pushed);
+    free(copy);
+    return is_one;
+}
+
+static void reads_answers_to_pushes(void **state) {
+    static const char *const none[] = {
+        "",
+        "{}",
+        "[]",
+        "{\"status\": \"ok\", \"generation\": 1}",
+        "{\"status\": 1, \"generation\": 1, \"max_frame_no\": -1}",
+        "{\"status\": \"ok\", \"generation\": 1, \"max_frame_no\": 4294967296}",
+        "{\"status\": \"ok\", \"generation\": 1, \"max_frame_no\": null}",
+        "{\"status\": \"much too long a word\", \"generation\": 1, \"max_frame_no\": 1}",
+        "{\"a\": {\"status\": \"ok\", \"generation\": 1, \"max_frame_no\": 1}}",
+        "{\"status\": \"ok\", \"generation\": 1, \"max_frame_no\": 1",
+    };
+    struct lsqi_v2_pushed pushed;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++)
+        if (pushed_of(none[i], &pushed)) fail_msg("%s is an answer", none[i]);
+    assert_true(
+        pushed_of("{\"status\": \"conflict\", \"generation\": 2, \"max_frame_no\": 0}", &pushed));
+    assert_string_equal(pushed.status, "conflict");
+    assert_string_equal(pushed.baton, "");
+    assert_true(pushed.generation == 2 && pushed.frame == 0);
+    assert_true(pushed_of(
+        "{\"baton\": \"a/b\", \"max_frame_no\": \"7\", \"generation\": 3.0, \"status\": \"ok\"}",
+        &pushed));
+    assert_string_equal(pushed.baton, "a/b");
+    assert_true(pushed.generation == 3 && pushed.frame == 7);
+    assert_true(pushed_of(
+        "{\"baton\": null, \"max_frame_no\": 7, \"generation\": 3, \"status\": \"ok\"}", &pushed));
+    assert_string_equal(pushed.baton, "");
+}
+
 /* Random bytes with, mostly, a header that lets them through, and random texts. */
 static void tells_the_same_however_it_is_cut(void **state) {
     static unsigned char bytes[40000];
@@ -157,6 +201,7 @@ static void nothing_in_the_corpus_is_told_in_two_ways(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_numbers_of_any_type),
+        cmocka_unit_test(reads_answers_to_pushes),
         cmocka_unit_test(reads_frames),
         cmocka_unit_test_teardown(makes_an_empty_database_of_nothing, db_forget),
         cmocka_unit_test(tells_the_same_however_it_is_cut),

@@ -18,7 +18,10 @@ defmodule Ecto.Adapters.LibSql.DatabaseFile do
   end
 
   @doc "Whether a Repo, by the adapter's `meta`, writes to a server: it asks one for all, or has a replica."
-  def server?(meta), do: locate(meta.settings) == :server or replica?(meta.settings)
+  def server?(meta) do
+    locate(meta.settings) == :server or
+      (replica?(meta.settings) and meta.settings[:offline] != true)
+  end
 
   @doc "Whether options are those of a replica."
   def replica?(opts), do: State.detect_mode(opts) == :remote_replica

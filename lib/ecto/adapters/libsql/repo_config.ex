@@ -43,7 +43,8 @@ defmodule Ecto.Adapters.LibSql.RepoConfig do
   defp check_sandbox(config) do
     if config[:pool] == Ecto.Adapters.SQL.Sandbox do
       refuse(config, """
-      the SQL sandbox cannot have a replica: its tests would write to the server, where all see it. Test on a local \
+      the SQL sandbox cannot have a replica: its tests would write to the server, where all see it, or, with \
+      offline: true, keep what is synced from going in. Test on a local \
       file (:database alone), or on a server of the tests' own (:uri alone)
       """)
     end
