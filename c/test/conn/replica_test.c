@@ -175,15 +175,12 @@ static void the_file_is_not_written_to_by_connections(void **state) {
 }
 
 static void what_the_files_schema_does_not_know_is_asked_of_the_primary(void **state) {
-    static const struct lsq_replica stale = {.stale_reads = true};
-    struct lsq_config cfg;
     struct lsq_conn *replica;
     struct lsq_conn *server;
 
     (void)state;
     begin_with("INSERT INTO t VALUES (1, 'x')");
-    cfg = config_of(new_path(), &stale);
-    replica = db_open_as(&cfg);
+    replica = open_replica(new_path());
     server = open_server();
     run(server, "CREATE TABLE later (a)");
     run(server, "INSERT INTO later VALUES (5)");
