@@ -54,6 +54,7 @@ static struct lsqi_meta meta_of(const uint8_t *data, size_t size) {
     meta.beyond %= LSQI_META_LOCAL_FIRM + 1;
     if (meta.beyond == LSQI_META_UNPLACED) {
         memset(&meta.wal, 0, sizeof(meta.wal));
+        meta.tried = 0;
         meta.target_checksum = 0;
     }
     if (meta.applied > meta.target) {
@@ -76,7 +77,7 @@ static bool same(const struct lsqi_meta *a, const struct lsqi_meta *b) {
            a->histories == b->histories && a->inode == b->inode && a->applied == b->applied &&
            a->target == b->target && a->pages == b->pages && a->checksum == b->checksum &&
            a->key_mark == b->key_mark && a->beyond == b->beyond && a->wal.frames == b->wal.frames &&
-           a->target_checksum == b->target_checksum &&
+           a->tried == b->tried && a->target_checksum == b->target_checksum &&
            memcmp(a->wal.salts, b->wal.salts, sizeof(a->wal.salts)) == 0 &&
            memcmp(a->log_id, b->log_id, sizeof(a->log_id)) == 0;
 }

@@ -36,6 +36,7 @@ static enum lsq_status place_locked(struct lsqi_replica *r, const struct lsqi_me
     if (st != LSQ_OK) return st;
     r->meta.beyond = next.beyond;
     r->meta.wal = next.wal;
+    r->meta.tried = next.tried;
     r->meta.target_checksum = next.target_checksum;
     return LSQ_OK;
 }
@@ -176,6 +177,7 @@ static enum lsq_status begin_locked(struct lsqi_replica *r, struct lsq_error *er
     if (st == LSQ_OK) st = lsqi_apply_hold(r->local.guard, err);
     if (st == LSQ_OK) st = lsqi_apply_look(r->local.guard, &meta.wal, err);
     meta.beyond = LSQI_META_LOCAL;
+    meta.tried = 0;
     meta.target_checksum = 0;
     if (st == LSQ_OK) st = place_locked(r, &meta, err);
     if (st != LSQ_OK) {
@@ -384,6 +386,18 @@ enum lsq_status lsqi_local_pushed(struct lsqi_replica *r, uint32_t frames, uint6
     meta.wal.frames = frames;
     st = write_locked(r, &meta, err);
     if (st == LSQ_OK) atomic_store(&r->local.first, frames);
+    pthread_mutex_unlock(&r->local.lock);
+    return st;
+}
+
+enum lsq_status lsqi_local_tries(struct lsqi_replica *r, uint32_t frames, struct lsq_error *err) {
+    struct lsqi_meta meta;
+    enum lsq_status st;
+
+    pthread_mutex_lock(&r->local.lock);
+    meta = r->meta;
+    meta.tried = frames;
+    st = write_locked(r, &meta, err);
     pthread_mutex_unlock(&r->local.lock);
     return st;
 }

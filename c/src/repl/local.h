@@ -54,6 +54,9 @@ enum lsq_status lsqi_local_look(struct lsqi_replica *replica, uint32_t *first, u
  * which the database has so many pages. Durable. frames as it was: only the place has moved on. */
 enum lsq_status lsqi_local_pushed(struct lsqi_replica *replica, uint32_t frames, uint64_t next,
                                   uint64_t sum, uint32_t pages, struct lsq_error *err);
+/* The server may have local frames up to `frames` from here, and no others: they are sent next. Durable. */
+enum lsq_status lsqi_local_tries(struct lsqi_replica *replica, uint32_t frames,
+                                 struct lsq_error *err);
 /* Keeps a copy of the file as it is in aside[0..LSQI_DISK_NAME), and gives its changes up: its content is
  * to be replaced by that of the server that was greeted. Nobody commits meanwhile. */
 enum lsq_status lsqi_local_yield(struct lsqi_replica *replica, char *aside, struct lsq_error *err);

@@ -14,7 +14,7 @@ enum {
     BLOCK = 4096,
     MARK = LSQI_MARK_PAGES * (4 + 8),
     USED = 8 + 8 + 4 + 4 + 4 + 8 + 8 + 8 + 8 + 8 + 8 + 40 + 2 * MARK,
-    PLACE = 4 + 8 + 4 + 8
+    PLACE = 4 + 8 + 4 + 4 + 8
 };
 
 /* Without a place in the WAL, and with one: what does not know those takes the second for torn, and not for what it is
@@ -64,6 +64,7 @@ static unsigned char *put_place(unsigned char *at, const struct lsqi_meta *meta)
     at = put(at, meta->beyond, 4);
     memcpy(at, meta->wal.salts, sizeof(meta->wal.salts));
     at = put(at + sizeof(meta->wal.salts), meta->wal.frames, 4);
+    at = put(at, meta->tried, 4);
     return put(at, meta->target_checksum, 8);
 }
 
@@ -72,6 +73,7 @@ static void get_place(const unsigned char *at, struct lsqi_meta *meta) {
     memcpy(meta->wal.salts, at, sizeof(meta->wal.salts));
     at += sizeof(meta->wal.salts);
     meta->wal.frames = (uint32_t)get(&at, 4);
+    meta->tried = (uint32_t)get(&at, 4);
     meta->target_checksum = get(&at, 8);
 }
 

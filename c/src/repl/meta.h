@@ -55,6 +55,7 @@ struct lsqi_meta {
     struct lsqi_mark coming;
     uint32_t beyond; /* enum lsqi_meta_beyond */
     struct lsqi_wal_mark wal;
+    uint32_t tried; /* frames of that WAL up to which the server may have ours: they were sent */
     uint64_t target_checksum; /* of the frame before `target`; 0: not known */
 };
 

@@ -6,8 +6,10 @@
  * what it has at our place, and that is compared with what we have to push:
  *
  *   nothing             it is pushed, from the last transaction's end on that is known to be there
- *   the same frames     they are ours: we pushed them, and did not hear of it. They are passed over
- *   other frames        somebody else has pushed first: LSQ_CONFLICT. Nothing is changed, here or there
+ *   the same frames     where we have sent them (the metadata say so before we do): they are ours, and we did not hear
+ *                       of it. They are passed over
+ *   other frames, or    somebody else has pushed first: LSQ_CONFLICT. Nothing is changed, here or there. (Two who write
+ *   the same, not sent  the same on top of the same state have the same frames, and mean two changes)
  *   a later generation  its begin is the state from which our changes start: the place moves there
  *
  * So a frame that is there is not sent again, and what was not taken is not held for taken. */
@@ -32,8 +34,9 @@ struct push {
     uint32_t at;          /* ... and of the WAL, those before it */
     uint64_t whole_place; /* the same, at the end of a transaction: the metadata have it */
     uint32_t whole_at;
-    uint32_t end; /* frames that were committed when it began */
-    bool nothing; /* there is nothing at the place, so that it can be pushed to */
+    uint32_t end;   /* frames that were committed when it began */
+    uint32_t tried; /* frames up to which the server may have ours: meta.tried */
+    bool nothing;   /* there is nothing at the place, so that it can be pushed to */
     unsigned doubts;
     struct lsqi_push_answer answer;
     struct lsqi_buf frames; /* ours, from the place on */
@@ -136,12 +139,13 @@ static bool is_same(const char *a, const char *b) {
 
 static enum lsq_status compare(struct push *p, struct lsq_error *err) {
     uint32_t count = (uint32_t)count_of(&p->theirs);
+    uint32_t sent = p->tried > p->at ? p->tried - p->at : 0;
     enum lsq_status st = read_ours(p, count, err);
     uint32_t i = 0;
 
     if (st != LSQ_OK) return st;
     if (count > count_of(&p->frames)) count = (uint32_t)count_of(&p->frames);
-    while (i < count && is_same(frame_of(&p->frames, i), frame_of(&p->theirs, i))) i++;
+    while (i < count && i < sent && is_same(frame_of(&p->frames, i), frame_of(&p->theirs, i))) i++;
     if (i == count) return took(p, count, err);
     /* A transaction that is the same is there; of one that is not, nothing is. */
     p->frames.len = (size_t)i * LSQI_V2_FRAME;
@@ -200,16 +204,36 @@ static enum lsq_status nothing_follows(const struct push *p, struct lsq_error *e
                           "the server's answers to what is pushed do not fit to what it has then");
 }
 
-static enum lsq_status send_some(struct push *p, struct lsq_error *err) {
+static enum lsq_status note_tried(struct push *p, uint32_t frames, struct lsq_error *err) {
+    enum lsq_status st = lsqi_local_tries(p->r, frames, err);
+
+    if (st == LSQ_OK) p->tried = frames;
+    return st;
+}
+
+/* Those at p->frames. */
+static enum lsq_status send(struct push *p, uint32_t count, struct lsq_error *err) {
     struct lsqi_replica *r = p->r;
-    enum lsq_status st = read_ours(p, most_at_once(r), err);
+    uint32_t before = p->tried;
+    enum lsq_status st = LSQ_OK;
+
+    if (p->tried < p->at + count) st = note_tried(p, p->at + count, err);
+    if (st != LSQ_OK) return st;
+    st = r->protocol->push(r, p->place, &p->frames, count, &p->answer, err);
+    note_transfer(r, st);
+    /* Who may not push has not. What cannot be noted is only less sure. */
+    if (st == LSQ_UNAUTHORIZED && p->tried != before) (void)note_tried(p, before, NULL);
+    return st;
+}
+
+static enum lsq_status send_some(struct push *p, struct lsq_error *err) {
+    enum lsq_status st = read_ours(p, most_at_once(p->r), err);
     uint32_t count;
 
     if (st != LSQ_OK) return st;
     count = cut_at_end(p);
     p->frames.len = (size_t)count * LSQI_V2_FRAME;
-    st = r->protocol->push(r, p->place, &p->frames, count, &p->answer, err);
-    note_transfer(r, st);
+    st = send(p, count, err);
     if (st != LSQ_OK) return st;
     if (p->answer.ok) {
         p->pushed += count;
@@ -268,6 +292,7 @@ static enum lsq_status run(struct push *p, bool *end, struct lsq_error *err) {
     if (st != LSQ_OK || clean) return st;
     p->place = p->whole_place = r->meta.applied;
     p->whole_at = p->at;
+    p->tried = lsqi_local_meta(r).tried;
     /* What the server has is to be here, too, whatever becomes of the power. */
     st = lsqi_apply_sync(r->apply, err);
     if (st == LSQ_OK) st = push_all(p, err);

@@ -141,15 +141,17 @@ static void keeps_a_place_in_the_wal(void **state) {
     load(without);
     meta.beyond = LSQI_META_LOCAL_FIRM;
     meta.wal = mark;
+    meta.tried = mark.frames + 3;
     meta.target_checksum = UINT64_C(0x1122334455667788);
     assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
     assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_OK);
     assert_true(lsqi_meta_is_local(&found) && found.beyond == meta.beyond);
     assert_memory_equal(found.wal.salts, mark.salts, sizeof(mark.salts));
     assert_true(found.wal.frames == mark.frames && found.target_checksum == meta.target_checksum);
+    assert_int_equal(found.tried, meta.tried);
     load(image);
     assert_memory_not_equal(image + BLOCK, without + BLOCK, 8);
-    for (size_t at = BLOCK; at < BLOCK + 330; at++) {
+    for (size_t at = BLOCK; at < BLOCK + 334; at++) {
         image[at] ^= 1;
         store(image);
         assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_CORRUPT);

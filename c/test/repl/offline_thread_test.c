@@ -303,6 +303,38 @@ static void conflicts_behind_what_is_pushed(void **state) {
     offline_close(conn);
 }
 
+/* Two tills sell the same thing: their frames are the same byte for byte, and are two sales all the same. */
+static void holds_nothing_of_others_for_its_own(void **state) {
+    const char *path = replica_path();
+    struct lsq_conn *conn;
+    int64_t unpushed;
+
+    (void)state;
+    begin();
+    conn = offline_open(path, server.url);
+    run(conn, "INSERT INTO t (b) VALUES ('sold')");
+    unpushed = offline_info(conn).unpushed;
+    elsewhere("INSERT INTO t (b) VALUES ('sold')");
+    expect_conflict(conn);
+    assert_int_equal(offline_info(conn).unpushed, unpushed);
+    offline_close(conn);
+    conn = offline_open(path, server.url);
+    expect_conflict(conn);
+    run(conn, "INSERT INTO t (b) VALUES ('sold')");
+    expect_conflict(conn);
+    assert_true(offline_info(conn).unpushed > unpushed);
+    assert_int_equal(lsq_set_aside(conn, NULL, NULL, 0, &last_error), LSQ_OK);
+    offline_same(conn, &server);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b = 'sold'"), 1);
+    /* What it pushed before says nothing of what comes later. */
+    run(conn, "INSERT INTO t (b) VALUES ('sold')");
+    offline_same(conn, &server);
+    run(conn, "INSERT INTO t (b) VALUES ('sold')");
+    elsewhere("INSERT INTO t (b) VALUES ('sold')");
+    expect_conflict(conn);
+    offline_close(conn);
+}
+
 /* A server that went back, or forgot, has not what the changes were made on. */
 static void conflicts_with_a_server_that_was_restored(void **state) {
     struct lsq_conn *conn;
@@ -655,6 +687,7 @@ int main(void) {
         cmocka_unit_test_teardown(finds_its_frames_in_the_generation_before, forget),
         cmocka_unit_test_teardown(keeps_both_in_a_conflict, forget),
         cmocka_unit_test_teardown(conflicts_behind_what_is_pushed, forget),
+        cmocka_unit_test_teardown(holds_nothing_of_others_for_its_own, forget),
         cmocka_unit_test_teardown(conflicts_with_a_server_that_was_restored, forget),
         cmocka_unit_test_teardown(believes_no_lies, forget),
         cmocka_unit_test_teardown(writes_nothing_that_would_be_replaced, forget),
