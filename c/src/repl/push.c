@@ -221,8 +221,10 @@ static enum lsq_status send(struct push *p, uint32_t count, struct lsq_error *er
     if (st != LSQ_OK) return st;
     st = r->protocol->push(r, p->place, &p->frames, count, &p->answer, err);
     note_transfer(r, st);
-    /* Who may not push has not. What cannot be noted is only less sure. */
-    if (st == LSQ_UNAUTHORIZED && p->tried != before) (void)note_tried(p, before, NULL);
+    /* Who may not push has not; nor has who is told that somebody else was first, though that be with the same frames.
+     * What cannot be noted is only less sure. */
+    if ((st == LSQ_UNAUTHORIZED || (st == LSQ_OK && p->answer.conflict)) && p->tried != before)
+        (void)note_tried(p, before, NULL);
     return st;
 }
 
