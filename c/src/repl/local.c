@@ -435,10 +435,22 @@ static enum lsq_status yield_locked(struct lsqi_replica *r, char *aside, struct 
     return LSQ_OK;
 }
 
+/* Who asked for it has been told that it was not done, and goes on with the file. */
+static bool is_called_off(struct lsqi_replica *r) {
+    bool nobody;
+
+    pthread_mutex_lock(&r->lock);
+    nobody = r->wishers == 0;
+    pthread_mutex_unlock(&r->lock);
+    return nobody;
+}
+
 static enum lsq_status yield_alone(void *arg, struct lsq_error *err) {
     struct yield *yield = arg;
     enum lsq_status st;
 
+    if (is_called_off(yield->replica))
+        return lsqi_error_set(err, LSQ_INTERRUPTED, "nobody waits for it to be set aside any more");
     pthread_mutex_lock(&yield->replica->local.lock);
     st = yield_locked(yield->replica, yield->aside, err);
     pthread_mutex_unlock(&yield->replica->local.lock);

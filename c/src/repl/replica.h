@@ -209,9 +209,9 @@ enum lsq_status lsqi_replica_will_commit(struct lsqi_replica *replica, struct ls
 /* It has, and the WAL has so many frames. */
 void lsqi_replica_committed(struct lsqi_replica *replica, int frames);
 /* The exchange that begins next sets local changes aside, and takes the server's content; where there are none it
- * does nothing. Whatever becomes of it, the one after does not. */
+ * does nothing. Whatever becomes of it, the one after does not. Followed by lsqi_replica_aside(), in any case. */
 void lsqi_replica_wish_aside(struct lsqi_replica *replica);
-/* The name under which an exchange since then has kept them, "" where none has. */
+/* The name under which an exchange since then has kept them, "" where none has: it is not to be done any more then. */
 void lsqi_replica_aside(struct lsqi_replica *replica, char aside[LSQI_REPLICA_ASIDE]);
 
 /* ---- What is known ---- */

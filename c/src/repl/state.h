@@ -93,6 +93,7 @@ struct lsqi_replica {
         counts;        /* syncs, failures, rebuilds, frames, bytes, pushed, last_error, log_id */
     int64_t pushed_at; /* ns; 0: never */
     bool wish;         /* local changes are to be set aside by the next exchange ... */
+    unsigned wishers;  /* ... as long as somebody waits for it ... */
     char aside[LSQI_REPLICA_ASIDE]; /* ... which did it so; "" */
 
     /* Of who opens, who runs, and who closes: one after the other. */

@@ -440,12 +440,15 @@ enum lsq_status lsqi_replica_make_empty(struct lsqi_replica *r, struct lsq_error
 void lsqi_replica_wish_aside(struct lsqi_replica *r) {
     pthread_mutex_lock(&r->lock);
     r->wish = true;
+    r->wishers++;
     r->aside[0] = '\0';
     pthread_mutex_unlock(&r->lock);
 }
 
 void lsqi_replica_aside(struct lsqi_replica *r, char aside[LSQI_REPLICA_ASIDE]) {
     pthread_mutex_lock(&r->lock);
+    r->wishers--;
+    r->wish = r->wish && r->wishers > 0;
     memcpy(aside, r->aside, sizeof(r->aside));
     pthread_mutex_unlock(&r->lock);
 }

@@ -570,6 +570,47 @@ static void a_commit_comes_before_what_is_fetched(void **state) {
     offline_close(conn);
 }
 
+/* Who was told that nothing was set aside goes on with what there is: no later sync does it. */
+static void sets_nothing_aside_that_was_called_off(void **state) {
+    const struct lsq_call call = {.timeout = 300};
+    const char *path = replica_path();
+    struct lsq_conn *conn;
+    struct lsq_conn *other;
+    char aside[300];
+
+    (void)state;
+    begin();
+    conn = offline_open(path, server.url);
+    other = offline_open(path, server.url);
+    run(conn, "INSERT INTO t (b) VALUES ('mine')");
+    elsewhere("INSERT INTO t (b) VALUES ('theirs')");
+    expect_conflict(conn);
+    run(other, "BEGIN IMMEDIATE");
+    assert_int_equal(lsq_set_aside(conn, &call, aside, sizeof(aside), &last_error), LSQ_TIMEOUT);
+    assert_string_equal(aside, "");
+    run(other, "INSERT INTO t (b) VALUES ('mine, after')");
+    run(other, "COMMIT");
+    expect_conflict(conn);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b LIKE 'mine%'"), 2);
+    /* Nor where it had not begun. */
+    run(other, "BEGIN IMMEDIATE");
+    {
+        struct lsqi_replica *replica = conn->offline;
+
+        assert_int_equal(lsqi_replica_sync_wait(replica, 0, 1, NULL, NULL, NULL, &last_error),
+                         LSQ_TIMEOUT);
+    }
+    assert_int_equal(lsq_set_aside(conn, &call, aside, sizeof(aside), &last_error), LSQ_TIMEOUT);
+    run(other, "COMMIT");
+    expect_conflict(conn);
+    assert_false(exists(path, "-aside-own-1"));
+    assert_int_equal(lsq_set_aside(conn, NULL, aside, sizeof(aside), &last_error), LSQ_OK);
+    assert_string_equal(aside, beside(path, "-aside-own-1"));
+    offline_same(conn, &server);
+    db_close(other);
+    offline_close(conn);
+}
+
 /* ---- Roles ---- */
 
 static void refuses_what_does_not_fit(void **state) {
@@ -714,6 +755,7 @@ int main(void) {
         cmocka_unit_test_teardown(runs_out_of_memory, forget),
         cmocka_unit_test_teardown(pushes_beside_writers, forget),
         cmocka_unit_test_teardown(a_commit_comes_before_what_is_fetched, forget),
+        cmocka_unit_test_teardown(sets_nothing_aside_that_was_called_off, forget),
         cmocka_unit_test_teardown(refuses_what_does_not_fit, forget),
         cmocka_unit_test_teardown(freezes_with_its_changes, forget),
         cmocka_unit_test_teardown(tells_of_a_foreign_checkpoint, forget),
