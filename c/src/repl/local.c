@@ -120,6 +120,12 @@ static enum lsq_status resume_applied_locked(struct lsqi_replica *r,
     return write_locked(r, &meta, err);
 }
 
+/* What there is now is known to be the server's. */
+static void know_locked(struct lsqi_replica *r, const struct lsqi_wal_mark *now) {
+    r->local.is_known = now != NULL;
+    if (now != NULL) r->local.known = *now;
+}
+
 static enum lsq_status open_locked(struct lsqi_replica *r, struct lsq_error *err) {
     enum lsq_status st;
     struct lsqi_wal_mark now;
@@ -129,6 +135,7 @@ static enum lsq_status open_locked(struct lsqi_replica *r, struct lsq_error *err
     if (st == LSQ_OK) st = lsqi_apply_look(r->local.guard, &now, err);
     if (st != LSQ_OK) return st;
     if (lsqi_meta_is_local(&r->meta)) return resume_dirty_locked(r, &now, err);
+    know_locked(r, &now);
     if (r->meta.beyond == LSQI_META_APPLIES) return resume_applied_locked(r, &now, err);
     return LSQ_OK;
 }
@@ -162,6 +169,19 @@ void lsqi_local_end(struct lsqi_replica *r) {
 
 /* ---- Commits ---- */
 
+/* Another program has written to the file: pages that would never be pushed, under others that would. */
+static bool is_foreign(const struct lsqi_replica *r, const struct lsqi_wal_mark *now) {
+    const struct lsqi_wal_mark *known = &r->local.known;
+
+    return r->local.is_known && now->frames > (same_wal(known, now) ? known->frames : 0);
+}
+
+static enum lsq_status foreign_locked(struct lsqi_replica *r, struct lsq_error *err) {
+    lsqi_replica_distrust(r);
+    return lsqi_error_set(err, LSQ_SYNC_FIRST,
+                          "another program has written to the file: the next sync replaces it");
+}
+
 /* In a state of the server's, and of it alone. */
 static bool may_change(const struct lsqi_meta *meta) {
     return meta->state == LSQI_META_READY && meta->applied > 0 && meta->applied == meta->target;
@@ -176,6 +196,7 @@ static enum lsq_status begin_locked(struct lsqi_replica *r, struct lsq_error *er
     st = guard_locked(r, err);
     if (st == LSQ_OK) st = lsqi_apply_hold(r->local.guard, err);
     if (st == LSQ_OK) st = lsqi_apply_look(r->local.guard, &meta.wal, err);
+    if (st == LSQ_OK && is_foreign(r, &meta.wal)) st = foreign_locked(r, err);
     meta.beyond = LSQI_META_LOCAL;
     meta.tried = 0;
     meta.target_checksum = 0;
@@ -274,6 +295,11 @@ enum lsq_status lsqi_local_apply_begins(void *arg, struct lsq_error *err) {
         meta.beyond = LSQI_META_APPLIES;
         st = open_locked(r, err);
         if (st == LSQ_OK) st = lsqi_apply_look(r->local.guard, &meta.wal, err);
+        /* Not where it may be our own that are there, nor where all is replaced anyway. */
+        if (st == LSQ_OK && may_change(&r->meta) && is_foreign(r, &meta.wal)) {
+            lsqi_replica_distrust(r);
+            return overtaken_locked(r, err);
+        }
     }
     return st == LSQ_OK ? write_locked(r, &meta, err) : st;
 }
@@ -284,6 +310,14 @@ static void look_what_it_is(struct lsqi_replica *r) {
 
     if (lsqi_apply_mark(r->apply, &now, NULL) != LSQ_OK) now = (struct lsqi_mark){0};
     r->meta.mark = now;
+}
+
+/* After frames of the server, while nobody else writes. */
+static void know_anew_locked(struct lsqi_replica *r) {
+    struct lsqi_wal_mark now;
+    bool looked = r->local.guard != NULL && lsqi_apply_look(r->local.guard, &now, NULL) == LSQ_OK;
+
+    if (!lsqi_local_dirty(r)) know_locked(r, looked ? &now : NULL);
 }
 
 enum lsq_status lsqi_local_apply_ends(void *arg, enum lsq_status st, struct lsq_error *err) {
@@ -299,6 +333,7 @@ enum lsq_status lsqi_local_apply_ends(void *arg, enum lsq_status st, struct lsq_
         r->meta.beyond = LSQI_META_UNPLACED;
         st = lsqi_meta_write(&r->meta, r->meta_name, LSQI_META_LAZY, err);
     }
+    if (r->offline && st == LSQ_OK) know_anew_locked(r);
     pthread_mutex_unlock(&r->local.lock);
     return st;
 }
@@ -331,6 +366,7 @@ static enum lsq_status end_locked(struct lsqi_replica *r, struct lsq_error *err)
     if (st == LSQ_OK) st = write_locked(r, &meta, err);
     if (st != LSQ_OK) return st;
     set_dirty_locked(r, false);
+    know_locked(r, &r->meta.wal);
     lsqi_apply_release(r->local.guard);
     return LSQ_OK;
 }

@@ -43,9 +43,11 @@ struct lsqi_local {
     pthread_mutex_t lock; /* also of the metadata, where others than who exchanges may write them */
     /* guarded by it */
     struct lsqi_apply
-        *guard; /* looks at the WAL, and holds checkpoints off; NULL: not opened yet */
-    bool firm;  /* there is a local frame behind the place: the WAL is begun anew no more */
-    bool lost;  /* the WAL is not that of the place */
+        *guard;    /* looks at the WAL, and holds checkpoints off; NULL: not opened yet */
+    bool firm;     /* there is a local frame behind the place: the WAL is begun anew no more */
+    bool lost;     /* the WAL is not that of the place */
+    bool is_known; /* what the WAL had when it was clean last: ... */
+    struct lsqi_wal_mark known;
     /* any thread */
     atomic_bool dirty;
     atomic_bool settled; /* dirty and firm: a commit has nothing to note */

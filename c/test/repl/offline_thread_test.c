@@ -701,6 +701,37 @@ static void tells_of_a_foreign_checkpoint(void **state) {
     offline_close(conn);
 }
 
+/* What another program writes is on no way to the server: nothing is committed on top of it. */
+static void writes_on_top_of_nothing_foreign(void **state) {
+    const char *path = replica_path();
+    struct lsq_conn *conn;
+    sqlite3 *db;
+
+    (void)state;
+    begin();
+    conn = offline_open(path, server.url);
+    for (int i = 0; i < 2; i++) {
+        run(conn, "INSERT INTO t (b) VALUES ('mine')");
+        offline_same(conn, &server);
+        if (i == 1) elsewhere("INSERT INTO t (b) VALUES ('theirs')");
+        if (i == 1) offline_same(conn, &server);
+        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(db, "INSERT INTO t (b) VALUES ('foreign')", NULL, NULL, NULL),
+                         SQLITE_OK);
+        assert_int_equal(sqlite3_close(db), SQLITE_OK);
+        /* Nor does the server's go on top of it. */
+        if (i == 1) elsewhere("INSERT INTO t (b) VALUES ('theirs')");
+        if (i == 0) expect(LSQ_SYNC_FIRST, conn, "INSERT INTO t (b) VALUES ('lost')");
+        if (i == 0) expect(LSQ_SYNC_FIRST, conn, "INSERT INTO t (b) VALUES ('lost')");
+        offline_same(conn, &server);
+        assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b IN ('foreign', 'lost')"), 0);
+        assert_true(exists(path, i == 0 ? "-aside-1" : "-aside-2"));
+    }
+    run(conn, "INSERT INTO t (b) VALUES ('mine')");
+    offline_same(conn, &server);
+    offline_close(conn);
+}
+
 /* All that is kept of it is encrypted; what is pushed is the server's to encrypt. */
 static void pushes_from_an_encrypted_file(void **state) {
     const char *path = replica_path();
@@ -759,6 +790,7 @@ int main(void) {
         cmocka_unit_test_teardown(refuses_what_does_not_fit, forget),
         cmocka_unit_test_teardown(freezes_with_its_changes, forget),
         cmocka_unit_test_teardown(tells_of_a_foreign_checkpoint, forget),
+        cmocka_unit_test_teardown(writes_on_top_of_nothing_foreign, forget),
         cmocka_unit_test_teardown(pushes_from_an_encrypted_file, forget),
     };
 
