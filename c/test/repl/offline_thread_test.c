@@ -20,33 +20,9 @@ static int forget(void **state) {
     return db_forget(state);
 }
 
-#define MANY(n) "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " #n ") "
-
-static void begin(void) {
-    struct lsq_conn *primary;
-
-    generations_start(&server);
-    primary = primary_conn(&server);
-    run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
-    run(primary, "INSERT INTO t (b) VALUES (1), ('two'), (3.0), (NULL), (x'05')");
-    db_close(primary);
-    replica_events_begin();
-}
-
-/* Somebody else's write. */
-static void elsewhere(const char *sql) {
-    struct lsq_conn *primary = primary_conn(&server);
-
-    run(primary, sql);
-    db_close(primary);
-}
-
-static void expect_conflict(struct lsq_conn *conn) {
-    offline_sync(LSQ_CONFLICT, conn);
-    assert_true(offline_info(conn).unpushed > 0);
-}
-
 /* ---- What is pushed ---- */
+
+#define MANY(n) "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < " #n ") "
 
 static void writes_and_pushes(void **state) {
     struct lsq_conn *conn;
@@ -54,7 +30,7 @@ static void writes_and_pushes(void **state) {
     int64_t before;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     conn = offline_open(replica_path(), server.url);
     assert_int_equal(lsq_conn_kind(conn), LSQ_CONN_LOCAL);
     before = offline_frames(&server);
@@ -79,13 +55,13 @@ static void writes_and_pushes(void **state) {
     /* Nothing is sent twice, and what others write comes. */
     offline_sync(LSQ_OK, conn);
     assert_int_equal(offline_frames(&server), before + info.unpushed);
-    elsewhere("INSERT INTO u (b) VALUES ('elsewhere')");
+    offline_elsewhere(&server, "INSERT INTO u (b) VALUES ('elsewhere')");
     offline_same(conn, &server);
     for (int i = 0; i < 5; i++) {
         run(conn, "INSERT INTO t (b) VALUES (randomblob(5000))");
-        if (i == 2) elsewhere("SELECT 1");
+        if (i == 2) offline_elsewhere(&server, "SELECT 1");
         offline_same(conn, &server);
-        elsewhere("INSERT INTO t (b) VALUES (randomblob(3000))");
+        offline_elsewhere(&server, "INSERT INTO t (b) VALUES (randomblob(3000))");
         offline_same(conn, &server);
     }
     assert_int_equal(replica_events(LSQI_REPLICA_SET_ASIDE), 0);
@@ -98,7 +74,7 @@ static void pushes_long_transactions(void **state) {
     struct lsq_conn *conn;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     conn = offline_open(replica_path(), server.url);
     run(conn, "INSERT INTO t (b) " MANY(1500) "SELECT randomblob(700) FROM n");
     assert_true(offline_info(conn).unpushed > 200);
@@ -117,7 +93,7 @@ static void keeps_what_is_not_pushed(void **state) {
     int64_t unpushed;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     conn = offline_open(path, server.url);
     sqld_kill(&server);
     for (int i = 0; i < 600; i++) run(conn, "INSERT INTO t (b) VALUES (randomblob(3000))");
@@ -166,7 +142,7 @@ static void gets_through_torn_answers(void **state) {
     int64_t frames;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     conn = offline_open(replica_path(), server.url);
     for (size_t i = 0; i < sizeof(faults) / sizeof(faults[0]); i++) {
         frames = offline_frames(&server);
@@ -191,7 +167,7 @@ static void moves_to_the_next_generation(void **state) {
     struct lsq_conn *conn;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     conn = offline_open(path, server.url);
     for (int i = 0; i < 4; i++) {
         run(conn, "INSERT INTO t (b) VALUES (randomblob(9000))");
@@ -213,7 +189,7 @@ static void finds_its_frames_in_the_generation_before(void **state) {
     int64_t pushed;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     conn = offline_open(replica_path(), server.url);
     run(conn, "INSERT INTO t (b) VALUES (randomblob(9000))");
     pushed = offline_info(conn).unpushed;
@@ -229,253 +205,6 @@ static void finds_its_frames_in_the_generation_before(void **state) {
     offline_close(conn);
 }
 
-/* ---- Others ---- */
-
-static void keeps_both_in_a_conflict(void **state) {
-    const char *path = replica_path();
-    struct lsq_conn *conn;
-    struct lsq_conn *kept;
-    char aside[300];
-    int64_t frames;
-
-    (void)state;
-    begin();
-    conn = offline_open(path, server.url);
-    run(conn, "INSERT INTO t (b) VALUES ('mine')");
-    elsewhere("INSERT INTO t (b) VALUES ('theirs')");
-    frames = offline_frames(&server);
-    expect_conflict(conn);
-    run(conn, "INSERT INTO t (b) VALUES ('mine, too')");
-    expect_conflict(conn);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b LIKE 'mine%'"), 2);
-    assert_int_equal(offline_frames(&server), frames);
-    /* Nor does opening it decide. */
-    offline_close(conn);
-    conn = offline_open(path, server.url);
-    expect_conflict(conn);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b LIKE 'mine%'"), 2);
-    assert_int_equal(replica_events(LSQI_REPLICA_SET_ASIDE), 0);
-    /* Nor a server that cannot be asked. */
-    generations_fail(&server, "{\"status\": 500}");
-    assert_true(lsq_set_aside(conn, NULL, aside, sizeof(aside), &last_error) != LSQ_OK);
-    assert_string_equal(aside, "");
-    generations_fail(&server, "{}");
-    expect_conflict(conn);
-    assert_int_equal(lsq_set_aside(conn, NULL, aside, sizeof(aside), &last_error), LSQ_OK);
-    assert_string_equal(aside, beside(path, "-aside-own-1"));
-    assert_int_equal(replica_events(LSQI_REPLICA_SET_ASIDE), 1);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b LIKE 'mine%'"), 0);
-    offline_same(conn, &server);
-    kept = db_open(aside);
-    assert_int_equal(ask(kept, "SELECT count(*) FROM t WHERE b LIKE 'mine%'"), 2);
-    assert_int_equal(ask(kept, "SELECT count(*) FROM t WHERE b = 'theirs'"), 0);
-    db_close(kept);
-    run(conn, "INSERT INTO t (b) VALUES ('again')");
-    offline_same(conn, &server);
-    /* There is nothing to set aside. */
-    assert_int_equal(lsq_set_aside(conn, NULL, aside, sizeof(aside), &last_error), LSQ_OK);
-    assert_string_equal(aside, "");
-    assert_false(exists(path, "-aside-own-2"));
-    offline_close(conn);
-}
-
-/* Part of it is there already when the conflict comes: it is not pushed again. */
-static void conflicts_behind_what_is_pushed(void **state) {
-    struct lsq_conn *conn;
-    int64_t first;
-
-    (void)state;
-    begin();
-    conn = offline_open(replica_path(), server.url);
-    run(conn, "INSERT INTO t (b) VALUES ('mine 1')");
-    first = offline_info(conn).unpushed;
-    generations_fail(&server, "{\"push_last\": true}");
-    assert_true(lsq_sync(conn, NULL, NULL, &last_error) != LSQ_OK);
-    generations_fail(&server, "{}");
-    run(conn, "INSERT INTO t (b) VALUES ('mine 2')");
-    elsewhere("INSERT INTO t (b) VALUES ('theirs')");
-    expect_conflict(conn);
-    assert_true(offline_info(conn).unpushed <= first);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b IN ('mine 1', 'mine 2')"), 2);
-    assert_int_equal(lsq_set_aside(conn, NULL, NULL, 0, &last_error), LSQ_OK);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b IN ('mine 1', 'theirs')"), 2);
-    offline_same(conn, &server);
-    offline_close(conn);
-}
-
-/* Two tills sell the same thing: their frames are the same byte for byte, and are two sales all the same. */
-static void holds_nothing_of_others_for_its_own(void **state) {
-    const char *path = replica_path();
-    struct lsq_conn *conn;
-    int64_t unpushed;
-
-    (void)state;
-    begin();
-    conn = offline_open(path, server.url);
-    run(conn, "INSERT INTO t (b) VALUES ('sold')");
-    unpushed = offline_info(conn).unpushed;
-    elsewhere("INSERT INTO t (b) VALUES ('sold')");
-    expect_conflict(conn);
-    assert_int_equal(offline_info(conn).unpushed, unpushed);
-    offline_close(conn);
-    conn = offline_open(path, server.url);
-    expect_conflict(conn);
-    run(conn, "INSERT INTO t (b) VALUES ('sold')");
-    expect_conflict(conn);
-    assert_true(offline_info(conn).unpushed > unpushed);
-    assert_int_equal(lsq_set_aside(conn, NULL, NULL, 0, &last_error), LSQ_OK);
-    offline_same(conn, &server);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b = 'sold'"), 1);
-    /* What it pushed before says nothing of what comes later. */
-    run(conn, "INSERT INTO t (b) VALUES ('sold')");
-    offline_same(conn, &server);
-    run(conn, "INSERT INTO t (b) VALUES ('sold')");
-    elsewhere("INSERT INTO t (b) VALUES ('sold')");
-    expect_conflict(conn);
-    offline_close(conn);
-}
-
-/* The same frames came there just before: the server, who says so, is right. */
-static void is_told_that_somebody_was_first(void **state) {
-    static const char first[] =
-        "{\"push_says\": \"{\\\"status\\\": \\\"conflict\\\", \\\"generation\\\": 1, "
-        "\\\"max_frame_no\\\": 0}\"}";
-    struct lsq_conn *conn;
-
-    (void)state;
-    begin();
-    conn = offline_open(replica_path(), server.url);
-    run(conn, "INSERT INTO t (b) VALUES ('sold')");
-    generations_fail(&server, first); /* it puts them there itself */
-    expect_conflict(conn);
-    generations_fail(&server, "{}");
-    expect_conflict(conn);
-    assert_true(offline_info(conn).unpushed > 0);
-    assert_int_equal(lsq_set_aside(conn, NULL, NULL, 0, &last_error), LSQ_OK);
-    offline_same(conn, &server);
-    offline_close(conn);
-}
-
-/* A server that went back, or forgot, has not what the changes were made on. */
-static void conflicts_with_a_server_that_was_restored(void **state) {
-    struct lsq_conn *conn;
-
-    (void)state;
-    begin();
-    conn = offline_open(replica_path(), server.url);
-    (void)generations_do(&server, "{\"do\": \"save\"}");
-    elsewhere("INSERT INTO t (b) VALUES ('lost')");
-    offline_same(conn, &server);
-    (void)generations_do(&server, "{\"do\": \"go_back\"}");
-    run(conn, "INSERT INTO t (b) VALUES ('mine')");
-    generations_fail(&server, "{\"status\": 500}"); /* after which it is greeted */
-    assert_true(lsq_sync(conn, NULL, NULL, &last_error) != LSQ_OK);
-    generations_fail(&server, "{}");
-    expect_conflict(conn);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b IN ('lost', 'mine')"), 2);
-    assert_int_equal(lsq_set_aside(conn, NULL, NULL, 0, &last_error), LSQ_OK);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b IN ('lost', 'mine')"), 0);
-    offline_same(conn, &server);
-    run(conn, "INSERT INTO t (b) VALUES ('mine')");
-    generations_checkpoint(&server);
-    generations_checkpoint(&server);
-    (void)generations_do(&server, "{\"do\": \"forget\"}");
-    expect_conflict(conn);
-    assert_int_equal(lsq_set_aside(conn, NULL, NULL, 0, &last_error), LSQ_OK);
-    offline_same(conn, &server);
-    offline_close(conn);
-}
-
-/* A server that answers anything: it is an error, and nothing is held for pushed. */
-static void believes_no_lies(void **state) {
-    static const struct {
-        const char *faults;
-        enum lsq_status want;
-    } lies[] = {
-        {"{\"push_says\": \"nothing\"}", LSQ_OK},
-        {"{\"push_conflict\": true}", LSQ_CONFLICT},
-        {"{\"push_refused\": true, \"push_status\": 404}", LSQ_PROTOCOL_UNSUPPORTED},
-        {"{\"push_refused\": true, \"push_status\": 401}", LSQ_UNAUTHORIZED},
-    };
-    struct lsq_conn *conn;
-
-    (void)state;
-    begin();
-    conn = offline_open(replica_path(), server.url);
-    for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
-        run(conn, "INSERT INTO t (b) VALUES (randomblob(3000))");
-        generations_fail(&server, lies[i].faults);
-        /* What says nothing has taken it all the same: that is found. */
-        if (i == 0) {
-            offline_sync(LSQ_PROTOCOL_UNSUPPORTED, conn);
-            offline_sync(LSQ_OK, conn);
-        } else {
-            offline_sync(lies[i].want, conn);
-        }
-        generations_fail(&server, "{}");
-        offline_same(conn, &server);
-    }
-    offline_close(conn);
-}
-
-/* A sync that replaces all is broken off: reads go on, and what is written would be lost. */
-static void writes_nothing_that_would_be_replaced(void **state) {
-    const char *path = replica_path();
-    struct lsq_conn *conn;
-    char aside[300];
-
-    (void)state;
-    begin();
-    conn = offline_open(path, server.url);
-    run(conn, "INSERT INTO t (b) VALUES ('mine')");
-    elsewhere("INSERT INTO t (b) VALUES ('theirs')");
-    expect_conflict(conn);
-    generations_fail(&server, "{\"export\": \"html\"}");
-    assert_int_equal(lsq_set_aside(conn, NULL, aside, sizeof(aside), &last_error),
-                     LSQ_PROTOCOL_UNSUPPORTED);
-    assert_string_equal(aside, beside(path, "-aside-own-1"));
-    for (int i = 0; i < 2; i++) {
-        assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b = 'mine'"), 1);
-        expect(LSQ_SYNC_FIRST, conn, "INSERT INTO t (b) VALUES ('lost')");
-        run(conn, "BEGIN");
-        run(conn, "INSERT INTO t (b) VALUES ('lost')");
-        expect(LSQ_SYNC_FIRST, conn, "COMMIT");
-        run(conn, "BEGIN");
-        run(conn, "ROLLBACK");
-        assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b = 'lost'"), 0);
-        offline_close(conn);
-        conn = offline_open(path, server.url);
-    }
-    generations_fail(&server, "{}");
-    offline_same(conn, &server);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b IN ('mine', 'lost')"), 0);
-    run(conn, "INSERT INTO t (b) VALUES ('now')");
-    offline_same(conn, &server);
-    offline_close(conn);
-}
-
-/* Without changes of its own it follows a server that was restored, as any replica. */
-static void follows_a_server_that_was_restored(void **state) {
-    struct lsq_conn *conn;
-
-    (void)state;
-    begin();
-    conn = offline_open(replica_path(), server.url);
-    (void)generations_do(&server, "{\"do\": \"save\"}");
-    run(conn, "INSERT INTO t (b) VALUES ('lost')");
-    offline_same(conn, &server);
-    (void)generations_do(&server, "{\"do\": \"go_back\"}");
-    generations_fail(&server, "{\"status\": 500}");
-    assert_true(lsq_sync(conn, NULL, NULL, &last_error) != LSQ_OK);
-    generations_fail(&server, "{}");
-    offline_same(conn, &server);
-    assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 1);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b = 'lost'"), 0);
-    run(conn, "INSERT INTO t (b) VALUES ('mine')");
-    offline_same(conn, &server);
-    offline_close(conn);
-}
-
 /* Memory that runs out anywhere in a sync leaves what is to be pushed for the next. */
 static void runs_out_of_memory(void **state) {
     struct lsq_conn *conn;
@@ -484,7 +213,7 @@ static void runs_out_of_memory(void **state) {
     int64_t frames;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     conn = offline_open(replica_path(), server.url);
     frames = offline_frames(&server);
     run(conn, "INSERT INTO t (b) VALUES (randomblob(9000))");
@@ -523,7 +252,7 @@ static void pushes_beside_writers(void **state) {
     pthread_t threads[WRITERS];
 
     (void)state;
-    begin();
+    offline_begin(&server);
     atomic_store(&written, 0);
     atomic_store(&stop_writing, false);
     for (int i = 0; i < WRITERS; i++) conns[i] = offline_open(path, server.url);
@@ -550,9 +279,9 @@ static void a_commit_comes_before_what_is_fetched(void **state) {
     struct lsq_conn *conn;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     conn = offline_open(replica_path(), server.url);
-    elsewhere("INSERT INTO t (b) VALUES ('theirs')");
+    offline_elsewhere(&server, "INSERT INTO t (b) VALUES ('theirs')");
     run(conn, "BEGIN IMMEDIATE");
     run(conn, "INSERT INTO t (b) VALUES ('mine')");
     {
@@ -563,51 +292,10 @@ static void a_commit_comes_before_what_is_fetched(void **state) {
                          LSQ_TIMEOUT);
     }
     run(conn, "COMMIT");
-    expect_conflict(conn);
+    offline_conflicts(conn);
     assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b IN ('mine', 'theirs')"), 1);
     assert_int_equal(lsq_set_aside(conn, NULL, NULL, 0, &last_error), LSQ_OK);
     offline_same(conn, &server);
-    offline_close(conn);
-}
-
-/* Who was told that nothing was set aside goes on with what there is: no later sync does it. */
-static void sets_nothing_aside_that_was_called_off(void **state) {
-    const struct lsq_call call = {.timeout = 300};
-    const char *path = replica_path();
-    struct lsq_conn *conn;
-    struct lsq_conn *other;
-    char aside[300];
-
-    (void)state;
-    begin();
-    conn = offline_open(path, server.url);
-    other = offline_open(path, server.url);
-    run(conn, "INSERT INTO t (b) VALUES ('mine')");
-    elsewhere("INSERT INTO t (b) VALUES ('theirs')");
-    expect_conflict(conn);
-    run(other, "BEGIN IMMEDIATE");
-    assert_int_equal(lsq_set_aside(conn, &call, aside, sizeof(aside), &last_error), LSQ_TIMEOUT);
-    assert_string_equal(aside, "");
-    run(other, "INSERT INTO t (b) VALUES ('mine, after')");
-    run(other, "COMMIT");
-    expect_conflict(conn);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b LIKE 'mine%'"), 2);
-    /* Nor where it had not begun. */
-    run(other, "BEGIN IMMEDIATE");
-    {
-        struct lsqi_replica *replica = conn->offline;
-
-        assert_int_equal(lsqi_replica_sync_wait(replica, 0, 1, NULL, NULL, NULL, &last_error),
-                         LSQ_TIMEOUT);
-    }
-    assert_int_equal(lsq_set_aside(conn, &call, aside, sizeof(aside), &last_error), LSQ_TIMEOUT);
-    run(other, "COMMIT");
-    expect_conflict(conn);
-    assert_false(exists(path, "-aside-own-1"));
-    assert_int_equal(lsq_set_aside(conn, NULL, aside, sizeof(aside), &last_error), LSQ_OK);
-    assert_string_equal(aside, beside(path, "-aside-own-1"));
-    offline_same(conn, &server);
-    db_close(other);
     offline_close(conn);
 }
 
@@ -620,7 +308,7 @@ static void refuses_what_does_not_fit(void **state) {
     struct lsq_conn *conn;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     cfg = *offline_config(path, server.url);
     own = *cfg.replica;
     cfg.replica = &own;
@@ -657,7 +345,7 @@ static void freezes_with_its_changes(void **state) {
     struct lsq_conn *conn;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     conn = offline_open(path, server.url);
     run(conn, "INSERT INTO t (b) VALUES ('mine')");
     assert_int_equal(lsq_freeze(conn, NULL, &last_error), LSQ_OK);
@@ -672,66 +360,6 @@ static void freezes_with_its_changes(void **state) {
     db_close(conn);
 }
 
-/* Somebody opens the file with another program, which takes a checkpoint as it closes. */
-static void tells_of_a_foreign_checkpoint(void **state) {
-    const char *path = replica_path();
-    struct lsq_conn *conn;
-    sqlite3 *db;
-
-    (void)state;
-    begin();
-    conn = offline_open(path, server.url);
-    run(conn, "INSERT INTO t (b) VALUES ('mine')");
-    run(conn, "INSERT INTO t (b) VALUES ('mine, too')");
-    sqld_kill(&server);
-    offline_close(conn);
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(sqlite3_exec(db, "SELECT * FROM t", NULL, NULL, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_close(db), SQLITE_OK);
-    assert_false(exists(path, "-wal"));
-    generations_restart(&server);
-    conn = offline_open(path, server.url);
-    offline_sync(LSQ_CONFLICT, conn);
-    run(conn, "INSERT INTO t (b) VALUES ('mine, after')");
-    offline_sync(LSQ_CONFLICT, conn);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b LIKE 'mine%'"), 3);
-    assert_int_equal(lsq_set_aside(conn, NULL, NULL, 0, &last_error), LSQ_OK);
-    assert_true(exists(path, "-aside-own-1"));
-    offline_same(conn, &server);
-    offline_close(conn);
-}
-
-/* What another program writes is on no way to the server: nothing is committed on top of it. */
-static void writes_on_top_of_nothing_foreign(void **state) {
-    const char *path = replica_path();
-    struct lsq_conn *conn;
-    sqlite3 *db;
-
-    (void)state;
-    begin();
-    conn = offline_open(path, server.url);
-    for (int i = 0; i < 2; i++) {
-        run(conn, "INSERT INTO t (b) VALUES ('mine')");
-        offline_same(conn, &server);
-        if (i == 1) elsewhere("INSERT INTO t (b) VALUES ('theirs')");
-        if (i == 1) offline_same(conn, &server);
-        assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-        assert_int_equal(sqlite3_exec(db, "INSERT INTO t (b) VALUES ('foreign')", NULL, NULL, NULL),
-                         SQLITE_OK);
-        assert_int_equal(sqlite3_close(db), SQLITE_OK);
-        /* Nor does the server's go on top of it. */
-        if (i == 1) elsewhere("INSERT INTO t (b) VALUES ('theirs')");
-        if (i == 0) expect(LSQ_SYNC_FIRST, conn, "INSERT INTO t (b) VALUES ('lost')");
-        if (i == 0) expect(LSQ_SYNC_FIRST, conn, "INSERT INTO t (b) VALUES ('lost')");
-        offline_same(conn, &server);
-        assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE b IN ('foreign', 'lost')"), 0);
-        assert_true(exists(path, i == 0 ? "-aside-1" : "-aside-2"));
-    }
-    run(conn, "INSERT INTO t (b) VALUES ('mine')");
-    offline_same(conn, &server);
-    offline_close(conn);
-}
-
 /* All that is kept of it is encrypted; what is pushed is the server's to encrypt. */
 static void pushes_from_an_encrypted_file(void **state) {
     const char *path = replica_path();
@@ -743,7 +371,7 @@ static void pushes_from_an_encrypted_file(void **state) {
     int fd;
 
     (void)state;
-    begin();
+    offline_begin(&server);
     cfg = *offline_config(path, server.url);
     cfg.key = "a key of no words";
     cfg.key_len = strlen(cfg.key);
@@ -756,7 +384,7 @@ static void pushes_from_an_encrypted_file(void **state) {
     assert_true(content_of(conn) == content_of(primary));
     run(primary, "INSERT INTO t (b) VALUES ('theirs')");
     run(conn, "INSERT INTO t (b) VALUES ('mine')");
-    expect_conflict(conn);
+    offline_conflicts(conn);
     assert_int_equal(lsq_set_aside(conn, NULL, aside, sizeof(aside), &last_error), LSQ_OK);
     assert_true(content_of(conn) == content_of(primary));
     fd = open(aside, O_RDONLY);
@@ -775,22 +403,11 @@ int main(void) {
         cmocka_unit_test_teardown(gets_through_torn_answers, forget),
         cmocka_unit_test_teardown(moves_to_the_next_generation, forget),
         cmocka_unit_test_teardown(finds_its_frames_in_the_generation_before, forget),
-        cmocka_unit_test_teardown(keeps_both_in_a_conflict, forget),
-        cmocka_unit_test_teardown(conflicts_behind_what_is_pushed, forget),
-        cmocka_unit_test_teardown(holds_nothing_of_others_for_its_own, forget),
-        cmocka_unit_test_teardown(is_told_that_somebody_was_first, forget),
-        cmocka_unit_test_teardown(conflicts_with_a_server_that_was_restored, forget),
-        cmocka_unit_test_teardown(believes_no_lies, forget),
-        cmocka_unit_test_teardown(writes_nothing_that_would_be_replaced, forget),
-        cmocka_unit_test_teardown(follows_a_server_that_was_restored, forget),
         cmocka_unit_test_teardown(runs_out_of_memory, forget),
         cmocka_unit_test_teardown(pushes_beside_writers, forget),
         cmocka_unit_test_teardown(a_commit_comes_before_what_is_fetched, forget),
-        cmocka_unit_test_teardown(sets_nothing_aside_that_was_called_off, forget),
         cmocka_unit_test_teardown(refuses_what_does_not_fit, forget),
         cmocka_unit_test_teardown(freezes_with_its_changes, forget),
-        cmocka_unit_test_teardown(tells_of_a_foreign_checkpoint, forget),
-        cmocka_unit_test_teardown(writes_on_top_of_nothing_foreign, forget),
         cmocka_unit_test_teardown(pushes_from_an_encrypted_file, forget),
     };
 

@@ -65,3 +65,26 @@ void offline_same_as(struct lsq_conn *conn, const struct sqld *server, const cha
 int64_t offline_frames(const struct sqld *server) {
     return generations_number(generations_do(server, "{\"do\": \"counts\"}"), "frames");
 }
+
+void offline_begin(struct sqld *server) {
+    struct lsq_conn *primary;
+
+    generations_start(server);
+    primary = primary_conn(server);
+    run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+    run(primary, "INSERT INTO t (b) VALUES (1), ('two'), (3.0), (NULL), (x'05')");
+    db_close(primary);
+    replica_events_begin();
+}
+
+void offline_elsewhere(const struct sqld *server, const char *sql) {
+    struct lsq_conn *primary = primary_conn(server);
+
+    run(primary, sql);
+    db_close(primary);
+}
+
+void offline_conflicts(struct lsq_conn *conn) {
+    offline_sync(LSQ_CONFLICT, conn);
+    assert_true(offline_info(conn).unpushed > 0);
+}
