@@ -59,6 +59,22 @@ defmodule Ecto.Adapters.LibSql.OfflineTest do
     {:ok, server: server, config: config}
   end
 
+  defp tell_of_pushes(database) do
+    on_exit(fn -> :telemetry.detach({__MODULE__, database}) end)
+
+    :telemetry.attach(
+      {__MODULE__, database},
+      [:ecto_libsql, :replica_pushed],
+      &__MODULE__.forward/4,
+      {database, self()}
+    )
+  end
+
+  def forward(_name, measurements, %{database: database}, {database, test}),
+    do: send(test, {:pushed, measurements})
+
+  def forward(_name, _measurements, _metadata, _test), do: :ok
+
   test "migrates, writes and reads here, and pushes all of it", %{config: config} do
     start_supervised!({Repo, config})
     assert [1, 2] = Ecto.Migrator.run(Repo, [{1, Create}, {2, Change}], :up, all: true, log: false)
@@ -73,7 +89,9 @@ defmodule Ecto.Adapters.LibSql.OfflineTest do
     assert_raise Error, fn -> Repo.insert!(%Note{text: nil}) end
     assert %{replica: %{offline: true, unpushed: unpushed}} = EctoLibSql.stats(Repo)
     assert unpushed > 50
+    tell_of_pushes(config[:database])
     assert {:ok, %{index: _}} = Ecto.Adapters.LibSql.sync(Repo)
+    assert_receive {:pushed, %{frames: ^unpushed}}, 5_000
     assert %{replica: %{unpushed: 0, pushed: ^unpushed}} = EctoLibSql.stats(Repo)
 
     {:ok, other} =

@@ -40,6 +40,7 @@ defmodule EctoLibSql.NIF.HostileTest do
     kept: [],
     set_token: [:name],
     sync: [:until, :ms, :flags],
+    set_aside: [:ms, :flags],
     freeze: [],
     replica_info: [],
     status: [],

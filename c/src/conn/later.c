@@ -212,6 +212,13 @@ static enum lsq_status not_begun(struct lsqi_later *later, enum lsq_status st,
     return st;
 }
 
+static bool called_off(void *arg) {
+    struct lsq_conn *conn = arg;
+    const struct lsqi_run *run = &conn->run;
+
+    return atomic_load(&conn->gate.cancel) || (run->asked != NULL && run->asked(run->asked_arg));
+}
+
 /* In a call, which it ends where it does not answer LSQ_PENDING. */
 static enum lsq_status begin(struct lsqi_later *later, uint64_t until, int timeout,
                              struct lsq_error *err) {
@@ -225,9 +232,12 @@ static enum lsq_status begin(struct lsqi_later *later, uint64_t until, int timeo
     later->sync.done = on_synced;
     later->sync.arg = later;
     if (st == LSQ_OK) {
-        /* An interrupt finds it, and on_synced() comes after this. */
+        /* An interrupt finds it, or has come before and is found here; and on_synced() comes after this. */
         pthread_mutex_lock(&conn->gate.lock);
-        st = lsqi_replica_sync(lsqi_followed(conn), &later->sync, &why);
+        if (called_off(conn))
+            st = lsqi_error_set(&why, LSQ_INTERRUPTED, "%s", lsq_status_text(LSQ_INTERRUPTED));
+        else
+            st = lsqi_replica_sync(lsqi_followed(conn), &later->sync, &why);
         if (st == LSQ_OK) conn->waiting = later;
         pthread_mutex_unlock(&conn->gate.lock);
     }
@@ -235,13 +245,6 @@ static enum lsq_status begin(struct lsqi_later *later, uint64_t until, int timeo
 }
 
 /* ---- On the caller's thread ---- */
-
-static bool called_off(void *arg) {
-    struct lsq_conn *conn = arg;
-    const struct lsqi_run *run = &conn->run;
-
-    return atomic_load(&conn->gate.cancel) || (run->asked != NULL && run->asked(run->asked_arg));
-}
 
 static enum lsq_status wait_here(struct lsq_conn *conn, const struct lsqi_again *again,
                                  struct lsq_error *err) {

@@ -303,6 +303,33 @@ static void a_bad_row_of_parameters_is_told_before_it_waits(void **state) {
     db_close(server);
 }
 
+/* lsq_call.stop: the call is to stop from the second time on that it is asked, as one is that is interrupted just after
+ * it has begun. */
+static bool stop_soon(void *arg) {
+    int *asked = arg;
+
+    return (*asked)++ > 0;
+}
+
+static void who_is_called_off_as_he_begins_does_not_wait(void **state) {
+    struct lsq_conn *conn = open_replica(NULL);
+    struct told told;
+    int asked = 0;
+    const struct lsq_call call = {
+        .done = on_done, .done_arg = &told, .stop = stop_soon, .stop_arg = &asked};
+
+    (void)state;
+    told_begin(&told);
+    sqld_pause(&sqld); /* it would wait for as long as it may */
+    assert_int_equal(lsq_sync(conn, &call, NULL, &last_error), LSQ_INTERRUPTED);
+    assert_int_equal(told.ends, 0);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 1); /* it is out of the call */
+    sqld_resume(&sqld);
+    told_end(&told);
+    db_close(conn);
+    db_close(server);
+}
+
 /* ---- Cursors ---- */
 
 static atomic_int stale_events;
@@ -433,6 +460,7 @@ int main(void) {
         cmocka_unit_test_teardown(what_waits_in_vain_is_an_error_or_the_primarys, forget),
         cmocka_unit_test_teardown(who_comes_when_another_gives_up_waits_by_itself, forget),
         cmocka_unit_test_teardown(a_bad_row_of_parameters_is_told_before_it_waits, forget),
+        cmocka_unit_test_teardown(who_is_called_off_as_he_begins_does_not_wait, forget),
         cmocka_unit_test_teardown(a_cursor_that_waits_in_vain_is_opened_at_the_primary, forget),
         cmocka_unit_test_teardown(a_cursor_that_is_stale_can_be_fetched_again, forget),
     };
