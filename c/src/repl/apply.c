@@ -355,15 +355,14 @@ enum lsq_status lsqi_apply_alone(struct lsqi_apply *apply,
     return st;
 }
 
-static enum lsq_status failed(const struct lsqi_apply *apply, int rc, struct lsq_error *err) {
+static enum lsq_status failed(int rc, struct lsq_error *err) {
     if (rc == SQLITE_OK) return LSQ_OK;
-    (void)apply;
     return lsqi_failure_told(err, rc, "the replica's WAL could not be read or locked");
 }
 
 enum lsq_status lsqi_apply_look(struct lsqi_apply *apply, struct lsqi_wal_mark *now,
                                 struct lsq_error *err) {
-    return failed(apply, lsqi_wal_look(apply->db, now), err);
+    return failed(lsqi_wal_look(apply->db, now), err);
 }
 
 enum lsq_status lsqi_apply_hold(struct lsqi_apply *apply, struct lsq_error *err) {
@@ -373,7 +372,7 @@ enum lsq_status lsqi_apply_hold(struct lsqi_apply *apply, struct lsq_error *err)
     while (!apply->holds && (rc = lsqi_wal_hold(apply->db)) == SQLITE_BUSY && lsqi_now_ns() < until)
         (void)sqlite3_sleep(1);
     if (rc == SQLITE_OK) apply->holds = apply->keep_wal = true;
-    return failed(apply, rc, err);
+    return failed(rc, err);
 }
 
 void lsqi_apply_release(struct lsqi_apply *apply) {
@@ -397,11 +396,11 @@ enum lsq_status lsqi_apply_frames(struct lsqi_apply *apply, uint32_t first, uint
                            apply->page_size);
         if (rc == SQLITE_OK) frames->len += size;
     }
-    return failed(apply, rc, err);
+    return failed(rc, err);
 }
 
 enum lsq_status lsqi_apply_sync(struct lsqi_apply *apply, struct lsq_error *err) {
-    return failed(apply, lsqi_wal_sync(apply->db), err);
+    return failed(lsqi_wal_sync(apply->db), err);
 }
 
 /* ---- Files as a whole ---- */
