@@ -365,7 +365,7 @@ void lsqi_offline_install(struct lsq_conn *conn) {
     (void)sqlite3_commit_hook(conn->db, conn->offline == NULL ? NULL : on_commit, conn);
 }
 
-/* VACUUM and a new key write all pages without a commit that the engine would ask for. */
+/* VACUUM writes all pages without a commit that the engine would ask for. (So does a new key, which WAL mode refuses.) */
 enum lsq_status lsqi_offline_allows(const struct lsq_conn *conn,
                                     const struct lsqi_prepared *prepared, struct lsq_error *err) {
     if (conn->offline == NULL || !lsqi_speed_vacuum(prepared) || lsqi_is_vacuum_into(prepared))
