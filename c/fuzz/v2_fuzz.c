@@ -1,7 +1,7 @@
 /* v2_fuzz.c - what reads the answers of protocol v2, for libFuzzer (`make fuzz`); a test feeds it the corpus, too.
  *
  * Each input is taken for a text with numbers, for frames, and for a database file. However a file is cut into pieces,
- * the same must be told of it. */
+ * and wherever it is broken off and gone on with, the same must be told of it. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,14 +37,30 @@ static bool on_page(void *arg, const struct lsqi_frame *frame, const void *page,
     return true;
 }
 
-static struct told read_file(const uint8_t *data, size_t size, size_t piece) {
+static struct lsqi_v2_file begin(struct told *told) {
+    return (struct lsqi_v2_file){.frame = on_page, .arg = told, .number = UINT64_C(1) << 32};
+}
+
+/* What was told stays, what else is known of it is lost. */
+static void break_off(struct lsqi_v2_file *file, struct told *told, const uint8_t *data) {
+    uint32_t pages = file->pages;
+
+    lsqi_v2_file_release(file);
+    *file = begin(told);
+    if (lsqi_v2_file_go_on(file, pages, data, NULL) != LSQ_OK) abort();
+}
+
+static struct told read_file(const uint8_t *data, size_t size, size_t piece, bool breaks) {
     struct told told = {.sum = 0xcbf29ce484222325u, .status = LSQ_OK};
-    struct lsqi_v2_file file = {.frame = on_page, .arg = &told, .number = UINT64_C(1) << 32};
+    struct lsqi_v2_file file = begin(&told);
     struct lsqi_frame frame;
     const void *page;
+    size_t len;
 
-    for (size_t at = 0; at < size && told.status == LSQ_OK; at += piece) {
-        size_t len = piece < size - at ? piece : size - at;
+    for (size_t at = 0; at < size && told.status == LSQ_OK; at += len) {
+        uint32_t before = file.pages;
+
+        len = piece < size - at ? piece : size - at;
         char *copy = malloc(len);
 
         if (copy == NULL) abort();
@@ -52,6 +68,9 @@ static struct told read_file(const uint8_t *data, size_t size, size_t piece) {
         told.status = lsqi_v2_file_feed(&file, copy, len, NULL);
         free(copy);
         if (file.page.size > 4 * LSQI_V2_PAGE) abort();
+        if (!breaks || told.status != LSQ_OK || file.pages == before) continue;
+        break_off(&file, &told, data);
+        at = (size_t)file.pages * LSQI_V2_PAGE, len = 0;
     }
     if (told.status == LSQ_OK) told.status = lsqi_v2_file_last(&file, &frame, &page, NULL);
     if (told.status == LSQ_OK) {
@@ -92,12 +111,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         abort();
     read_frames(copy, size);
     free(copy);
-    whole = read_file(data, size, size + 1);
-    for (size_t i = 0; i < sizeof(pieces) / sizeof(pieces[0]); i++) {
-        struct told other = read_file(data, size, pieces[i]);
+    whole = read_file(data, size, size + 1, false);
+    for (size_t i = 0; i < 2 * sizeof(pieces) / sizeof(pieces[0]); i++) {
+        struct told other = read_file(data, size, pieces[i / 2], i % 2 == 1);
 
         if (whole.sum != other.sum || whole.pages != other.pages || whole.status != other.status) {
-            fprintf(stderr, "in pieces of %zu: %u pages, at once %u\n", pieces[i],
+            fprintf(stderr, "in pieces of %zu: %u pages, at once %u\n", pieces[i / 2],
                     (unsigned)other.pages, (unsigned)whole.pages);
             abort();
         }

@@ -17,6 +17,7 @@ Only the standard library of Python 3.9 or later.
 
 import argparse
 import base64
+import hashlib
 import json
 import os
 import random
@@ -491,7 +492,28 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(404, b"")
         with self.store.lock:
             status, body, kind = getattr(self, parts[0])(*parts[1:])
+        if parts[0] == "export" and status == 200:
+            return self.part(body, kind)
         return self.answer(status, body, kind)
+
+    def part(self, body, kind):
+        """All of it, or from the byte that is asked for."""
+        lie = self.fault("parts")
+        etag = '"%s"' % hashlib.sha1(body).hexdigest()
+        headers = [("ETag", "W/" + etag if lie == "weak" else etag), ("Accept-Ranges", "bytes")]
+        first = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        if lie == "none":
+            headers = []
+        if first > 0:
+            self.count("parts")
+        if first == 0 or lie in ("none", "whole"):
+            return self.answer(200, body, kind, headers)
+        if first >= len(body) or lie == "416":
+            return self.answer(416, b"", kind, headers)
+        if lie == "elsewhere":
+            first -= PAGE
+        range_ = "bytes %d-%d/%d" % (first, len(body) - 1, len(body))
+        return self.answer(206, body[first:], kind, headers + [("Content-Range", range_)])
 
     def as_json(self, status, value):
         return status, json.dumps(value).encode(), "application/json"

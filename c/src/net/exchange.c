@@ -132,7 +132,11 @@ static void tell_head(struct lsqi_http *http) {
                                   .retry_after = http->retry_after,
                                   .grpc_status = http->grpc_status,
                                   .grpc_message = http->grpc_message,
-                                  .location = http->location};
+                                  .location = http->location,
+                                  .content_encoding = http->content_encoding,
+                                  .etag = http->etag,
+                                  .accept_ranges = http->accept_ranges,
+                                  .content_range = http->content_range};
 
     if (http->headed || head.status < 200) return;
     http->headed = true;
@@ -153,6 +157,10 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg) {
         http->grpc_status[0] = '\0';
         http->grpc_message[0] = '\0';
         http->location[0] = '\0';
+        http->content_encoding[0] = '\0';
+        http->etag[0] = '\0';
+        http->accept_ranges[0] = '\0';
+        http->content_range[0] = '\0';
     } else if (line[0] == '\r' || line[0] == '\n') {
         tell_head(http);
     } else {
@@ -161,6 +169,11 @@ static size_t on_header(char *line, size_t size, size_t n, void *arg) {
         keep_value(http->grpc_status, sizeof(http->grpc_status), line, len, "grpc-status:");
         keep_value(http->grpc_message, sizeof(http->grpc_message), line, len, "grpc-message:");
         keep_value(http->location, sizeof(http->location), line, len, "location:");
+        keep_value(http->content_encoding, sizeof(http->content_encoding), line, len,
+                   "content-encoding:");
+        keep_value(http->etag, sizeof(http->etag), line, len, "etag:");
+        keep_value(http->accept_ranges, sizeof(http->accept_ranges), line, len, "accept-ranges:");
+        keep_value(http->content_range, sizeof(http->content_range), line, len, "content-range:");
     }
     return len;
 }

@@ -73,6 +73,10 @@ struct lsqi_http {
     char grpc_status[8];
     char grpc_message[256];
     char location[1024];
+    char content_encoding[32];
+    char etag[256];
+    char accept_ranges[32];
+    char content_range[96];
     char error[LSQI_HTTP_ERROR_BYTES]; /* libcurl writes here */
 };
 

@@ -65,6 +65,11 @@ struct lsqi_http_head {
     const char *grpc_status; /* where an answer of gRPC has no more than its end */
     const char *grpc_message;
     const char *location; /* of a redirect, which is not followed */
+    const char *content_encoding;
+    /* Of parts of a body, RFC 9110, 8.8.3 and 14. */
+    const char *etag;
+    const char *accept_ranges;
+    const char *content_range;
 };
 
 struct lsqi_http;

@@ -425,7 +425,8 @@ enum lsq_status lsqi_server_log_address(struct lsqi_server *server, const char *
 }
 
 enum lsq_status lsqi_server_path_address(struct lsqi_server *server, const char *path,
-                                         const char *elsewhere, struct lsqi_server_address *address,
+                                         const char *elsewhere, const char *range,
+                                         struct lsqi_server_address *address,
                                          struct lsq_error *err) {
     struct parts parts = {.text = &address->text};
 
@@ -438,6 +439,7 @@ enum lsq_status lsqi_server_path_address(struct lsqi_server *server, const char 
     }
     lsqi_buf_add(&address->text, "", 1);
     add_common(&parts, server, elsewhere == NULL ? server->targets[0].host : NULL);
+    if (range[0] != '\0') add_header(&parts, "Range: ", range);
     return set_parts(address, &parts, err);
 }
 

@@ -82,10 +82,11 @@ enum lsq_status lsqi_server_address(struct lsqi_server *server, size_t target, c
 enum lsq_status lsqi_server_log_address(struct lsqi_server *server, const char *method,
                                         const char *session, struct lsqi_server_address *address,
                                         struct lsq_error *err);
-/* For a path of the primary, "/info"; or, with elsewhere, for that whole URL, to which a redirect led. Errors:
- * LSQ_NOMEM. */
+/* For a path of the primary, "/info"; or, with elsewhere, for that whole URL, to which a redirect led. range: of the
+ * answer's body (RFC 9110, 14.2), "" for all. Errors: LSQ_NOMEM. */
 enum lsq_status lsqi_server_path_address(struct lsqi_server *server, const char *path,
-                                         const char *elsewhere, struct lsqi_server_address *address,
+                                         const char *elsewhere, const char *range,
+                                         struct lsqi_server_address *address,
                                          struct lsq_error *err);
 void lsqi_server_address_release(struct lsqi_server_address *address);
 

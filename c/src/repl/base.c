@@ -45,18 +45,21 @@ void lsqi_base_discard_foreign(struct lsqi_base *base, const char *path) {
 
 /* ---- Beginning ---- */
 
-static bool goes_on(struct lsqi_base *base, const char *path, const char *log_id, uint64_t index) {
+bool lsqi_base_recall(struct lsqi_base *base, const char *path) {
     char name[LSQI_DISK_NAME];
     struct stat st;
 
+    lsqi_base_release(base);
+    base->marked_at = lsqi_now_ns();
     lsqi_disk_beside(name, path, STATE);
-    if (lsqi_meta_read(&base->meta, name, NULL) != LSQ_OK) return false;
-    if (strcmp(base->meta.log_id, log_id) != 0 || base->meta.target > index + 1 ||
-        base->meta.key_mark != base->key->mark)
+    if (lsqi_meta_read(&base->meta, name, NULL) != LSQ_OK || base->meta.key_mark != base->key->mark)
         return false;
     lsqi_disk_beside(name, path, INCOMING);
     base->fd = open(name, O_RDWR | O_CLOEXEC);
-    return base->fd >= 0 && fstat(base->fd, &st) == 0 && (uint64_t)st.st_ino == base->meta.inode;
+    if (base->fd >= 0 && fstat(base->fd, &st) == 0 && (uint64_t)st.st_ino == base->meta.inode)
+        return true;
+    lsqi_base_release(base);
+    return false;
 }
 
 static enum lsq_status create(struct lsqi_base *base, const char *path, const char *log_id,
@@ -80,9 +83,6 @@ enum lsq_status lsqi_base_begin(struct lsqi_base *base, const char *path, const 
                                 uint64_t index, struct lsq_error *err) {
     enum lsq_status st;
 
-    lsqi_base_release(base);
-    base->marked_at = lsqi_now_ns();
-    if (goes_on(base, path, log_id, index)) return LSQ_OK;
     lsqi_base_discard(base, path);
     st = create(base, path, log_id, index, err);
     base->marked_at = lsqi_now_ns();
@@ -137,38 +137,60 @@ static enum lsq_status write_state(struct lsqi_base *base, const char *path,
     return lsqi_meta_write(&base->meta, name, LSQI_META_DURABLE, err);
 }
 
+enum lsq_status lsqi_base_expect(struct lsqi_base *base, const char *path, uint64_t next,
+                                 struct lsq_error *err) {
+    if (next <= base->meta.target) return LSQ_OK;
+    base->meta.target = next;
+    return write_state(base, path, err);
+}
+
 enum lsq_status lsqi_base_write(struct lsqi_base *base, const char *path,
                                 const struct lsqi_frame *frame, const void *page, size_t len,
                                 struct lsq_error *err) {
-    enum lsq_status st = LSQ_OK;
+    enum lsq_status st;
 
     if (base->meta.page_size == 0) base->meta.page_size = (uint32_t)len;
     if (base->meta.page_size != len)
         return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
                               "the server sends pages of %zu bytes among those of %u", len,
                               (unsigned)base->meta.page_size);
-    if (frame->number >= base->meta.target) {
-        base->meta.target = frame->number + 1;
-        st = write_state(base, path, err);
-    }
+    st = lsqi_base_expect(base, path, frame->number + 1, err);
     if (st != LSQ_OK) return st;
     base->unmarked += len;
     return write_page(base, path, frame->page, page, err);
 }
 
 enum lsq_status lsqi_base_mark(struct lsqi_base *base, const char *path, uint64_t next,
-                               uint64_t pages, bool must, struct lsq_error *err) {
+                               uint64_t sum, uint64_t pages, bool must, struct lsq_error *err) {
     int64_t now = lsqi_now_ns();
 
     if (!must && base->unmarked < MARK_BYTES && now - base->marked_at < (int64_t)MARK_MS * 1000000)
         return LSQ_OK;
     if (fdatasync(base->fd) != 0) return lsqi_disk_failed(err, "sync what comes beside", path);
     base->meta.applied = next;
+    base->meta.checksum = sum;
     base->meta.pages = pages;
     if (base->meta.target < next) base->meta.target = next;
     base->unmarked = 0;
     base->marked_at = now;
     return write_state(base, path, err);
+}
+
+enum lsq_status lsqi_base_mark_part(struct lsqi_base *base, const char *path, uint32_t pages,
+                                    uint64_t version, bool must, struct lsq_error *err) {
+    return lsqi_base_mark(base, path, 0, version, pages, must, err);
+}
+
+uint32_t lsqi_base_part(const struct lsqi_base *base) {
+    bool part = base->fd >= 0 && base->meta.applied == 0 && base->meta.checksum != 0;
+
+    return part ? (uint32_t)base->meta.pages : 0;
+}
+
+enum lsq_status lsqi_base_read(struct lsqi_base *base, const char *path, uint32_t number,
+                               void *page, size_t size, struct lsq_error *err) {
+    if (size == base->meta.page_size) return read_page(base, path, number, page, err);
+    return lsqi_error_set(err, LSQ_CORRUPT, "what came beside %s is of other pages", path);
 }
 
 /* ---- Installing ---- */

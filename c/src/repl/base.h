@@ -22,20 +22,34 @@ struct lsqi_base {
     int64_t marked_at;          /* ns */
 };
 
-/* Goes on with the file that is there, if it is of that history, not ahead of it and of that key; else begins one.
- * index: the server's last frame. base->meta.applied: where to go on. */
+/* Takes up what is there, of whatever history, if it is of that key. base->meta.applied: where to go on. */
+bool lsqi_base_recall(struct lsqi_base *base, const char *path);
+/* Begins anew; what is there is thrown away. index: the server's last frame. */
 enum lsq_status lsqi_base_begin(struct lsqi_base *base, const char *path, const char *log_id,
                                 uint64_t index, struct lsq_error *err);
 /* Keeps what is there, for the next time. */
 void lsqi_base_release(struct lsqi_base *base);
 
+/* Frames up to next - 1 may be in it from now on, durably: also done by lsqi_base_write(), for each frame alone. */
+enum lsq_status lsqi_base_expect(struct lsqi_base *base, const char *path, uint64_t next,
+                                 struct lsq_error *err);
 enum lsq_status lsqi_base_write(struct lsqi_base *base, const char *path,
                                 const struct lsqi_frame *frame, const void *page, size_t len,
                                 struct lsq_error *err);
-/* All frames before `next` are in; the database then had so many pages (0: it is amid a transaction). Durable once in
- * a while, or if it must. */
+/* All frames before `next` are in, the last of which has that checksum; the database then had so many pages (0: it is
+ * amid a transaction). Durable once in a while, or if it must. */
 enum lsq_status lsqi_base_mark(struct lsqi_base *base, const char *path, uint64_t next,
-                               uint64_t pages, bool must, struct lsq_error *err);
+                               uint64_t sum, uint64_t pages, bool must, struct lsq_error *err);
+
+/* Before the first mark: pages 1 to `pages` of a file of that version (not 0) are in their places; or, with 0 and 0,
+ * nothing that counts. Durable as with lsqi_base_mark(). */
+enum lsq_status lsqi_base_mark_part(struct lsqi_base *base, const char *path, uint32_t pages,
+                                    uint64_t version, bool must, struct lsq_error *err);
+/* So many pages of such a file are there, of base->meta.checksum's version; 0: none. */
+uint32_t lsqi_base_part(const struct lsqi_base *base);
+/* A page that is there, of that size. */
+enum lsq_status lsqi_base_read(struct lsqi_base *base, const char *path, uint32_t number,
+                               void *page, size_t size, struct lsq_error *err);
 
 /* It is whole, as the last mark says: checks it, and puts it in its place, where no file may be. *meta is that of the
  * replica from then on, and written. */

@@ -123,20 +123,33 @@ static enum lsq_status apply(struct lsqi_replica *r, struct lsq_error *err) {
 static enum lsq_status mark_base(struct lsqi_replica *r, bool must, struct lsq_error *err) {
     uint64_t pages = r->committed_next == r->next ? r->committed_pages : 0;
 
-    r->base.meta.checksum = r->chain.sum;
-    return lsqi_base_mark(&r->base, r->path, r->next, pages, must, err);
+    return lsqi_base_mark(&r->base, r->path, r->next, r->chain.sum, pages, must, err);
+}
+
+/* Of a snapshot that comes to the file in the making, and can be gone on with. */
+static enum lsq_status mark_part(struct lsqi_replica *r, bool must, struct lsq_error *err) {
+    const struct lsqi_snapshot *snapshot = &r->snapshot;
+    uint64_t pages = snapshot->next - snapshot->lowest;
+
+    if (r->apply != NULL || r->next > 0 || snapshot->version == 0 || snapshot->next == 0)
+        return LSQ_OK;
+    return lsqi_base_mark_part(&r->base, r->path, (uint32_t)pages, snapshot->version, must, err);
 }
 
 enum lsq_status lsqi_follow_pause(void *arg, struct lsq_error *err) {
     struct lsqi_replica *r = arg;
 
-    if (r->in_snapshot) return LSQ_OK;
+    if (r->in_snapshot) return mark_part(r, false, err);
     if (r->apply == NULL) return mark_base(r, false, err);
     if (r->spool.committed * (uint64_t)r->spool.page_size < APPLY_BYTES) return LSQ_OK;
     return apply(r, err);
 }
 
 /* ---- What comes ---- */
+
+enum lsq_status lsqi_follow_coming(struct lsqi_replica *r, uint64_t next, struct lsq_error *err) {
+    return r->apply == NULL ? lsqi_base_expect(&r->base, r->path, next, err) : LSQ_OK;
+}
 
 static enum lsq_status keep(struct lsqi_replica *r, const struct lsqi_frame *frame,
                             const void *page, size_t len, struct lsq_error *err) {
@@ -177,12 +190,19 @@ void lsqi_follow_snapshot_begin(struct lsqi_replica *r) {
     r->snapshot = (struct lsqi_snapshot){.spooled = r->spool.count};
 }
 
+void lsqi_follow_snapshot_go_on(struct lsqi_replica *r, uint64_t number, uint32_t pages) {
+    r->snapshot.next = number + 1;
+    r->snapshot.lowest = number + 1 - pages;
+    r->snapshot.version = r->base.meta.checksum;
+}
+
 enum lsq_status lsqi_follow_snapshot_end(struct lsqi_replica *r, bool whole,
                                          struct lsq_error *err) {
     const struct lsqi_snapshot *snapshot = &r->snapshot;
 
     r->in_snapshot = false;
     if (!whole || snapshot->pages == 0) {
+        (void)mark_part(r, true, NULL);
         lsqi_spool_cut(&r->spool, snapshot->spooled);
         return whole ? lsqi_error_set(err, LSQ_CONNECTION_LOST, "a snapshot has no end") : LSQ_OK;
     }
@@ -258,6 +278,14 @@ static void start_again(struct lsqi_replica *r) {
 
 void lsqi_follow_again(struct lsqi_replica *r) { start_again(r); }
 
+void lsqi_follow_from_nothing(struct lsqi_replica *r) {
+    if (r->apply == NULL) {
+        lsqi_base_discard(&r->base, r->path);
+        restart(r, 0, 0, 0);
+    }
+    r->greeted = false;
+}
+
 void lsqi_follow_part_ends(struct lsqi_replica *r, uint64_t next) {
     if (r->apply != NULL) {
         lsqi_spool_cut(&r->spool, r->spool.committed);
@@ -268,9 +296,7 @@ void lsqi_follow_part_ends(struct lsqi_replica *r, uint64_t next) {
         lsqi_chain_join(r, 0);
     } else {
         /* Pages of it are in their places already. */
-        lsqi_base_discard(&r->base, r->path);
-        restart(r, 0, 0, 0);
-        r->greeted = false;
+        lsqi_follow_from_nothing(r);
     }
 }
 
@@ -338,9 +364,17 @@ static enum lsq_status begin_base(struct lsqi_replica *r, struct lsq_error *err)
         return LSQ_OK;
     st = lsqi_base_begin(&r->base, r->path, r->hello.log_id, r->hello.index, err);
     r->chain.holds = r->chain.none = false;
-    if (st == LSQ_OK) restart(r, meta->applied, meta->pages, meta->checksum);
-    r->came = meta->applied;
+    if (st == LSQ_OK) restart(r, 0, 0, 0);
+    r->came = 0;
     return st;
+}
+
+/* What an earlier process left: before the server is greeted, for it is asked whether it has that, too. */
+static void recall_base(struct lsqi_replica *r) {
+    const struct lsqi_meta *meta = &r->base.meta;
+
+    if (r->apply == NULL && r->base.fd < 0 && lsqi_base_recall(&r->base, r->path))
+        restart(r, meta->applied, meta->applied > 0 ? meta->pages : 0, meta->checksum);
 }
 
 enum lsq_status lsqi_follow_greet(struct lsqi_replica *r, struct lsq_error *err) {
@@ -356,8 +390,10 @@ enum lsq_status lsqi_follow_greet(struct lsqi_replica *r, struct lsq_error *err)
 }
 
 static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
-    enum lsq_status st = lsqi_follow_greet(r, err);
+    enum lsq_status st;
 
+    recall_base(r);
+    st = lsqi_follow_greet(r, err);
     if (st == LSQ_OK) st = r->apply == NULL ? begin_base(r, err) : compare_history(r, err);
     /* It may have been restored from a copy of its files meanwhile. */
     r->chain.joint = r->next;
@@ -543,7 +579,7 @@ static enum lsq_status nobody_answers(struct lsqi_replica *r, struct lsq_error *
 
 /* What has come of a file in the making stays, whatever ends the process next. */
 static void keep_base(struct lsqi_replica *r, enum lsq_status st) {
-    if (st != LSQ_OK && r->apply == NULL && r->base.fd >= 0 && !r->in_snapshot)
+    if (st != LSQ_OK && r->apply == NULL && r->base.fd >= 0 && r->next > 0 && !r->in_snapshot)
         (void)mark_base(r, true, NULL);
 }
 
@@ -553,10 +589,15 @@ static void give_room(struct lsqi_replica *r, enum lsq_status st) {
     if (r->apply != NULL && (st == LSQ_FULL || st == LSQ_NOMEM || st == LSQ_IO)) start_again(r);
 }
 
+/* It has changed where something has come that is kept. */
+static uint64_t progress(const struct lsqi_replica *r) {
+    return r->next > 0 ? r->next : lsqi_base_part(&r->base);
+}
+
 enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     int patience = r->server.retry_ms > 0 ? r->server.retry_ms : 0;
     int64_t since = lsqi_now_ns();
-    uint64_t before = r->next;
+    uint64_t before = progress(r);
     enum lsq_status st = LSQ_OK;
     unsigned greetings = 0;
     unsigned tries = 0;
@@ -569,8 +610,8 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     /* What nobody waits for any more is not asked for: a request that is broken off costs its connection. */
     while (!end && (tries > 0 || !lsqi_replica_stops(r))) {
         st = turn(r, &end, &greetings, err);
-        if (r->next != before) {
-            before = r->next;
+        if (progress(r) != before) {
+            before = progress(r);
             tries = 0;
             since = lsqi_now_ns();
         }

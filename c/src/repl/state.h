@@ -22,6 +22,9 @@ struct lsqi_snapshot {
     uint64_t lowest; /* the last that came */
     uint32_t pages;  /* of the database: its last frame has come */
     size_t spooled;  /* frames that were there before it */
+    /* Of one whose pages come in their order, and that can be gone on with after a break: it is known again by this.
+     * 0: it begins again. */
+    uint64_t version;
 };
 
 /* Checksums along the log. They are the server's to make: one that makes others, or none, is followed without. */
@@ -166,6 +169,9 @@ bool lsqi_chain_doubts(const struct lsqi_replica *replica);
 
 /* ---- For protocols ---- */
 
+/* Frames up to next - 1 are about to be told: that is noted once for all of them. */
+enum lsq_status lsqi_follow_coming(struct lsqi_replica *replica, uint64_t next,
+                                   struct lsq_error *err);
 /* A frame has come. */
 enum lsq_status lsqi_follow_frame(void *replica, const struct lsqi_frame *frame, const void *page,
                                   size_t len, struct lsq_error *err);
@@ -174,6 +180,10 @@ enum lsq_status lsqi_follow_pause(void *replica, struct lsq_error *err);
 /* What follows are frames of a snapshot: the newest first, each page once, as one transaction. The end: `whole` where
  * all of it has come. */
 void lsqi_follow_snapshot_begin(struct lsqi_replica *replica);
+/* The first frames of it are here, in the file in the making (lsqi_base_part()): the first one's number, and how many. */
+void lsqi_follow_snapshot_go_on(struct lsqi_replica *replica, uint64_t number, uint32_t pages);
+/* What there is of the file in the making is given up, and the server greeted anew. */
+void lsqi_follow_from_nothing(struct lsqi_replica *replica);
 enum lsq_status lsqi_follow_snapshot_end(struct lsqi_replica *replica, bool whole,
                                          struct lsq_error *err);
 /* A request for frames begins; its number, for lsqi_follow_reached(): it found all that there is. */

@@ -1,7 +1,7 @@
 /* Replication protocol v2: generations of frames, over plain HTTP (Turso's "offline sync").
  *
  *     GET /info                 {"current_generation": G}, from 1 on
- *     GET /export/G             a database file: what generation G began with
+ *     GET /export/G             a database file: what generation G began with (v2_export.c)
  *     GET /sync/G/FROM/TO       frames FROM .. TO - 1 of generation G, from 1 on, or as many as there are: each 24 bytes,
  *                               a WAL's frame header, and a page of 4096 bytes
  *         400, 500              {"generation": N}: there are no more; where N > G, the next generation goes on
@@ -22,20 +22,19 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/error.h"
-#include "remote/failure.h"
 #include "repl/protocol.h"
+#include "repl/v2_ask.h"
+#include "repl/v2_export.h"
 #include "repl/v2_read.h"
 
 enum {
     AT_ONCE = 128, /* frames asked for */
     MOST_TEXT = 64 * 1024,
-    GREETING_MS = 10000,
-    MOST_URL = 2048
+    GREETING_MS = 10000
 };
 
 #define LOG_ID "v2-"
@@ -54,141 +53,23 @@ static void make_log_id(char *log_id, size_t size) {
     (void)snprintf(log_id, size, LOG_ID "%016" PRIx64 "%016" PRIx64, bits[0], bits[1]);
 }
 
-/* ---- Answers ---- */
-
-struct reader {
-    struct lsqi_decoder decoder; /* first */
-    size_t most;                 /* bytes that the answer may have: it is kept; 0: it is a file */
-    struct lsqi_buf text;
-    struct lsqi_v2_file file;
-};
-
-static bool on_head(struct lsqi_decoder *decoder, const struct lsqi_http_head *head) {
-    (void)decoder;
-    return head->status == 200;
-}
-
-static bool on_page(void *arg, const struct lsqi_frame *frame, const void *page, size_t len) {
-    const struct reader *reader = arg;
-
-    return reader->decoder.frame(reader->decoder.transfer, frame, page, len);
-}
-
-static enum lsq_status on_bytes(struct lsqi_decoder *decoder, const char *data, size_t len,
-                                struct lsq_error *err) {
-    struct reader *reader = (struct reader *)(void *)decoder;
-
-    if (reader->most == 0) return lsqi_v2_file_feed(&reader->file, data, len, err);
-    if (len > reader->most - reader->text.len)
-        return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
-                              "the server's answer is longer than what was asked for");
-    lsqi_buf_add(&reader->text, data, len);
-    return reader->text.failed ? lsqi_error_set(err, LSQ_NOMEM, "out of memory for an answer")
-                               : LSQ_OK;
-}
-
-static void reader_release(struct reader *reader) {
-    lsqi_buf_release(&reader->text);
-    lsqi_v2_file_release(&reader->file);
-}
-
-/* Of an answer of at most so many bytes; 0: of a file, the first page of which has that number. */
-static void reader_begin(struct reader *reader, size_t most, uint64_t number) {
-    reader_release(reader);
-    *reader = (struct reader){.decoder = {.head = on_head, .feed = on_bytes}, .most = most};
-    reader->file.frame = on_page;
-    reader->file.arg = reader;
-    reader->file.number = number;
-}
-
-/* ---- Requests ---- */
-
-static bool is_redirect(const struct lsqi_transfer_end *end) {
-    return end->whole && end->status >= 301 && end->status <= 308 && end->status != 304;
-}
-
-/* Where a redirect leads. The server has our token already, so that it may say who else is to have it; but not in the
- * clear. False: nowhere that we go. */
-static bool lead_to(char *url, const char *base, const char *location) {
-    size_t host = strcspn(strstr(base, "://") + 3, "/") + (size_t)(strstr(base, "://") + 3 - base);
-    bool tls = strncmp(base, "https://", 8) == 0;
-    int n;
-
-    if (location[0] == '/' && location[1] != '/')
-        n = snprintf(url, MOST_URL, "%.*s%s", (int)host, base, location);
-    else if (strncasecmp(location, "https://", 8) == 0 ||
-             (!tls && strncasecmp(location, "http://", 7) == 0))
-        n = snprintf(url, MOST_URL, "%s", location);
-    else
-        return false;
-    return n > 0 && n < MOST_URL &&
-           strlen(location) + 1 < sizeof(((struct lsqi_transfer_end *)0)->location);
-}
-
-static enum lsq_status ask_at(struct lsqi_replica *r, const char *path, const char *elsewhere,
-                              const struct lsqi_buf *body, struct reader *reader,
-                              struct lsqi_transfer_end *end, struct lsq_error *err) {
-    struct lsqi_server_address address = {.url = NULL};
-    struct lsqi_transfer_call call = lsqi_protocol_call(r, &address, &reader->decoder);
-    enum lsq_status st;
-
-    *end = (struct lsqi_transfer_end){.whole = false};
-    st = lsqi_server_path_address(&r->server, path, elsewhere, &address, err);
-    if (st != LSQ_OK) return st;
-    call.pause = lsqi_follow_pause;
-    call.body = body;
-    st = lsqi_transfer_run(&call, end, err);
-    lsqi_protocol_note(r, end, st);
-    lsqi_server_address_release(&address);
-    return st;
-}
-
-/* LSQ_OK: an answer came, whatever its status; *end is to be released in any case, and reader, too. body: to POST;
- * NULL: GET. most, number: as with reader_begin(). */
-static enum lsq_status request(struct lsqi_replica *r, const char *path,
-                               const struct lsqi_buf *body, struct reader *reader, size_t most,
-                               uint64_t number, struct lsqi_transfer_end *end,
-                               struct lsq_error *err) {
-    char url[MOST_URL];
-    enum lsq_status st;
-
-    reader_begin(reader, most, number);
-    st = ask_at(r, path, NULL, body, reader, end, err);
-    if (st != LSQ_OK || !is_redirect(end) ||
-        !lead_to(url, lsqi_place_base(r->server.targets[0].place), end->location))
-        return st;
-    lsqi_transfer_end_release(end);
-    reader_begin(reader, most, number);
-    return ask_at(r, path, url, body, reader, end, err);
-}
-
-static enum lsq_status ask(struct lsqi_replica *r, const char *path, struct reader *reader,
-                           size_t most, uint64_t number, struct lsqi_transfer_end *end,
-                           struct lsq_error *err) {
-    return request(r, path, NULL, reader, most, number, end, err);
-}
-
-static enum lsq_status refused(const struct lsqi_transfer_end *end, struct lsq_error *err) {
-    return lsqi_remote_refusal(err, end->status, end->refusal.data, end->refusal.len, false);
-}
-
 /* ---- Frames ---- */
 
 enum answer {
-    ANSWER_FRAMES, /* in reader->text */
+    ANSWER_FRAMES, /* in the text */
     ANSWER_END,    /* there are no more; *generation is the server's */
     ANSWER_GONE    /* that generation is not there (any more) */
 };
 
-static enum lsq_status judge_frames(const struct reader *reader,
+static enum lsq_status judge_frames(const struct lsqi_v2_text *text,
                                     const struct lsqi_transfer_end *end, enum answer *answer,
                                     uint64_t *generation, struct lsq_error *err) {
     *answer = ANSWER_FRAMES;
     if (end->status == 200) {
-        if (reader->text.len > 0 && reader->text.len % LSQI_V2_FRAME == 0) return LSQ_OK;
+        if (text->text.len > 0 && text->text.len % LSQI_V2_FRAME == 0) return LSQ_OK;
         return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
-                              "the server's answer of %zu bytes is no frames of %d",
-                              reader->text.len, LSQI_V2_FRAME);
+                              "the server's answer of %zu bytes is no frames of %d", text->text.len,
+                              LSQI_V2_FRAME);
     }
     *answer = ANSWER_GONE;
     if (end->status == 404 || end->status == 410) return LSQ_OK;
@@ -196,13 +77,13 @@ static enum lsq_status judge_frames(const struct reader *reader,
     if ((end->status == 400 || end->status == 500) &&
         lsqi_v2_number(end->refusal.data, end->refusal.len, "generation", generation))
         return LSQ_OK;
-    return refused(end, err);
+    return lsqi_v2_refused(end, err);
 }
 
 /* Asks for count frames from that one on. */
 static enum lsq_status ask_frames(struct lsqi_replica *r, uint64_t place, unsigned count,
-                                  struct reader *reader, enum answer *answer, uint64_t *generation,
-                                  struct lsq_error *err) {
+                                  struct lsqi_v2_text *text, enum answer *answer,
+                                  uint64_t *generation, struct lsq_error *err) {
     uint64_t frame = lsqi_v2_frame_of(place);
     struct lsqi_transfer_end end;
     enum lsq_status st;
@@ -210,8 +91,9 @@ static enum lsq_status ask_frames(struct lsqi_replica *r, uint64_t place, unsign
 
     (void)snprintf(path, sizeof(path), "/sync/%" PRIu64 "/%" PRIu64 "/%" PRIu64,
                    lsqi_v2_generation(place), frame, frame + count);
-    st = ask(r, path, reader, (size_t)count * LSQI_V2_FRAME, 0, &end, err);
-    if (st == LSQ_OK) st = judge_frames(reader, &end, answer, generation, err);
+    *text = lsqi_v2_text((size_t)count * LSQI_V2_FRAME);
+    st = lsqi_v2_ask(r, &(struct lsqi_v2_request){.path = path}, &text->decoder, &end, err);
+    if (st == LSQ_OK) st = judge_frames(text, &end, answer, generation, err);
     lsqi_transfer_end_release(&end);
     return st;
 }
@@ -228,6 +110,7 @@ static enum lsq_status take_frames(struct lsqi_replica *r, const struct lsqi_buf
         if (!lsqi_v2_frame(text->data, text->len, i, &frame, &page))
             return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
                                   "the server sent a frame of no page");
+    st = lsqi_follow_coming(r, r->next + count, err);
     for (size_t i = 0; i < count && st == LSQ_OK; i++) {
         (void)lsqi_v2_frame(text->data, text->len, i, &frame, &page);
         frame.number = r->next;
@@ -258,33 +141,34 @@ static struct have what_we_have(const struct lsqi_replica *r) {
     return (struct have){.log_id = base->log_id,
                          .next = r->committed_next,
                          .sum = r->committed_sum,
-                         .target = r->next == 0 ? 0 : r->next};
+                         .target = r->next == 0 ? 0 : base->target};
 }
 
 static enum lsq_status ask_info(struct lsqi_replica *r, uint64_t *generation,
                                 struct lsq_error *err) {
-    struct reader reader = {.most = 0};
+    struct lsqi_v2_text text = lsqi_v2_text(MOST_TEXT);
     struct lsqi_transfer_end end;
-    enum lsq_status st = ask(r, "/info", &reader, MOST_TEXT, 0, &end, err);
+    enum lsq_status st =
+        lsqi_v2_ask(r, &(struct lsqi_v2_request){.path = "/info"}, &text.decoder, &end, err);
 
     if (st == LSQ_OK && end.status != 200) {
-        st = refused(&end, err);
+        st = lsqi_v2_refused(&end, err);
         /* A server that does not know the path may say so in several ways. */
         if (st == LSQ_NAMESPACE_NOT_FOUND || (st == LSQ_ERROR && end.status < 500))
             st = lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED, "HTTP %d", end.status);
-    } else if (st == LSQ_OK && !lsqi_v2_number(reader.text.data, reader.text.len,
-                                               "current_generation", generation)) {
+    } else if (st == LSQ_OK &&
+               !lsqi_v2_number(text.text.data, text.text.len, "current_generation", generation)) {
         st = lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED, "its answer names no generation");
     }
     lsqi_transfer_end_release(&end);
-    reader_release(&reader);
+    lsqi_v2_text_release(&text);
     return st;
 }
 
 /* Whether the server has the frame before `next`, and, with sum, that very one. */
 static enum lsq_status has(struct lsqi_replica *r, uint64_t next, const uint64_t *sum, bool *yes,
                            struct lsq_error *err) {
-    struct reader reader = {.most = 0};
+    struct lsqi_v2_text text = lsqi_v2_text(0);
     uint64_t place = next - 1;
     bool beginning = lsqi_v2_frame_of(place) == 0;
     struct lsqi_frame frame;
@@ -294,14 +178,14 @@ static enum lsq_status has(struct lsqi_replica *r, uint64_t next, const uint64_t
     enum lsq_status st;
 
     /* Of what a generation began with there is nothing to ask for but whether the generation is there. */
-    st = ask_frames(r, beginning ? next : place, 1, &reader, &answer, &generation, err);
+    st = ask_frames(r, beginning ? next : place, 1, &text, &answer, &generation, err);
     *yes = st == LSQ_OK && answer == ANSWER_FRAMES;
     if (beginning)
         *yes = st == LSQ_OK && answer != ANSWER_GONE;
     else if (*yes && sum != NULL)
-        *yes = lsqi_v2_frame(reader.text.data, reader.text.len, 0, &frame, &page) &&
+        *yes = lsqi_v2_frame(text.text.data, text.text.len, 0, &frame, &page) &&
                frame.checksum == *sum;
-    reader_release(&reader);
+    lsqi_v2_text_release(&text);
     return st;
 }
 
@@ -341,50 +225,18 @@ static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
 
 /* ---- Fetching ---- */
 
-static enum lsq_status take_last_page(struct lsqi_replica *r, struct reader *reader,
-                                      struct lsq_error *err) {
-    struct lsqi_frame frame;
-    const void *page;
-    enum lsq_status st = lsqi_v2_file_last(&reader->file, &frame, &page, err);
-
-    return st == LSQ_OK ? lsqi_follow_frame(r, &frame, page, LSQI_V2_PAGE, err) : st;
-}
-
-/* What the server's generation began with, as a snapshot. */
-static enum lsq_status fetch_file(struct lsqi_replica *r, struct lsq_error *err) {
-    uint64_t generation = lsqi_v2_generation(r->hello.index);
-    struct reader reader = {.most = 0};
-    struct lsqi_transfer_end end;
-    enum lsq_status st;
-    enum lsq_status ended;
-    bool there;
-    char path[64];
-
-    (void)snprintf(path, sizeof(path), "/export/%" PRIu64, generation);
-    lsqi_follow_snapshot_begin(r);
-    st = ask(r, path, &reader, 0, lsqi_v2_place(generation, 0), &end, err);
-    there = st == LSQ_OK && end.status == 200;
-    if (there) st = take_last_page(r, &reader, err);
-    ended = lsqi_follow_snapshot_end(r, there && st == LSQ_OK, st == LSQ_OK ? err : NULL);
-    if (st == LSQ_OK) st = ended;
-    if (st == LSQ_OK && !there) st = refused(&end, err);
-    lsqi_transfer_end_release(&end);
-    reader_release(&reader);
-    return st;
-}
-
 static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct lsq_error *err) {
     uint64_t serial = lsqi_follow_asks(r);
-    struct reader reader = {.most = 0};
+    struct lsqi_v2_text text = lsqi_v2_text(0);
     enum answer answer;
     uint64_t generation = 0;
     enum lsq_status st;
 
     *end_of_log = false;
-    if (r->next == 0) return fetch_file(r, err);
-    st = ask_frames(r, r->next, AT_ONCE, &reader, &answer, &generation, err);
+    if (r->next == 0) return lsqi_v2_fetch_file(r, err);
+    st = ask_frames(r, r->next, AT_ONCE, &text, &answer, &generation, err);
     if (st == LSQ_OK && answer == ANSWER_FRAMES) {
-        st = take_frames(r, &reader.text, err);
+        st = take_frames(r, &text.text, err);
     } else if (st == LSQ_OK && answer == ANSWER_END) {
         *end_of_log = generation == lsqi_v2_generation(r->next);
         if (generation > lsqi_v2_generation(r->next))
@@ -398,7 +250,7 @@ static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct ls
         lsqi_follow_reached(r, serial);
         lsqi_follow_has_all(r);
     }
-    reader_release(&reader);
+    lsqi_v2_text_release(&text);
     return st;
 }
 
@@ -407,22 +259,22 @@ static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct ls
 static enum lsq_status peek(struct lsqi_replica *r, uint64_t place, unsigned count,
                             struct lsqi_buf *frames, struct lsqi_peek *peek,
                             struct lsq_error *err) {
-    struct reader reader = {.most = 0};
+    struct lsqi_v2_text text = lsqi_v2_text(0);
     enum answer answer;
     uint64_t generation = 0;
-    enum lsq_status st = ask_frames(r, place, count, &reader, &answer, &generation, err);
+    enum lsq_status st = ask_frames(r, place, count, &text, &answer, &generation, err);
 
     *peek = (struct lsqi_peek){.frames = answer == ANSWER_FRAMES, .gone = answer == ANSWER_GONE};
     if (st == LSQ_OK && peek->frames) {
         lsqi_buf_reset(frames);
-        lsqi_buf_add(frames, reader.text.data, reader.text.len);
+        lsqi_buf_add(frames, text.text.data, text.text.len);
         if (frames->failed) st = lsqi_error_set(err, LSQ_NOMEM, "out of memory for frames");
     } else if (st == LSQ_OK && answer == ANSWER_END) {
         if (generation == lsqi_v2_generation(place)) peek->on = place;
         if (generation > lsqi_v2_generation(place))
             peek->on = lsqi_v2_place(lsqi_v2_generation(place) + 1, 1);
     }
-    reader_release(&reader);
+    lsqi_v2_text_release(&text);
     return st;
 }
 
@@ -452,13 +304,14 @@ static enum lsq_status push_path(char *path, size_t size, uint64_t place, unsign
     return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED, "the server's baton is too long");
 }
 
-static enum lsq_status read_push(const struct reader *reader, const struct lsqi_transfer_end *end,
-                                 uint64_t place, unsigned count, struct lsqi_push_answer *answer,
+static enum lsq_status read_push(const struct lsqi_v2_text *text,
+                                 const struct lsqi_transfer_end *end, uint64_t place,
+                                 unsigned count, struct lsqi_push_answer *answer,
                                  struct lsq_error *err) {
     struct lsqi_v2_pushed pushed;
 
-    if (end->status != 200) return refused(end, err);
-    if (!lsqi_v2_pushed(reader->text.data, reader->text.len, &pushed))
+    if (end->status != 200) return lsqi_v2_refused(end, err);
+    if (!lsqi_v2_pushed(text->text.data, text->text.len, &pushed))
         return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
                               "the server's answer to what was pushed is none");
     answer->conflict = strcmp(pushed.status, "conflict") == 0;
@@ -472,7 +325,7 @@ static enum lsq_status read_push(const struct reader *reader, const struct lsqi_
 static enum lsq_status push(struct lsqi_replica *r, uint64_t place, const struct lsqi_buf *frames,
                             unsigned count, struct lsqi_push_answer *answer,
                             struct lsq_error *err) {
-    struct reader reader = {.most = 0};
+    struct lsqi_v2_text text = lsqi_v2_text(MOST_TEXT);
     struct lsqi_transfer_end end;
     char path[128 + 3 * sizeof(answer->baton)];
     enum lsq_status st = push_path(path, sizeof(path), place, count, answer->baton, err);
@@ -480,10 +333,11 @@ static enum lsq_status push(struct lsqi_replica *r, uint64_t place, const struct
     if (st != LSQ_OK) return st;
     answer->ok = answer->conflict = false;
     answer->baton[0] = '\0';
-    st = request(r, path, frames, &reader, MOST_TEXT, 0, &end, err);
-    if (st == LSQ_OK) st = read_push(&reader, &end, place, count, answer, err);
+    st = lsqi_v2_ask(r, &(struct lsqi_v2_request){.path = path, .body = frames}, &text.decoder,
+                     &end, err);
+    if (st == LSQ_OK) st = read_push(&text, &end, place, count, answer, err);
     lsqi_transfer_end_release(&end);
-    reader_release(&reader);
+    lsqi_v2_text_release(&text);
     return st;
 }
 

@@ -1,7 +1,10 @@
 #include "repl/v2_read.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/error.h"
 #include "hrana/json_read.h"
@@ -128,6 +131,27 @@ bool lsqi_v2_frame(const char *text, size_t len, size_t i, struct lsqi_frame *fr
     return frame->page > 0;
 }
 
+/* ---- Parts of a file ---- */
+
+uint64_t lsqi_v2_version(const struct lsqi_http_head *head) {
+    bool parts = head->status == 206 || strcasecmp(head->accept_ranges, "bytes") == 0;
+    /* A weak one begins with W/: what has it may differ byte by byte. */
+    size_t len = strlen(head->etag);
+    bool strong = len > 2 && head->etag[0] == '"' && head->etag[len - 1] == '"';
+    uint64_t version;
+
+    if (!parts || !strong || head->content_encoding[0] != '\0') return 0;
+    version = sum((const unsigned char *)head->etag, len, 0xcbf29ce484222325u);
+    return version == 0 ? 1 : version;
+}
+
+bool lsqi_v2_begins_at(const struct lsqi_http_head *head, uint64_t byte) {
+    char begin[40];
+
+    (void)snprintf(begin, sizeof(begin), "bytes %" PRIu64 "-", byte);
+    return strncasecmp(head->content_range, begin, strlen(begin)) == 0;
+}
+
 /* ---- A file ---- */
 
 static enum lsq_status refuse(struct lsq_error *err, const char *why) {
@@ -159,6 +183,12 @@ static enum lsq_status tell(struct lsqi_v2_file *file, struct lsq_error *err) {
     file->pages++;
     lsqi_buf_reset(&file->page);
     return LSQ_OK;
+}
+
+enum lsq_status lsqi_v2_file_go_on(struct lsqi_v2_file *file, uint32_t pages, const void *first,
+                                   struct lsq_error *err) {
+    file->pages = pages;
+    return read_header(file, first, err);
 }
 
 enum lsq_status lsqi_v2_file_feed(struct lsqi_v2_file *file, const char *data, size_t len,

@@ -6,6 +6,7 @@
 
 #include "base/buf.h"
 #include "lsq/lsq.h"
+#include "net/http.h"
 #include "repl/frame.h"
 
 /* Pages have this size: a frame says nothing of its own, and clients of the protocol know no other. */
@@ -25,6 +26,12 @@ struct lsqi_v2_pushed {
 
 /* False: it is not that. */
 bool lsqi_v2_pushed(const char *text, size_t len, struct lsqi_v2_pushed *pushed);
+
+/* A file of which the rest can be asked for later, as a number that no other file has: of a strong ETag (RFC 9110,
+ * 8.8.1), where the server takes ranges of bytes. 0: it cannot. */
+uint64_t lsqi_v2_version(const struct lsqi_http_head *head);
+/* Whether the answer is a part that begins with that byte. */
+bool lsqi_v2_begins_at(const struct lsqi_http_head *head, uint64_t byte);
 
 /* Frame i of those in text[0..len); its number is left to the caller. False: it has none, or one without a page. */
 bool lsqi_v2_frame(const char *text, size_t len, size_t i, struct lsqi_frame *frame,
@@ -49,6 +56,10 @@ enum lsq_status lsqi_v2_file_feed(struct lsqi_v2_file *file, const char *data, s
  * LSQ_CORRUPT: it is cut. */
 enum lsq_status lsqi_v2_file_last(struct lsqi_v2_file *file, struct lsqi_frame *frame,
                                   const void **page, struct lsq_error *err);
+/* Before the first byte: pages 1 to `pages` are here, of which first[0..LSQI_V2_PAGE) is the first. Errors:
+ * LSQ_PROTOCOL_UNSUPPORTED (it is none). */
+enum lsq_status lsqi_v2_file_go_on(struct lsqi_v2_file *file, uint32_t pages, const void *first,
+                                   struct lsq_error *err);
 void lsqi_v2_file_release(struct lsqi_v2_file *file);
 
 #endif

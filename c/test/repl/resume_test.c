@@ -1,4 +1,5 @@
-/* A bootstrap that is broken off goes on where it was: what comes over the link says so. */
+/* A bootstrap that is broken off goes on where it was: what comes over the link says so. Of protocol v1, of v2's
+ * frames, and of v2's export. */
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -6,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../support/generations.h"
 #include "../support/link.h"
 #include "../support/primary.h"
 
@@ -22,16 +24,28 @@ static int forget(void **state) {
     return db_forget(state);
 }
 
-static void fill(void) {
+/* What is broken off: a test's state. */
+static char v1[] = "v1";
+static char v2_frames[] = "v2, frames";
+static char v2_export[] = "v2, an export";
+
+static void fill(const char *source) {
     struct lsqi_replica *replica;
 
-    sqld_start(&server, NULL);
+    if (source == v1)
+        sqld_start(&server, NULL);
+    else
+        generations_start(&server);
     way = link_start(server.port, 0);
     primary = primary_conn(&server);
     run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
     for (int i = 0; i < 6; i++)
         run(primary, "INSERT INTO t (b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
                      "FROM n WHERE i < 1600) SELECT randomblob(3500) FROM n");
+    if (source == v2_export) {
+        generations_checkpoint(&server);
+        run(primary, "INSERT INTO t (b) VALUES ('behind it')");
+    }
     replica = replica_open_at(replica_path(), link_url(way));
     replica_sync(replica);
     replica_close(replica);
@@ -61,7 +75,7 @@ static void break_off(struct lsqi_replica *replica) {
     int64_t before = link_came(way);
     pthread_t thread;
 
-    link_set_rate(way, (int)(whole / 3));
+    link_set_rate(way, (int)whole);
     assert_int_equal(pthread_create(&thread, NULL, sync_and_fail, replica), 0);
     (void)await_came(whole / 5 * 4, before);
     link_cut(way);
@@ -88,12 +102,10 @@ static void expect_rest(struct lsqi_replica *replica, int most) {
 }
 
 static void in_the_same_process(void **state) {
-    const char *path = replica_path();
     struct lsqi_replica *replica;
 
-    (void)state;
-    fill();
-    replica = replica_open_at(path, link_url(way));
+    fill(*state);
+    replica = replica_open_at(replica_path(), link_url(way));
     break_off(replica);
     expect_rest(replica, 25);
     replica_close(replica);
@@ -104,8 +116,7 @@ static void by_who_opens_it_next(void **state) {
     const char *path = replica_path();
     struct lsqi_replica *replica;
 
-    (void)state;
-    fill();
+    fill(*state);
     replica_use_key("with a key");
     replica = replica_open_at(path, link_url(way));
     break_off(replica);
@@ -133,12 +144,11 @@ static int follow(const char *argument) {
 
 static const struct child_role roles[] = {{"follow", follow}};
 
-/* What came since the last mark is lost with the process: a second's worth at most, of three. */
+/* What came since the last mark is lost with the process: a second's worth at most, of four. */
 static void after_a_kill(void **state) {
     static const char *const keys[] = {"", "key"};
 
-    (void)state;
-    fill();
+    fill(*state);
     for (size_t i = 0; i < 2; i++) {
         const char *path = replica_path();
         int64_t before = link_came(way);
@@ -146,7 +156,7 @@ static void after_a_kill(void **state) {
         char argument[400];
         struct child child;
 
-        link_set_rate(way, (int)(whole / 6));
+        link_set_rate(way, (int)(whole / 5));
         snprintf(argument, sizeof(argument), "%s %s %s", path, link_url(way), keys[i]);
         child = child_begin("follow", argument);
         child_ready(&child);
@@ -162,11 +172,86 @@ static void after_a_kill(void **state) {
     db_close(primary);
 }
 
+static int64_t exports_in_parts(void) {
+    return generations_number(generations_do(&server, "{\"do\": \"counts\"}"), "parts");
+}
+
+/* A server that gives no part, or says nothing by which the file would be known again, or lies: it is begun again. */
+static void what_cannot_be_gone_on_with_begins_again(void **state) {
+    static const struct {
+        const char *faults;
+        bool asked; /* for a part */
+    } servers[] = {
+        {"{\"parts\": \"none\"}", false},     {"{\"parts\": \"weak\"}", false},
+        {"{\"parts\": \"whole\"}", true},     {"{\"parts\": \"416\"}", true},
+        {"{\"parts\": \"elsewhere\"}", true},
+    };
+
+    fill(*state);
+    for (size_t i = 0; i < sizeof(servers) / sizeof(servers[0]); i++) {
+        struct lsqi_replica *replica = replica_open_at(replica_path(), link_url(way));
+
+        generations_fail(&server, i < 2 ? servers[i].faults : "{}");
+        break_off(replica);
+        generations_fail(&server, servers[i].faults);
+        (void)exports_in_parts();
+        expect_rest(replica, 110);
+        assert_int_equal(exports_in_parts() > 0, servers[i].asked);
+        replica_close(replica);
+    }
+    db_close(primary);
+}
+
+/* While it was away, the server's generation has gone on: the old one's export is gone on with as long as it is there.
+ * Or its file is another. */
+static void the_server_has_moved_on(void **state) {
+    struct lsqi_replica *replica;
+
+    fill(*state);
+    (void)generations_do(&server, "{\"do\": \"save\"}");
+    replica = replica_open_at(replica_path(), link_url(way));
+    break_off(replica);
+    generations_checkpoint(&server);
+    run(primary, "INSERT INTO t (b) VALUES ('in the next one')");
+    expect_rest(replica, 25);
+    replica_close(replica);
+
+    replica = replica_open_at(replica_path(), link_url(way));
+    break_off(replica);
+    generations_checkpoint(&server);
+    (void)generations_do(&server, "{\"do\": \"forget\"}");
+    expect_rest(replica, 110);
+    replica_close(replica);
+
+    /* The same generation, and as many pages; the last one, amid which it was broken off, is the same, too. */
+    replica = replica_open_at(replica_path(), link_url(way));
+    break_off(replica);
+    (void)generations_do(&server, "{\"do\": \"go_back\"}");
+    for (int i = 0; i < 2; i++) {
+        run(primary, "UPDATE t SET b = randomblob(3500) WHERE a BETWEEN 100 AND 200");
+        generations_checkpoint(&server);
+    }
+    expect_rest(replica, 110);
+    replica_close(replica);
+    db_close(primary);
+}
+
+#define TEST(name, of)                                                                             \
+    { #name ", " #of, name, NULL, forget, of }
+
 int main(int argc, char **argv) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(in_the_same_process, forget),
-        cmocka_unit_test_teardown(by_who_opens_it_next, forget),
-        cmocka_unit_test_teardown(after_a_kill, forget),
+        TEST(in_the_same_process, v1),
+        TEST(by_who_opens_it_next, v1),
+        TEST(after_a_kill, v1),
+        TEST(in_the_same_process, v2_frames),
+        TEST(by_who_opens_it_next, v2_frames),
+        TEST(after_a_kill, v2_frames),
+        TEST(in_the_same_process, v2_export),
+        TEST(by_who_opens_it_next, v2_export),
+        TEST(after_a_kill, v2_export),
+        TEST(what_cannot_be_gone_on_with_begins_again, v2_export),
+        TEST(the_server_has_moved_on, v2_export),
     };
 
     child_main(argc, argv, roles, sizeof(roles) / sizeof(roles[0]));

@@ -150,6 +150,37 @@ static void reads_answers_to_pushes(void **state) {
     assert_string_equal(pushed.baton, "");
 }
 
+static uint64_t version_of(int status, const char *etag, const char *ranges, const char *encoding) {
+    const struct lsqi_http_head head = {
+        .status = status, .etag = etag, .accept_ranges = ranges, .content_encoding = encoding};
+
+    return lsqi_v2_version(&head);
+}
+
+static void knows_files_again(void **state) {
+    const struct lsqi_http_head part = {.content_range = "bytes 4096-8191/8192"};
+    char cut[256];
+
+    (void)state;
+    assert_true(version_of(200, "\"a\"", "bytes", "") != 0);
+    assert_true(version_of(200, "\"a\"", "bytes", "") == version_of(206, "\"a\"", "", ""));
+    assert_true(version_of(200, "\"a\"", "bytes", "") != version_of(200, "\"b\"", "bytes", ""));
+    assert_true(version_of(200, "\"a\"", "", "") == 0);
+    assert_true(version_of(200, "\"a\"", "none", "") == 0);
+    assert_true(version_of(200, "\"a\"", "bytes", "gzip") == 0);
+    assert_true(version_of(200, "W/\"a\"", "bytes", "") == 0);
+    assert_true(version_of(200, "", "bytes", "") == 0);
+    assert_true(version_of(200, "\"\"", "bytes", "") == 0);
+    /* One too long was cut. */
+    memset(cut, 'a', sizeof(cut));
+    cut[0] = '"', cut[255] = '\0';
+    assert_true(version_of(200, cut, "bytes", "") == 0);
+    assert_true(lsqi_v2_begins_at(&part, 4096));
+    assert_false(lsqi_v2_begins_at(&part, 409));
+    assert_false(lsqi_v2_begins_at(&part, 40960));
+    assert_false(lsqi_v2_begins_at(&(struct lsqi_http_head){.content_range = ""}, 4096));
+}
+
 /* Random bytes with, mostly, a header that lets them through, and random texts. */
 static void tells_the_same_however_it_is_cut(void **state) {
     static unsigned char bytes[40000];
@@ -204,6 +235,7 @@ int main(void) {
         cmocka_unit_test(reads_answers_to_pushes),
         cmocka_unit_test(reads_frames),
         cmocka_unit_test_teardown(makes_an_empty_database_of_nothing, db_forget),
+        cmocka_unit_test(knows_files_again),
         cmocka_unit_test(tells_the_same_however_it_is_cut),
         cmocka_unit_test(nothing_in_the_corpus_is_told_in_two_ways),
     };
