@@ -100,6 +100,7 @@ static void beside_restless_writers_it_begins_again(void **state) {
     struct lsq_conn *conn = open_filled(path);
     void *rows;
     int64_t all = 0;
+    bool again = false;
 
     (void)state;
     insert(conn, 0);
@@ -107,13 +108,16 @@ static void beside_restless_writers_it_begins_again(void **state) {
     atomic_store(&enough, false);
     for (int i = 0; i < WRITERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, write_rows, (void *)path), 0);
-    for (int i = 0; i < 20000 && beginnings(path) < 3; i++) sleep_ms(10); /* slow disks */
+    for (int i = 0; i < 20000 && !again; i++) { /* slow disks */
+        sleep_ms(10);
+        again = beginnings(path) >= 3; /* it may be emptied right after that */
+    }
     atomic_store(&enough, true);
     for (int i = 0; i < WRITERS; i++) {
         assert_int_equal(pthread_join(threads[i], &rows), 0);
         all += (intptr_t)rows;
     }
-    assert_true(beginnings(path) >= 3);
+    assert_true(again);
     assert_int_equal(ask(conn, "SELECT count(*) FROM t"), all);
     assert_string_equal(ask_text(conn, "PRAGMA integrity_check"), "ok");
     db_close(conn);
@@ -148,8 +152,10 @@ static void with_an_exclusive_lock(void **state) {
 
     (void)state;
     run(conn, "PRAGMA locking_mode = exclusive");
+    /* A worker that has not found it so yet lets the WAL grow. */
+    for (int i = 0; i < 1000 * LIMIT && beginnings(path) < 3; i++) insert(conn, 0);
+    assert_true(beginnings(path) >= 3);
     for (int i = 0; i < 20 * LIMIT; i++) insert(conn, 0);
-    assert_true(size_of(path, "-wal") / 4096 < 10 * LIMIT);
     assert_true(pages_in_file(conn) > 10 * LIMIT);
     db_close(conn);
 }
@@ -158,6 +164,7 @@ static void with_a_key(void **state) {
     struct lsq_config cfg = config(db_path());
     struct lsq_core_info info;
     struct lsq_conn *conn;
+    int rows = 0;
 
     (void)state;
     assert_int_equal(lsq_core_info(&info, NULL), LSQ_OK);
@@ -166,9 +173,9 @@ static void with_a_key(void **state) {
     cfg.key_len = strlen(cfg.key);
     conn = db_open_as(&cfg);
     run(conn, "CREATE TABLE t (id INTEGER PRIMARY KEY, who INTEGER, a TEXT)");
-    for (int i = 0; i < 20 * LIMIT; i++) insert(conn, 0);
-    assert_true(size_of(db_file(conn), "-wal") / 4096 < 10 * LIMIT);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), 20 * LIMIT);
+    for (; rows < 1000 * LIMIT && beginnings(db_file(conn)) < 3; rows++) insert(conn, 0);
+    assert_true(beginnings(db_file(conn)) >= 3);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), rows);
     db_close(conn);
     conn = db_open_as(&cfg);
     assert_string_equal(ask_text(conn, "PRAGMA integrity_check"), "ok");
