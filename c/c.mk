@@ -130,7 +130,8 @@ $(O)/ecto_libsql_nif.so: $(NIF_OBJ) $(O)/internal.a $(ENGINE_LIB)
 
 # libFuzzer comes with clang. Only what reads the servers' bytes is instrumented: no engine.
 FUZZ_SRC := $(wildcard c/src/hrana/*.c) $(addprefix c/src/base/,alloc.c buf.c error.c utf8.c decimal.c decimal_text.c) \
-	$(addprefix c/src/repl/,wire.c v2_read.c meta.c disk.c) $(addprefix c/test/support/,answer.c chance.c)
+	$(addprefix c/src/repl/,wire.c v2_read.c meta.c disk.c) c/src/engine/keysum.c \
+	$(addprefix c/test/support/,answer.c chance.c)
 FUZZ_BIN := $(patsubst c/fuzz/%_fuzz.c,build/fuzz/%,$(wildcard c/fuzz/*_fuzz.c))
 
 fuzz: $(FUZZ_BIN)

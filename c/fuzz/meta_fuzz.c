@@ -37,7 +37,7 @@ static void read_whatever(const uint8_t *data, size_t size) {
     enum lsq_status st;
 
     put(data, size);
-    st = lsqi_meta_read(&meta, file_name, NULL);
+    st = lsqi_meta_read(&meta, file_name, NULL, NULL);
     if (st == LSQ_OK)
         expect_sound(&meta);
     else if (st != LSQ_CORRUPT)
@@ -90,14 +90,14 @@ static void write_and_read(const uint8_t *data, size_t size) {
 
     put("", 0);
     if (ftruncate(file, SLOTS * BLOCK) != 0) abort();
-    if (lsqi_meta_write(&meta, file_name, LSQI_META_LAZY, NULL) != LSQ_OK) abort();
-    if (lsqi_meta_read(&found, file_name, NULL) != LSQ_OK || !same(&meta, &found)) abort();
+    if (lsqi_meta_write(&meta, file_name, NULL, LSQI_META_LAZY, NULL) != LSQ_OK) abort();
+    if (lsqi_meta_read(&found, file_name, NULL, NULL) != LSQ_OK || !same(&meta, &found)) abort();
     /* One bit of the slot, wherever it counts. */
     at = (off_t)(meta.sequence % SLOTS) * BLOCK + (size > 0 ? data[size - 1] % 100 : 0);
     if (pread(file, &byte, 1, at) != 1) abort();
     byte ^= (unsigned char)(1 << (size % 8));
     if (pwrite(file, &byte, 1, at) != 1) abort();
-    if (lsqi_meta_read(&found, file_name, NULL) != LSQ_CORRUPT) abort();
+    if (lsqi_meta_read(&found, file_name, NULL, NULL) != LSQ_CORRUPT) abort();
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -38,7 +38,7 @@ void lsqi_base_discard_foreign(struct lsqi_base *base, const char *path) {
     enum lsq_status st;
 
     lsqi_disk_beside(name, path, STATE);
-    st = lsqi_meta_read(&meta, name, NULL);
+    st = lsqi_meta_read(&meta, name, base->key, NULL);
     if (st == LSQ_NO_ROW || st == LSQ_CORRUPT || (st == LSQ_OK && meta.key_mark != base->key->mark))
         lsqi_base_discard(base, path);
 }
@@ -52,7 +52,8 @@ bool lsqi_base_recall(struct lsqi_base *base, const char *path) {
     lsqi_base_release(base);
     base->marked_at = lsqi_now_ns();
     lsqi_disk_beside(name, path, STATE);
-    if (lsqi_meta_read(&base->meta, name, NULL) != LSQ_OK || base->meta.key_mark != base->key->mark)
+    if (lsqi_meta_read(&base->meta, name, base->key, NULL) != LSQ_OK ||
+        base->meta.key_mark != base->key->mark)
         return false;
     lsqi_disk_beside(name, path, INCOMING);
     base->fd = open(name, O_RDWR | O_CLOEXEC);
@@ -76,7 +77,7 @@ static enum lsq_status create(struct lsqi_base *base, const char *path, const ch
                                     .key_mark = base->key->mark};
     (void)snprintf(base->meta.log_id, sizeof(base->meta.log_id), "%s", log_id);
     lsqi_disk_beside(name, path, STATE);
-    return lsqi_meta_create(&base->meta, name, err);
+    return lsqi_meta_create(&base->meta, name, base->key, err);
 }
 
 enum lsq_status lsqi_base_begin(struct lsqi_base *base, const char *path, const char *log_id,
@@ -134,7 +135,7 @@ static enum lsq_status write_state(struct lsqi_base *base, const char *path,
     char name[LSQI_DISK_NAME];
 
     lsqi_disk_beside(name, path, STATE);
-    return lsqi_meta_write(&base->meta, name, LSQI_META_DURABLE, err);
+    return lsqi_meta_write(&base->meta, name, base->key, LSQI_META_DURABLE, err);
 }
 
 enum lsq_status lsqi_base_expect(struct lsqi_base *base, const char *path, uint64_t next,
@@ -252,14 +253,14 @@ static enum lsq_status check(struct lsqi_base *base, const char *path, struct ls
     return result;
 }
 
-enum lsq_status lsqi_base_installed(const char *path, struct lsqi_meta *meta,
-                                    struct lsq_error *err) {
+enum lsq_status lsqi_base_installed(const char *path, const struct lsqi_key *key,
+                                    struct lsqi_meta *meta, struct lsq_error *err) {
     char name[LSQI_DISK_NAME];
     enum lsq_status st;
 
     meta->state = LSQI_META_READY;
     lsqi_disk_beside(name, path, "-replica");
-    st = lsqi_meta_write(meta, name, LSQI_META_DURABLE, err);
+    st = lsqi_meta_write(meta, name, key, LSQI_META_DURABLE, err);
     if (st == LSQ_OK) lsqi_disk_remove(path, STATE);
     return st;
 }
@@ -292,7 +293,7 @@ enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, stru
     mine = base->meta;
     mine.state = LSQI_META_INSTALLING;
     lsqi_disk_beside(name, path, "-replica");
-    st = lsqi_meta_create(&mine, name, err);
+    st = lsqi_meta_create(&mine, name, base->key, err);
     if (st != LSQ_OK) return st;
     /* What an older file left: its WAL would be taken for the new one's. */
     lsqi_disk_remove(path, "-wal");
@@ -303,7 +304,7 @@ enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, stru
         return lsqi_disk_failed(err, "put the replica in its place,", path);
     st = lsqi_disk_sync_folder(path, err);
     lsqi_base_release(base);
-    if (st == LSQ_OK) st = lsqi_base_installed(path, &mine, err);
+    if (st == LSQ_OK) st = lsqi_base_installed(path, base->key, &mine, err);
     if (st == LSQ_OK) *meta = mine;
     return st;
 }

@@ -56,8 +56,8 @@ enum lsq_status lsqi_base_read(struct lsqi_base *base, const char *path, uint32_
 enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, struct lsqi_meta *meta,
                                   struct lsq_error *err);
 /* What follows the rename, after a break too. */
-enum lsq_status lsqi_base_installed(const char *path, struct lsqi_meta *meta,
-                                    struct lsq_error *err);
+enum lsq_status lsqi_base_installed(const char *path, const struct lsqi_key *key,
+                                    struct lsqi_meta *meta, struct lsq_error *err);
 /* Throws it away, or only if it has another key. */
 void lsqi_base_discard(struct lsqi_base *base, const char *path);
 void lsqi_base_discard_foreign(struct lsqi_base *base, const char *path);

@@ -15,7 +15,7 @@ static enum lsq_status write_locked(struct lsqi_replica *r, const struct lsqi_me
     enum lsq_status st;
 
     next.sequence = r->meta.sequence;
-    st = lsqi_meta_write(&next, r->meta_name, LSQI_META_DURABLE, err);
+    st = lsqi_meta_write(&next, r->meta_name, &r->key, LSQI_META_DURABLE, err);
     /* What failed may be on the disk all the same: what is written next comes after it. */
     if (st == LSQ_OK)
         r->meta = next;
@@ -31,7 +31,7 @@ static enum lsq_status place_locked(struct lsqi_replica *r, const struct lsqi_me
     enum lsq_status st;
 
     next.sequence = r->meta.sequence;
-    st = lsqi_meta_write(&next, r->meta_name, LSQI_META_DURABLE, err);
+    st = lsqi_meta_write(&next, r->meta_name, &r->key, LSQI_META_DURABLE, err);
     r->meta.sequence = next.sequence;
     if (st != LSQ_OK) return st;
     r->meta.beyond = next.beyond;
@@ -331,7 +331,7 @@ enum lsq_status lsqi_local_apply_ends(void *arg, enum lsq_status st, struct lsq_
         r->meta.checksum = r->committed_sum;
         r->meta.page_size = r->spool.page_size;
         r->meta.beyond = LSQI_META_UNPLACED;
-        st = lsqi_meta_write(&r->meta, r->meta_name, LSQI_META_LAZY, err);
+        st = lsqi_meta_write(&r->meta, r->meta_name, &r->key, LSQI_META_LAZY, err);
     }
     if (r->offline && st == LSQ_OK) know_anew_locked(r);
     pthread_mutex_unlock(&r->local.lock);

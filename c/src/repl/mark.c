@@ -6,57 +6,8 @@
 #include "base/alloc.h"
 #include "base/error.h"
 #include "engine/failure.h"
-#include "engine/key.h"
+#include "engine/keysum.h"
 #include "repl/spool.h"
-
-/* ---- Checksums ----
- *
- * SipHash-2-4 (Aumasson and Bernstein, https://www.aumasson.jp/siphash/siphash.pdf), of whole words: pages are. */
-
-static uint64_t turned(uint64_t value, unsigned bits) {
-    return value << bits | value >> (64 - bits);
-}
-
-static void sip_round(uint64_t v[4]) {
-    v[0] += v[1];
-    v[2] += v[3];
-    v[1] = turned(v[1], 13) ^ v[0];
-    v[3] = turned(v[3], 16) ^ v[2];
-    v[0] = turned(v[0], 32);
-    v[2] += v[1];
-    v[0] += v[3];
-    v[1] = turned(v[1], 17) ^ v[2];
-    v[3] = turned(v[3], 21) ^ v[0];
-    v[2] = turned(v[2], 32);
-}
-
-static void sip_word(uint64_t v[4], uint64_t word) {
-    v[3] ^= word;
-    sip_round(v);
-    sip_round(v);
-    v[0] ^= word;
-}
-
-/* Of the page and its number. Never 0. */
-static uint64_t sum_of(const struct lsqi_key *key, uint32_t number, const void *page, size_t len) {
-    const uint64_t *secret = key->secret;
-    uint64_t v[4] = {secret[0] ^ 0x736f6d6570736575u, secret[1] ^ 0x646f72616e646f6du,
-                     secret[0] ^ 0x6c7967656e657261u, secret[1] ^ 0x7465646279746573u};
-    const unsigned char *at = page;
-    uint64_t word;
-    uint64_t sum;
-
-    sip_word(v, number);
-    for (; len >= sizeof(word); at += sizeof(word), len -= sizeof(word)) {
-        memcpy(&word, at, sizeof(word));
-        sip_word(v, word);
-    }
-    sip_word(v, len);
-    v[2] ^= 0xff;
-    for (int i = 0; i < 4; i++) sip_round(v);
-    sum = v[0] ^ v[1] ^ v[2] ^ v[3];
-    return sum == 0 ? 1 : sum;
-}
 
 /* ---- A file as it is ---- */
 
@@ -81,7 +32,7 @@ static enum lsq_status read_one(sqlite3_stmt *stmt, const struct lsqi_key *key, 
         size_t len = (size_t)sqlite3_column_bytes(stmt, 0);
 
         if (data == NULL) return lsqi_error_set(err, LSQ_NOMEM, "out of memory for a page");
-        *sum = sum_of(key, page, data, len);
+        *sum = lsqi_key_sum(key, page, data, len);
     }
     (void)sqlite3_reset(stmt);
     if (rc == SQLITE_ROW || rc == SQLITE_DONE) return LSQ_OK;
@@ -151,7 +102,7 @@ static enum lsq_status take(struct follower *f, int place, size_t frame, struct 
     if (st != LSQ_OK) return st;
     if (number == 1) lsqi_mark_mend_header(f->page, f->histories);
     f->mark->of[place].page = number;
-    f->mark->of[place].sum = sum_of(spool->key, number, f->page, spool->page_size);
+    f->mark->of[place].sum = lsqi_key_sum(spool->key, number, f->page, spool->page_size);
     f->known[place] = true;
     return LSQ_OK;
 }

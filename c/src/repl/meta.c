@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/error.h"
+#include "engine/keysum.h"
 #include "repl/disk.h"
 
 enum {
@@ -129,9 +130,16 @@ static bool decode(const unsigned char *block, struct lsqi_meta *meta) {
            meta->state <= LSQI_META_DISCARD;
 }
 
+/* And back. */
+static void veil(struct lsqi_meta *meta, const struct lsqi_key *key) {
+    meta->checksum = lsqi_key_veil(key, meta->applied, meta->checksum);
+    meta->target_checksum = lsqi_key_veil(key, meta->target, meta->target_checksum);
+}
+
 /* ---- The file ---- */
 
-enum lsq_status lsqi_meta_read(struct lsqi_meta *meta, const char *path, struct lsq_error *err) {
+enum lsq_status lsqi_meta_read(struct lsqi_meta *meta, const char *path, const struct lsqi_key *key,
+                               struct lsq_error *err) {
     unsigned char block[BLOCK];
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     struct lsqi_meta found;
@@ -148,18 +156,22 @@ enum lsq_status lsqi_meta_read(struct lsqi_meta *meta, const char *path, struct 
     }
     close(fd);
     if (n < 0) return lsqi_disk_failed(err, "read", path);
+    if (any) veil(meta, key);
     if (any) return LSQ_OK;
     return lsqi_error_set(err, LSQ_CORRUPT, "the replica's metadata %s is torn", path);
 }
 
-static bool write_slot(int fd, const struct lsqi_meta *meta) {
+static bool write_slot(int fd, const struct lsqi_meta *meta, const struct lsqi_key *key) {
+    struct lsqi_meta veiled = *meta;
     unsigned char block[BLOCK];
 
-    encode(block, meta);
+    veil(&veiled, key);
+    encode(block, &veiled);
     return lsqi_disk_write(fd, block, BLOCK, (int64_t)(meta->sequence % SLOTS) * BLOCK);
 }
 
-enum lsq_status lsqi_meta_create(struct lsqi_meta *meta, const char *path, struct lsq_error *err) {
+enum lsq_status lsqi_meta_create(struct lsqi_meta *meta, const char *path,
+                                 const struct lsqi_key *key, struct lsq_error *err) {
     char temporary[LSQI_DISK_NAME];
     bool ok;
     int fd;
@@ -168,20 +180,21 @@ enum lsq_status lsqi_meta_create(struct lsqi_meta *meta, const char *path, struc
     fd = open(temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (fd < 0) return lsqi_disk_failed(err, "create", temporary);
     meta->sequence = 1;
-    ok = write_slot(fd, meta) && ftruncate(fd, (off_t)SLOTS * BLOCK) == 0 && fsync(fd) == 0;
+    ok = write_slot(fd, meta, key) && ftruncate(fd, (off_t)SLOTS * BLOCK) == 0 && fsync(fd) == 0;
     close(fd);
     if (!ok || rename(temporary, path) != 0) return lsqi_disk_failed(err, "write", path);
     return lsqi_disk_sync_folder(path, err);
 }
 
-enum lsq_status lsqi_meta_write(struct lsqi_meta *meta, const char *path, enum lsqi_meta_write how,
+enum lsq_status lsqi_meta_write(struct lsqi_meta *meta, const char *path,
+                                const struct lsqi_key *key, enum lsqi_meta_write how,
                                 struct lsq_error *err) {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     bool ok;
 
     if (fd < 0) return lsqi_disk_failed(err, "open", path);
     meta->sequence++;
-    ok = write_slot(fd, meta) && (how == LSQI_META_LAZY || fdatasync(fd) == 0);
+    ok = write_slot(fd, meta, key) && (how == LSQI_META_LAZY || fdatasync(fd) == 0);
     if (!ok) (void)lsqi_disk_failed(err, "write", path);
     close(fd);
     return ok ? LSQ_OK : LSQ_IO;

@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "engine/key.h"
 #include "engine/walfile.h"
 #include "lsq/lsq.h"
 #include "repl/mark.h"
@@ -72,14 +73,19 @@ static inline bool lsqi_meta_is_local(const struct lsqi_meta *meta) {
 
 enum lsqi_meta_write { LSQI_META_LAZY, LSQI_META_DURABLE };
 
-/* Reads the file at path. LSQ_OK; LSQ_NO_ROW: there is none; LSQ_CORRUPT: no slot is valid; LSQ_IO, LSQ_PERMISSION. */
-enum lsq_status lsqi_meta_read(struct lsqi_meta *meta, const char *path, struct lsq_error *err);
+/* With the key of the file that they are about (NULL: none), checksums of pages stand in it veiled: lsqi_key_veil().
+ *
+ * Reads the file at path. LSQ_OK; LSQ_NO_ROW: there is none; LSQ_CORRUPT: no slot is valid; LSQ_IO, LSQ_PERMISSION. */
+enum lsq_status lsqi_meta_read(struct lsqi_meta *meta, const char *path, const struct lsqi_key *key,
+                               struct lsq_error *err);
 
 /* Makes the file with this content: a new one, renamed into place, durable. */
-enum lsq_status lsqi_meta_create(struct lsqi_meta *meta, const char *path, struct lsq_error *err);
+enum lsq_status lsqi_meta_create(struct lsqi_meta *meta, const char *path,
+                                 const struct lsqi_key *key, struct lsq_error *err);
 
 /* Writes to the file that is there. On an error nothing has changed, as far as can be known. */
-enum lsq_status lsqi_meta_write(struct lsqi_meta *meta, const char *path, enum lsqi_meta_write how,
+enum lsq_status lsqi_meta_write(struct lsqi_meta *meta, const char *path,
+                                const struct lsqi_key *key, enum lsqi_meta_write how,
                                 struct lsq_error *err);
 
 #endif

@@ -21,7 +21,7 @@ static enum lsq_status set_aside(struct lsqi_replica *r, const char *why, bool o
     char aside[LSQI_DISK_NAME];
     struct lsqi_replica_event event = {
         .kind = LSQI_REPLICA_SET_ASIDE, .path = r->path, .why = LSQ_OK, .message = why};
-    enum lsq_status st = lsqi_meta_create(&meta, r->meta_name, err);
+    enum lsq_status st = lsqi_meta_create(&meta, r->meta_name, &r->key, err);
 
     if (st == LSQ_OK && there) st = lsqi_disk_set_aside(r->path, own, aside, err);
     if (st != LSQ_OK) return st;
@@ -170,7 +170,7 @@ static enum lsq_status finish_install(struct lsqi_replica *r, uint64_t inode, co
     uint64_t other = 0;
 
     lsqi_disk_beside(incoming, r->path, "-incoming");
-    if (inode == r->meta.inode) return lsqi_base_installed(r->path, &r->meta, err);
+    if (inode == r->meta.inode) return lsqi_base_installed(r->path, &r->key, &r->meta, err);
     if (inode != 0 || lsqi_disk_size(incoming, &other) <= 0 || other != r->meta.inode) {
         *why = "its making was broken off";
         return LSQ_OK;
@@ -179,7 +179,7 @@ static enum lsq_status finish_install(struct lsqi_replica *r, uint64_t inode, co
     lsqi_disk_remove(r->path, "-shm");
     if (rename(incoming, r->path) != 0) return lsqi_disk_failed(err, "rename", incoming);
     if (lsqi_disk_sync_folder(r->path, err) != LSQ_OK) return LSQ_IO;
-    return lsqi_base_installed(r->path, &r->meta, err);
+    return lsqi_base_installed(r->path, &r->key, &r->meta, err);
 }
 
 static enum lsq_status look_at_known(struct lsqi_replica *r, int64_t size, uint64_t inode,
@@ -242,7 +242,7 @@ static enum lsq_status look(struct lsqi_replica *r, bool adopt_replace, struct l
     struct lsq_error trouble;
     uint64_t inode = 0;
     int64_t size = lsqi_disk_size(r->path, &inode);
-    enum lsq_status st = lsqi_meta_read(&r->meta, r->meta_name, &trouble);
+    enum lsq_status st = lsqi_meta_read(&r->meta, r->meta_name, &r->key, &trouble);
 
     /* An empty file is none; one must not be in the way of what is renamed to its place. */
     if (size == 0) (void)unlink(r->path);
@@ -285,7 +285,7 @@ enum lsq_status lsqi_replica_create_empty(struct lsqi_replica *r, struct lsq_err
     if (st != LSQ_OK) return st;
     if (lsqi_disk_size(incoming, &r->meta.inode) <= 0)
         return lsqi_disk_failed(err, "find", incoming);
-    st = lsqi_meta_create(&r->meta, r->meta_name, err);
+    st = lsqi_meta_create(&r->meta, r->meta_name, &r->key, err);
     if (st == LSQ_OK && lsqi_disk_size(r->path, NULL) > 0)
         st = lsqi_error_set(err, LSQ_NOT_A_REPLICA, "%s has come into being meanwhile", r->path);
     if (st == LSQ_OK) {

@@ -421,7 +421,7 @@ static void closes_a_gap_in_one_transaction(void **state) {
     (void)state;
     expect_same(replica, primary);
     replica_close(replica);
-    assert_int_equal(lsqi_meta_read(&before, meta, NULL), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&before, meta, NULL, NULL), LSQ_OK);
     /* Three transactions that all change the same pages, each longer than what is applied at a time. */
     run(primary, "INSERT INTO t (b) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
                  "WHERE i < 1500) SELECT zeroblob(3500) FROM n");
@@ -432,11 +432,11 @@ static void closes_a_gap_in_one_transaction(void **state) {
     replica_close(replica);
     content = content_of(primary);
     /* As after a power cut before the position was on the disk. */
-    assert_int_equal(lsqi_meta_read(&after, meta, NULL), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&after, meta, NULL, NULL), LSQ_OK);
     before.target = after.applied;
     before.coming = after.mark;
     before.sequence = after.sequence;
-    assert_int_equal(lsqi_meta_write(&before, meta, LSQI_META_DURABLE, NULL), LSQ_OK);
+    assert_int_equal(lsqi_meta_write(&before, meta, NULL, LSQI_META_DURABLE, NULL), LSQ_OK);
     replica = replica_open(path, &server);
     assert_true(lsqi_replica_applied(replica) == before.applied - 1);
     run(primary, "INSERT INTO t (b) VALUES ('last')");

@@ -118,7 +118,7 @@ static void follows_and_cannot_be_read(void **state) {
         expect_same(replica, primary);
         expect_nothing_to_read(path, 0, NULL);
     }
-    assert_int_equal(lsqi_meta_read(&meta, beside(path, "-replica"), &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&meta, beside(path, "-replica"), NULL, &last_error), LSQ_OK);
     assert_true(meta.key_mark != 0);
     replica_close(replica);
     expect_nothing_to_read(path, 0, NULL);

@@ -190,11 +190,11 @@ static void make_two_states(struct two_states *s, struct lsq_conn *primary, cons
     s->after = beside(s->path, ".after");
     name = beside(s->path, "-replica");
     copy(s->path, s->before);
-    assert_int_equal(lsqi_meta_read(&s->meta, name, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&s->meta, name, NULL, &last_error), LSQ_OK);
     run(primary, change);
     sync_and_close(s->path, primary);
     copy(s->path, s->after);
-    assert_int_equal(lsqi_meta_read(&after, name, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&after, name, NULL, &last_error), LSQ_OK);
     s->meta.target = after.applied;
     s->meta.coming = after.mark;
     s->meta.sequence = after.sequence;
@@ -202,9 +202,9 @@ static void make_two_states(struct two_states *s, struct lsq_conn *primary, cons
 
 static void broken_off(struct two_states *s, const char *file) {
     copy(file, s->path);
-    assert_int_equal(
-        lsqi_meta_write(&s->meta, beside(s->path, "-replica"), LSQI_META_DURABLE, &last_error),
-        LSQ_OK);
+    assert_int_equal(lsqi_meta_write(&s->meta, beside(s->path, "-replica"), NULL, LSQI_META_DURABLE,
+                                     &last_error),
+                     LSQ_OK);
 }
 
 /* The process was killed before, or after, what came was put in: whichever it is, the file is the replica's. */
@@ -223,7 +223,7 @@ static void goes_on_after_a_break(const char *change) {
     run(primary, "UPDATE t SET b = zeroblob(998) || 'yz' WHERE a = 77");
     sync_and_close(s.path, primary);
     copy(s.path, beside(s.path, ".last"));
-    assert_int_equal(lsqi_meta_read(&found, beside(s.path, "-replica"), &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&found, beside(s.path, "-replica"), NULL, &last_error), LSQ_OK);
     s.meta.sequence = found.sequence;
     s.meta.target = found.applied;
     s.meta.mark = s.meta.coming;
@@ -262,7 +262,7 @@ static void metadata_have_the_second_state_then(void **state) {
     run(primary, "UPDATE t SET b = zeroblob(998) || 'yz' WHERE a = 77");
     replica_sync(replica);
     replica_close(replica);
-    assert_int_equal(lsqi_meta_read(&found, beside(s.path, "-replica"), &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&found, beside(s.path, "-replica"), NULL, &last_error), LSQ_OK);
     assert_true(found.applied == found.target && lsqi_mark_same(&found.mark, &found.coming));
     db_close(primary);
 }

@@ -51,7 +51,7 @@ static void survives_power_cuts(void **state) {
 
     (void)state;
     path = db_path();
-    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_create(&meta, path, NULL, &last_error), LSQ_OK);
     durable_sequence = meta.sequence;
     load(durable);
     for (int i = 0; i < 3000; i++) {
@@ -63,14 +63,14 @@ static void survives_power_cuts(void **state) {
         else
             meta.target += random_next(&seed) % 100 + 1;
         /* The cut comes while this is written. */
-        assert_int_equal(
-            lsqi_meta_write(&meta, path, lazy ? LSQI_META_LAZY : LSQI_META_DURABLE, &last_error),
-            LSQ_OK);
+        assert_int_equal(lsqi_meta_write(&meta, path, NULL,
+                                         lazy ? LSQI_META_LAZY : LSQI_META_DURABLE, &last_error),
+                         LSQ_OK);
         load(now);
         memcpy(image, now, SIZE);
         cut(image, durable, &seed);
         store(image);
-        assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_OK);
+        assert_int_equal(lsqi_meta_read(&found, path, NULL, &last_error), LSQ_OK);
         assert_true(found.sequence >= durable_sequence && found.sequence <= meta.sequence);
         assert_true(found.applied <= meta.applied && found.target <= meta.target);
         if (found.sequence == meta.sequence)
@@ -89,20 +89,20 @@ static void tells_a_torn_file_from_none(void **state) {
 
     (void)state;
     path = db_path();
-    assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_NO_ROW);
-    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
-    assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&found, path, NULL, &last_error), LSQ_NO_ROW);
+    assert_int_equal(lsqi_meta_create(&meta, path, NULL, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&found, path, NULL, &last_error), LSQ_OK);
     assert_true(found.inode == 77 && strcmp(found.log_id, "a-log") == 0);
     load(image);
     /* Any byte that counts. */
     for (size_t at = BLOCK; at < BLOCK + 110; at++) {
         image[at] ^= 1;
         store(image);
-        assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_CORRUPT);
+        assert_int_equal(lsqi_meta_read(&found, path, NULL, &last_error), LSQ_CORRUPT);
         image[at] ^= 1;
     }
     assert_int_equal(truncate(path, 0), 0);
-    assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_CORRUPT);
+    assert_int_equal(lsqi_meta_read(&found, path, NULL, &last_error), LSQ_CORRUPT);
 }
 
 /* What the fuzzer knows, and a mutilated copy of each. */
@@ -137,14 +137,14 @@ static void keeps_a_place_in_the_wal(void **state) {
 
     (void)state;
     path = db_path();
-    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_create(&meta, path, NULL, &last_error), LSQ_OK);
     load(without);
     meta.beyond = LSQI_META_LOCAL_FIRM;
     meta.wal = mark;
     meta.tried = mark.frames + 3;
     meta.target_checksum = UINT64_C(0x1122334455667788);
-    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
-    assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_create(&meta, path, NULL, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&found, path, NULL, &last_error), LSQ_OK);
     assert_true(lsqi_meta_is_local(&found) && found.beyond == meta.beyond);
     assert_memory_equal(found.wal.salts, mark.salts, sizeof(mark.salts));
     assert_true(found.wal.frames == mark.frames && found.target_checksum == meta.target_checksum);
@@ -154,13 +154,58 @@ static void keeps_a_place_in_the_wal(void **state) {
     for (size_t at = BLOCK; at < BLOCK + 334; at++) {
         image[at] ^= 1;
         store(image);
-        assert_int_equal(lsqi_meta_read(&found, path, &last_error), LSQ_CORRUPT);
+        assert_int_equal(lsqi_meta_read(&found, path, NULL, &last_error), LSQ_CORRUPT);
         image[at] ^= 1;
     }
     meta.beyond = LSQI_META_UNPLACED;
-    assert_int_equal(lsqi_meta_create(&meta, path, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_create(&meta, path, NULL, &last_error), LSQ_OK);
     load(image);
     assert_memory_equal(image, without, SIZE);
+}
+
+static bool has_bytes(const char *image, uint64_t value) {
+    for (size_t at = 0; at + sizeof(value) <= SIZE; at++)
+        if (memcmp(image + at, &value, sizeof(value)) == 0) return true;
+    return false;
+}
+
+/* Who guesses what was encrypted is not told by a checksum that he is right. */
+static void veils_checksums_of_what_is_encrypted(void **state) {
+    static char image[SIZE];
+    struct lsqi_key keys[2];
+    struct lsq_core_info info;
+
+    (void)state;
+    assert_int_equal(lsq_core_info(&info, NULL), LSQ_OK);
+    if (!info.encryption) skip();
+    path = db_path();
+    assert_int_equal(lsqi_key_copy(&keys[0], "one", 3, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_key_copy(&keys[1], "two", 3, &last_error), LSQ_OK);
+    for (uint64_t i = 0; i < 4; i++) {
+        const uint64_t sum = UINT64_C(0x0123456789abcdef) + i;
+        struct lsqi_meta meta = {.state = LSQI_META_READY,
+                                 .log_id = "a-log",
+                                 .applied = 7 + i,
+                                 .target = 9 + i,
+                                 .beyond = LSQI_META_APPLIES,
+                                 .checksum = sum,
+                                 .target_checksum = i == 3 ? 0 : sum + 10};
+        struct lsqi_meta found;
+
+        assert_int_equal(lsqi_meta_create(&meta, path, &keys[0], &last_error), LSQ_OK);
+        assert_true(meta.checksum == sum);
+        load(image);
+        assert_false(has_bytes(image, sum) || has_bytes(image, sum + 10));
+        assert_int_equal(lsqi_meta_read(&found, path, &keys[0], &last_error), LSQ_OK);
+        assert_true(found.checksum == sum && found.target_checksum == meta.target_checksum);
+        assert_int_equal(lsqi_meta_read(&found, path, &keys[1], &last_error), LSQ_OK);
+        assert_true(found.checksum != sum);
+        assert_int_equal(lsqi_meta_create(&meta, path, NULL, &last_error), LSQ_OK);
+        load(image);
+        assert_true(has_bytes(image, sum));
+    }
+    lsqi_key_release(&keys[0]);
+    lsqi_key_release(&keys[1]);
 }
 
 int main(void) {
@@ -169,6 +214,7 @@ int main(void) {
         cmocka_unit_test_teardown(tells_a_torn_file_from_none, db_forget),
         cmocka_unit_test(reads_or_refuses_what_lies_there),
         cmocka_unit_test_teardown(keeps_a_place_in_the_wal, db_forget),
+        cmocka_unit_test_teardown(veils_checksums_of_what_is_encrypted, db_forget),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,9 +134,9 @@ static void a_log_that_parts_from_ours_is_another_history(void **state) {
     expect_same(replica, primary);
     replica_close(replica);
     snprintf(name, sizeof(name), "%s-replica", path);
-    assert_int_equal(lsqi_meta_read(&meta, name, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&meta, name, NULL, &last_error), LSQ_OK);
     meta.checksum ^= 4;
-    assert_int_equal(lsqi_meta_write(&meta, name, LSQI_META_DURABLE, &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_write(&meta, name, NULL, LSQI_META_DURABLE, &last_error), LSQ_OK);
     run(primary, "UPDATE t SET b = 7 WHERE a = 3");
     replica_events_begin();
     replica = replica_open(path, &server);
