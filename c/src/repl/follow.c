@@ -15,7 +15,7 @@ enum {
     APPLY_BYTES = 4 * 1024 * 1024, /* of whole transactions: they go in though more is coming */
     FIRST_DELAY_MS = 20, /* before it is tried again; doubled each time, to MOST_DELAY_MS */
     MOST_DELAY_MS = 500,
-    MOST_GREETINGS = 5, /* without a frame in between */
+    MOST_GREETINGS = 5, /* that the server wants, and nothing new in between */
     MOST_DOUBTS = 3
 };
 
@@ -348,6 +348,8 @@ bool lsqi_follow_is_to_greet(struct lsqi_replica *r) {
     bool distrusted;
 
     if (holds > 0 && lsqi_now_ns() - r->greeted_at > holds) return true;
+    /* What comes has no place to go to: the greeting makes one, or finds that of before. */
+    if (r->apply == NULL && r->base.fd < 0) return true;
     pthread_mutex_lock(&r->lock);
     distrusted = r->distrusted;
     pthread_mutex_unlock(&r->lock);
@@ -515,21 +517,23 @@ static enum lsq_status finish_base(struct lsqi_replica *r, struct lsq_error *err
 
 static enum lsq_status turn(struct lsqi_replica *r, bool *end, unsigned *greetings,
                             struct lsq_error *err) {
-    uint64_t before = r->next;
     enum lsq_status st = LSQ_OK;
+    bool greets = false;
 
     *end = false;
     if (r->apply == NULL) st = open_installed(r, err);
     if (st == LSQ_OK && lsqi_local_dirty(r)) return lsqi_push(r, end, err);
     if (st == LSQ_OK && lsqi_follow_is_to_greet(r)) {
+        greets = true;
         st = greet(r, err);
-        if (st == LSQ_OK && ++*greetings > MOST_GREETINGS)
+        if (st == LSQ_OK && *greetings >= MOST_GREETINGS)
             st = lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
                                 "the server wants to be greeted again and again");
     }
     if (st == LSQ_OK) st = r->protocol->fetch(r, end, err);
     if (st != LSQ_OK && r->protocol != NULL && r->protocol->greeting_ms > 0) r->greeted = false;
-    if (r->next != before) *greetings = 0;
+    /* What fails is tried again, greeting and all: for how long is another matter. */
+    if (st == LSQ_OK && greets) ++*greetings;
     if (st == LSQ_OK && r->apply != NULL) st = apply(r, err);
     if (st == LSQ_OK && r->apply == NULL && *end) st = finish_base(r, err);
     return was_overtaken(r, st, end);
@@ -598,6 +602,7 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     int patience = r->server.retry_ms > 0 ? r->server.retry_ms : 0;
     int64_t since = lsqi_now_ns();
     uint64_t before = progress(r);
+    uint64_t most = before;
     enum lsq_status st = LSQ_OK;
     unsigned greetings = 0;
     unsigned tries = 0;
@@ -610,6 +615,10 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     /* What nobody waits for any more is not asked for: a request that is broken off costs its connection. */
     while (!end && (tries > 0 || !lsqi_replica_stops(r))) {
         st = turn(r, &end, &greetings, err);
+        if (progress(r) > most) {
+            most = progress(r);
+            greetings = 0;
+        }
         if (progress(r) != before) {
             before = progress(r);
             tries = 0;
