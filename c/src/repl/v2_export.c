@@ -59,6 +59,13 @@ static enum lsq_status take_last_page(struct lsqi_replica *r, struct export *exp
     return st == LSQ_OK ? lsqi_follow_frame(r, &frame, page, LSQI_V2_PAGE, err) : st;
 }
 
+/* Nothing that would be otherwise a moment later, or that the whole file would be answered with as well. */
+static bool refuses_parts(const struct lsqi_transfer_end *end) {
+    return end->refused && end->status >= 400 && end->status < 500 && end->status != 401 &&
+           end->status != 402 && end->status != 403 && end->status != 407 && end->status != 408 &&
+           end->status != 425 && end->status != 429;
+}
+
 /* So many of its pages are here. */
 static enum lsq_status go_on(struct lsqi_replica *r, struct export *export, uint32_t pages,
                              struct lsq_error *err) {
@@ -79,7 +86,7 @@ static enum lsq_status fetch(struct lsqi_replica *r, struct export *export,
 
     (void)snprintf(path, sizeof(path), "/export/%" PRIu64, lsqi_v2_generation(export->file.number));
     st = lsqi_v2_ask(r, &request, &export->decoder, end, err);
-    if (export->from > 0 && (end->status == 404 || end->status == 410)) export->over = true;
+    if (export->from > 0 && refuses_parts(end)) export->over = true;
     if (export->over) return LSQ_OK;
     if (st != LSQ_OK) return st;
     if (end->refused) return lsqi_v2_refused(end, err);
@@ -104,7 +111,10 @@ enum lsq_status lsqi_v2_fetch_file(struct lsqi_replica *r, struct lsq_error *err
     export.file.number = lsqi_v2_place(lsqi_v2_generation(place), 0);
     lsqi_follow_snapshot_begin(r);
     if (pages > 0) st = go_on(r, &export, pages, err);
-    if (st == LSQ_OK) st = fetch(r, &export, &end, err);
+    /* Somebody was at it, or the disk has lost it: it comes again. */
+    export.over = st != LSQ_OK && st != LSQ_NOMEM;
+    if (export.over) st = LSQ_OK;
+    if (st == LSQ_OK && !export.over) st = fetch(r, &export, &end, err);
     whole = st == LSQ_OK && !export.over;
     ended = lsqi_follow_snapshot_end(r, whole, whole ? err : NULL);
     if (st == LSQ_OK) st = ended;
