@@ -508,6 +508,8 @@ class Handler(BaseHTTPRequestHandler):
             self.count("parts")
         if first == 0 or lie in ("none", "whole"):
             return self.answer(200, body, kind, headers)
+        if lie == "400":
+            return self.json(400, {"error": "as the test wants it"})
         if first >= len(body) or lie == "416":
             return self.answer(416, b"", kind, headers)
         if lie == "elsewhere":
@@ -528,6 +530,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.as_json(404, {"error": "no such generation"})
         data = self.store.export(int(generation))
         lie = self.fault("export")
+        if lie == "busy":
+            return self.as_json(503, {"error": "as the test wants it"})
         if lie == "empty":
             data = b""
         elif lie == "short":

@@ -45,9 +45,16 @@ void lsqi_base_discard_foreign(struct lsqi_base *base, const char *path) {
 
 /* ---- Beginning ---- */
 
+/* The file of that state, and not cut. */
+static bool is_that(const struct lsqi_meta *meta, int fd) {
+    struct stat st;
+
+    return fd >= 0 && fstat(fd, &st) == 0 && (uint64_t)st.st_ino == meta->inode &&
+           (uint64_t)st.st_size >= meta->pages * meta->page_size;
+}
+
 bool lsqi_base_recall(struct lsqi_base *base, const char *path) {
     char name[LSQI_DISK_NAME];
-    struct stat st;
 
     lsqi_base_release(base);
     base->marked_at = lsqi_now_ns();
@@ -57,8 +64,7 @@ bool lsqi_base_recall(struct lsqi_base *base, const char *path) {
         return false;
     lsqi_disk_beside(name, path, INCOMING);
     base->fd = open(name, O_RDWR | O_CLOEXEC);
-    if (base->fd >= 0 && fstat(base->fd, &st) == 0 && (uint64_t)st.st_ino == base->meta.inode)
-        return true;
+    if (is_that(&base->meta, base->fd)) return true;
     lsqi_base_release(base);
     return false;
 }
@@ -133,9 +139,13 @@ static enum lsq_status read_page(struct lsqi_base *base, const char *path, uint3
 static enum lsq_status write_state(struct lsqi_base *base, const char *path,
                                    struct lsq_error *err) {
     char name[LSQI_DISK_NAME];
+    enum lsq_status st;
 
     lsqi_disk_beside(name, path, STATE);
-    return lsqi_meta_write(&base->meta, name, base->key, LSQI_META_DURABLE, err);
+    st = lsqi_meta_write(&base->meta, name, base->key, LSQI_META_DURABLE, err);
+    /* What is durable is less than what is in memory by now: it is taken up from there. */
+    if (st != LSQ_OK) lsqi_base_release(base);
+    return st;
 }
 
 enum lsq_status lsqi_base_expect(struct lsqi_base *base, const char *path, uint64_t next,
@@ -167,7 +177,13 @@ enum lsq_status lsqi_base_mark(struct lsqi_base *base, const char *path, uint64_
 
     if (!must && base->unmarked < MARK_BYTES && now - base->marked_at < (int64_t)MARK_MS * 1000000)
         return LSQ_OK;
-    if (fdatasync(base->fd) != 0) return lsqi_disk_failed(err, "sync what comes beside", path);
+    if (fdatasync(base->fd) != 0) {
+        enum lsq_status st = lsqi_disk_failed(err, "sync what comes beside", path);
+
+        /* The next one would succeed, though the pages are lost: they come again. */
+        lsqi_base_release(base);
+        return st;
+    }
     base->meta.applied = next;
     base->meta.checksum = sum;
     base->meta.pages = pages;
@@ -238,15 +254,18 @@ static enum lsq_status check_header(struct lsqi_base *base, const char *path,
 static enum lsq_status check(struct lsqi_base *base, const char *path, struct lsq_error *err) {
     int64_t size = (int64_t)base->meta.pages * base->meta.page_size;
     char name[LSQI_DISK_NAME];
+    uint64_t inode = 0;
     struct stat st;
     enum lsq_status result = check_header(base, path, err);
 
     if (result != LSQ_OK) return result;
     if (fstat(base->fd, &st) != 0 || (int64_t)st.st_size < size)
         return damaged(err, "pages are missing");
+    lsqi_disk_beside(name, path, INCOMING);
+    if (lsqi_disk_size(name, &inode) < 0 || inode != base->meta.inode)
+        return damaged(err, "somebody has taken it away");
     if (ftruncate(base->fd, size) != 0 || fsync(base->fd) != 0)
         return lsqi_disk_failed(err, "sync what came beside", path);
-    lsqi_disk_beside(name, path, INCOMING);
     result = lsqi_apply_check(name, base->key, &base->meta.mark, err);
     lsqi_disk_remove(path, INCOMING "-wal");
     lsqi_disk_remove(path, INCOMING "-shm");

@@ -184,7 +184,7 @@ static void what_cannot_be_gone_on_with_begins_again(void **state) {
     } servers[] = {
         {"{\"parts\": \"none\"}", false},     {"{\"parts\": \"weak\"}", false},
         {"{\"parts\": \"whole\"}", true},     {"{\"parts\": \"416\"}", true},
-        {"{\"parts\": \"elsewhere\"}", true},
+        {"{\"parts\": \"elsewhere\"}", true}, {"{\"parts\": \"400\"}", true},
     };
 
     fill(*state);
@@ -236,6 +236,66 @@ static void the_server_has_moved_on(void **state) {
     db_close(primary);
 }
 
+/* Somebody was at the file in the making. In the same process or in the next one, it is begun again. */
+static void what_is_not_there_any_more_is_not_gone_on_with(void **state) {
+    static const char *const keys[] = {NULL, "key"};
+    static const struct {
+        off_t left; /* bytes; -1: no file */
+        bool reopened;
+    } cases[] = {{0, false}, {0, true}, {8000000, false}, {8000000, true}, {-1, false}, {-1, true}};
+
+    fill(*state);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *path = replica_path();
+        struct lsqi_replica *replica;
+        char incoming[512];
+
+        replica_use_key(keys[i % 2]);
+        replica = replica_open_at(path, link_url(way));
+        break_off(replica);
+        if (cases[i].reopened) replica_close(replica);
+        snprintf(incoming, sizeof(incoming), "%s-incoming", path);
+        if (cases[i].left < 0)
+            assert_int_equal(unlink(incoming), 0);
+        else
+            assert_int_equal(truncate(incoming, cases[i].left), 0);
+        if (cases[i].reopened) replica = replica_open_at(path, link_url(way));
+        expect_rest(replica, 210);
+        replica_close(replica);
+    }
+    db_close(primary);
+}
+
+/* A connection that breaks again and again, each time a bit further on. */
+static void each_break_costs_a_bit(void **state) {
+    struct lsqi_replica *replica;
+
+    fill(*state);
+    generations_fail(&server, "{\"cut\": 4000000}");
+    replica = replica_open_at(replica_path(), link_url(way));
+    if (lsqi_replica_sync_wait(replica, 0, 120000, NULL, NULL, NULL, &last_error) != LSQ_OK)
+        fail_msg("%s", last_error.message);
+    generations_fail(&server, "{}");
+    expect_same(replica, primary);
+    replica_close(replica);
+    db_close(primary);
+}
+
+/* Greeted well, and given nothing for a while: that is waited for. */
+static void an_overloaded_server_is_waited_for(void **state) {
+    struct lsqi_replica *replica;
+
+    fill(*state);
+    generations_fail(&server, "{\"export\": \"busy\"}");
+    replica = replica_open_at(replica_path(), link_url(way));
+    assert_int_equal(lsqi_replica_sync_wait(replica, 0, 5000, NULL, NULL, NULL, &last_error),
+                     LSQ_TIMEOUT);
+    generations_fail(&server, "{}");
+    expect_rest(replica, 110);
+    replica_close(replica);
+    db_close(primary);
+}
+
 #define TEST(name, of)                                                                             \
     { #name ", " #of, name, NULL, forget, of }
 
@@ -252,6 +312,10 @@ int main(int argc, char **argv) {
         TEST(after_a_kill, v2_export),
         TEST(what_cannot_be_gone_on_with_begins_again, v2_export),
         TEST(the_server_has_moved_on, v2_export),
+        TEST(what_is_not_there_any_more_is_not_gone_on_with, v2_export),
+        TEST(what_is_not_there_any_more_is_not_gone_on_with, v2_frames),
+        TEST(each_break_costs_a_bit, v2_export),
+        TEST(an_overloaded_server_is_waited_for, v2_export),
     };
 
     child_main(argc, argv, roles, sizeof(roles) / sizeof(roles[0]));
