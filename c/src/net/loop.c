@@ -106,6 +106,7 @@ static void wait_in_line(struct lsqi_http *http) {
     struct lsqi_http_group *group = http->group;
 
     http->waiting = true;
+    lsqi_loop.pace.waiting++;
     http->next_waiting = NULL;
     http->prev_waiting = group->last;
     if (group->last != NULL)
@@ -119,6 +120,7 @@ static void leave_line(struct lsqi_http *http) {
     struct lsqi_http_group *group = http->group;
 
     http->waiting = false;
+    lsqi_loop.pace.waiting--;
     if (http->prev_waiting != NULL)
         http->prev_waiting->next_waiting = http->next_waiting;
     else
@@ -178,6 +180,7 @@ static void finish(struct lsqi_http *http, const struct lsqi_http_end *end) {
     }
     unlink_exchange(http);
     leave_group(http);
+    lsqi_loop.pace.ended++;
     if (lsqi_loop.first == NULL) lsqi_loop.idle_since = lsqi_now_ns();
     atomic_fetch_sub(&lsqi_loop.exchanges, 1);
     http->events->done(http->arg, end);

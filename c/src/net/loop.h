@@ -8,6 +8,7 @@
 
 #include "net/exchange.h"
 #include "net/multi.h"
+#include "net/pace.h"
 
 struct lsqi_post {
     struct lsqi_post *next;
@@ -33,6 +34,7 @@ struct lsqi_loop {
     struct lsqi_post **last_post;
     /* the I/O thread's */
     struct lsqi_multi multi;
+    struct lsqi_pace pace;
     struct lsqi_http *first; /* in the order of their beginning: who came first is served first */
     struct lsqi_http *last;
     int64_t look_at;    /* no exchange is due before */

@@ -23,6 +23,17 @@ bool lsqi_http_on_thread(void) { return on_thread; }
 
 /* ---- The thread ---- */
 
+/* How long the thread may wait now, after what the pace asks for, for which the lock is given back. */
+static int keep_pace_locked(int wait_ms) {
+    int us = lsqi_pace(&lsqi_loop.pace, lsqi_loop.multi.count);
+
+    if (us == 0) return wait_ms;
+    pthread_mutex_unlock(&lsqi_loop.lock);
+    (void)usleep((unsigned)us);
+    pthread_mutex_lock(&lsqi_loop.lock);
+    return lsqi_loop_wait_ms_locked();
+}
+
 static void *thread_main(void *arg) {
     bool cleans;
 
@@ -38,6 +49,7 @@ static void *thread_main(void *arg) {
         pthread_mutex_lock(&lsqi_loop.lock);
         wait_ms = lsqi_loop_wait_ms_locked();
         if (wait_ms == 0) continue;
+        wait_ms = keep_pace_locked(wait_ms);
         lsqi_loop.asleep = true;
         pthread_mutex_unlock(&lsqi_loop.lock);
         lsqi_poller_wait(&lsqi_loop.multi, wait_ms);
