@@ -148,10 +148,19 @@ static enum lsq_status write_state(struct lsqi_base *base, const char *path,
     return st;
 }
 
-enum lsq_status lsqi_base_expect(struct lsqi_base *base, const char *path, uint64_t next,
-                                 struct lsq_error *err) {
-    if (next <= base->meta.target) return LSQ_OK;
-    base->meta.target = next;
+void lsqi_base_expect(struct lsqi_base *base, uint64_t next, uint64_t sum) {
+    base->expected = next;
+    base->expected_sum = sum;
+}
+
+/* The state says so before the frame is written. */
+static enum lsq_status raise_target(struct lsqi_base *base, const char *path,
+                                    const struct lsqi_frame *frame, struct lsq_error *err) {
+    bool expected = base->expected > frame->number;
+
+    if (frame->number < base->meta.target) return LSQ_OK;
+    base->meta.target = expected ? base->expected : frame->number + 1;
+    base->meta.target_checksum = expected ? base->expected_sum : frame->checksum;
     return write_state(base, path, err);
 }
 
@@ -165,7 +174,7 @@ enum lsq_status lsqi_base_write(struct lsqi_base *base, const char *path,
         return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
                               "the server sends pages of %zu bytes among those of %u", len,
                               (unsigned)base->meta.page_size);
-    st = lsqi_base_expect(base, path, frame->number + 1, err);
+    st = raise_target(base, path, frame, err);
     if (st != LSQ_OK) return st;
     base->unmarked += len;
     return write_page(base, path, frame->page, page, err);
@@ -187,7 +196,10 @@ enum lsq_status lsqi_base_mark(struct lsqi_base *base, const char *path, uint64_
     base->meta.applied = next;
     base->meta.checksum = sum;
     base->meta.pages = pages;
-    if (base->meta.target < next) base->meta.target = next;
+    if (base->meta.target <= next) {
+        base->meta.target = next;
+        base->meta.target_checksum = sum;
+    }
     base->unmarked = 0;
     base->marked_at = now;
     return write_state(base, path, err);

@@ -18,8 +18,10 @@ struct lsqi_base {
     int fd;
     struct lsqi_sealed *sealed; /* the same file, where there is a key and something was written */
     struct lsqi_meta meta;      /* as NAME-incoming-state has it */
-    uint64_t unmarked;          /* bytes since then */
-    int64_t marked_at;          /* ns */
+    uint64_t expected;          /* see lsqi_base_expect() */
+    uint64_t expected_sum;
+    uint64_t unmarked; /* bytes since the last mark */
+    int64_t marked_at; /* ns */
 };
 
 /* Takes up what is there, of whatever history, if it is of that key. base->meta.applied: where to go on. */
@@ -30,9 +32,9 @@ enum lsq_status lsqi_base_begin(struct lsqi_base *base, const char *path, const 
 /* Keeps what is there, for the next time. */
 void lsqi_base_release(struct lsqi_base *base);
 
-/* Frames up to next - 1 may be in it from now on, durably: also done by lsqi_base_write(), for each frame alone. */
-enum lsq_status lsqi_base_expect(struct lsqi_base *base, const char *path, uint64_t next,
-                                 struct lsq_error *err);
+/* Frames up to next - 1, which has that checksum, are about to be written: the state says so once for all of them, as
+ * soon as the first is one that it does not know of. */
+void lsqi_base_expect(struct lsqi_base *base, uint64_t next, uint64_t sum);
 enum lsq_status lsqi_base_write(struct lsqi_base *base, const char *path,
                                 const struct lsqi_frame *frame, const void *page, size_t len,
                                 struct lsq_error *err);

@@ -11,12 +11,43 @@ void lsqi_chain_join(struct lsqi_replica *r, uint64_t sum) {
     r->chain.odd = UINT64_MAX;
 }
 
+void lsqi_chain_expect(struct lsqi_replica *r, const struct lsqi_meta *meta) {
+    bool some = meta->applied > 0 && meta->target > meta->applied && meta->target_checksum != 0;
+
+    r->chain.until = some ? meta->target : 0;
+    r->chain.until_sum = some ? meta->target_checksum : 0;
+}
+
 static enum lsq_status damaged(const struct lsqi_frame *frame, const char *why,
                                struct lsq_error *err) {
     lsqi_error_set(err, LSQ_CONNECTION_LOST, "frame %llu was damaged on its way: %s",
                    (unsigned long long)frame->number, why);
     if (err != NULL) err->transient = true;
     return LSQ_CONNECTION_LOST;
+}
+
+static enum lsq_status part(struct lsqi_replica *r, uint64_t number, struct lsq_error *err) {
+    r->chain.parted = true;
+    r->greeted = false;
+    lsqi_error_set(err, LSQ_CONNECTION_LOST,
+                   "the server's log has another frame %llu than was taken before a break",
+                   (unsigned long long)number);
+    if (err != NULL) err->transient = true;
+    return LSQ_CONNECTION_LOST;
+}
+
+enum lsq_status lsqi_chain_leap(struct lsqi_replica *r, uint64_t next, struct lsq_error *err) {
+    return r->chain.until > r->next && next > r->next ? part(r, r->chain.until - 1, err) : LSQ_OK;
+}
+
+/* The last one that may be here is the one that it was then; none that is behind it comes in its stead. */
+static enum lsq_status check_until(struct lsqi_replica *r, const struct lsqi_frame *frame,
+                                   struct lsq_error *err) {
+    const struct lsqi_chain *chain = &r->chain;
+
+    if (chain->until == 0 || frame->number + 1 < chain->until) return LSQ_OK;
+    if (frame->number + 1 == chain->until && frame->checksum == chain->until_sum) return LSQ_OK;
+    return part(r, frame->number, err);
 }
 
 /* It came twice, and is what the server has. */
@@ -77,11 +108,13 @@ enum lsq_status lsqi_chain_check(struct lsqi_replica *r, const struct lsqi_frame
     bool chained = r->protocol->chained;
     enum lsq_status st = chained ? check_sum(r, frame, page, len, err) : LSQ_OK;
 
-    return st == LSQ_OK ? check_numbers(r, frame, err) : st;
+    if (st == LSQ_OK) st = check_numbers(r, frame, err);
+    return st == LSQ_OK ? check_until(r, frame, err) : st;
 }
 
 void lsqi_chain_took(struct lsqi_replica *r, const struct lsqi_frame *frame) {
     r->chain.sum = r->protocol->chained && r->chain.none ? 0 : frame->checksum;
+    if (frame->number + 1 == r->chain.until) r->chain.until = 0;
 }
 
 bool lsqi_chain_doubts(const struct lsqi_replica *r) {

@@ -147,8 +147,8 @@ enum lsq_status lsqi_follow_pause(void *arg, struct lsq_error *err) {
 
 /* ---- What comes ---- */
 
-enum lsq_status lsqi_follow_coming(struct lsqi_replica *r, uint64_t next, struct lsq_error *err) {
-    return r->apply == NULL ? lsqi_base_expect(&r->base, r->path, next, err) : LSQ_OK;
+void lsqi_follow_coming(struct lsqi_replica *r, uint64_t next, uint64_t sum) {
+    if (r->apply == NULL) lsqi_base_expect(&r->base, next, sum);
 }
 
 static enum lsq_status keep(struct lsqi_replica *r, const struct lsqi_frame *frame,
@@ -199,12 +199,18 @@ void lsqi_follow_snapshot_go_on(struct lsqi_replica *r, uint64_t number, uint32_
 enum lsq_status lsqi_follow_snapshot_end(struct lsqi_replica *r, bool whole,
                                          struct lsq_error *err) {
     const struct lsqi_snapshot *snapshot = &r->snapshot;
+    enum lsq_status st = LSQ_OK;
 
     r->in_snapshot = false;
     if (!whole || snapshot->pages == 0) {
         (void)mark_part(r, true, NULL);
         lsqi_spool_cut(&r->spool, snapshot->spooled);
         return whole ? lsqi_error_set(err, LSQ_CONNECTION_LOST, "a snapshot has no end") : LSQ_OK;
+    }
+    st = lsqi_chain_leap(r, snapshot->next, err);
+    if (st != LSQ_OK) {
+        lsqi_spool_cut(&r->spool, snapshot->spooled);
+        return st;
     }
     r->next = snapshot->next;
     commit(r, snapshot->next, snapshot->pages, 0);
@@ -269,11 +275,13 @@ static void restart(struct lsqi_replica *r, uint64_t next, uint64_t pages, uint6
     r->next = next;
     commit(r, pages > 0 ? next : 0, (uint32_t)pages, sum);
     lsqi_chain_join(r, sum);
+    r->chain.until = 0;
 }
 
 /* From what is in the file. */
 static void start_again(struct lsqi_replica *r) {
     restart(r, r->meta.applied, r->meta.pages, r->meta.checksum);
+    lsqi_chain_expect(r, &r->meta);
 }
 
 void lsqi_follow_again(struct lsqi_replica *r) { start_again(r); }
@@ -375,8 +383,9 @@ static enum lsq_status begin_base(struct lsqi_replica *r, struct lsq_error *err)
 static void recall_base(struct lsqi_replica *r) {
     const struct lsqi_meta *meta = &r->base.meta;
 
-    if (r->apply == NULL && r->base.fd < 0 && lsqi_base_recall(&r->base, r->path))
-        restart(r, meta->applied, meta->applied > 0 ? meta->pages : 0, meta->checksum);
+    if (r->apply != NULL || r->base.fd >= 0 || !lsqi_base_recall(&r->base, r->path)) return;
+    restart(r, meta->applied, meta->applied > 0 ? meta->pages : 0, meta->checksum);
+    lsqi_chain_expect(r, meta);
 }
 
 enum lsq_status lsqi_follow_greet(struct lsqi_replica *r, struct lsq_error *err) {

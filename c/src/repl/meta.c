@@ -18,10 +18,10 @@ enum {
     PLACE = 4 + 8 + 4 + 4 + 8
 };
 
-/* Without a place in the WAL, and with one: what does not know those takes the second for torn, and not for what it is
- * not. */
-static const char magic[8] = {'l', 's', 'q', 'r', 'e', 'p', 'l', '1'};
-static const char magic_placed[8] = {'l', 's', 'q', 'r', 'e', 'p', 'l', '2'};
+/* An older one, without a place in the WAL, and that which is written: what does not know it takes it for torn, and not
+ * for what it is not. */
+static const char magic_short[8] = {'l', 's', 'q', 'r', 'e', 'p', 'l', '1'};
+static const char magic[8] = {'l', 's', 'q', 'r', 'e', 'p', 'l', '2'};
 
 /* ---- A slot ---- */
 
@@ -79,11 +79,10 @@ static void get_place(const unsigned char *at, struct lsqi_meta *meta) {
 }
 
 static void encode(unsigned char *block, const struct lsqi_meta *meta) {
-    bool placed = meta->beyond != LSQI_META_UNPLACED;
     unsigned char *at = block + sizeof(magic);
 
     memset(block, 0, BLOCK);
-    memcpy(block, placed ? magic_placed : magic, sizeof(magic));
+    memcpy(block, magic, sizeof(magic));
     at = put(at, meta->sequence, 8);
     at = put(at, meta->state, 4);
     at = put(at, meta->page_size, 4);
@@ -97,16 +96,16 @@ static void encode(unsigned char *block, const struct lsqi_meta *meta) {
     memcpy(at, meta->log_id, sizeof(meta->log_id));
     at = put_mark(at + sizeof(meta->log_id), &meta->mark);
     at = put_mark(at, &meta->coming);
-    if (placed) at = put_place(at, meta);
+    at = put_place(at, meta);
     (void)put(at, sum(block, (size_t)(at - block)), 8);
 }
 
 static bool decode(const unsigned char *block, struct lsqi_meta *meta) {
-    bool placed = memcmp(block, magic_placed, sizeof(magic)) == 0;
+    bool placed = memcmp(block, magic, sizeof(magic)) == 0;
     size_t used = placed ? USED + PLACE : USED;
     const unsigned char *at = block + used;
 
-    if (!placed && memcmp(block, magic, sizeof(magic)) != 0) return false;
+    if (!placed && memcmp(block, magic_short, sizeof(magic)) != 0) return false;
     if (get(&at, 8) != sum(block, used)) return false;
     *meta = (struct lsqi_meta){.beyond = LSQI_META_UNPLACED};
     at = block + sizeof(magic);

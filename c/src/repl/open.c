@@ -154,6 +154,7 @@ static enum lsq_status open_ready(struct lsqi_replica *r, const char **why, bool
         r->committed_pages = r->meta.pages;
         r->committed_sum = r->meta.checksum;
         lsqi_chain_join(r, r->meta.checksum);
+        lsqi_chain_expect(r, &r->meta);
         return LSQ_OK;
     }
     lsqi_apply_close(r->apply);

@@ -34,7 +34,11 @@ struct lsqi_chain {
     bool holds;     /* it has been seen to */
     bool none;      /* the server makes none that we know */
     bool parted;    /* the log does not go on from what we have */
-    uint32_t top;   /* the highest page of the transaction that has begun */
+    /* Frames up to here may be in the file already, behind what is there for certain: the server must have those, and
+     * not others in their place, of which the file would keep pages. The checksum of the one before. 0: none. */
+    uint64_t until;
+    uint64_t until_sum;
+    uint32_t top; /* the highest page of the transaction that has begun */
     /* the last frame that did not fit, to know it by when it comes again */
     uint64_t odd;
     uint64_t odd_sum;
@@ -166,12 +170,15 @@ enum lsq_status lsqi_chain_check(struct lsqi_replica *replica, const struct lsqi
 void lsqi_chain_took(struct lsqi_replica *replica, const struct lsqi_frame *frame);
 /* The next frame came, and did not fit: whether it was damaged, or the log is another, shows when it comes again. */
 bool lsqi_chain_doubts(const struct lsqi_replica *replica);
+/* What may be in the file, as its metadata say. */
+void lsqi_chain_expect(struct lsqi_replica *replica, const struct lsqi_meta *meta);
+/* The log goes on at `next`, by a snapshot or in another part: frames that may be in the file are not to come. */
+enum lsq_status lsqi_chain_leap(struct lsqi_replica *replica, uint64_t next, struct lsq_error *err);
 
 /* ---- For protocols ---- */
 
-/* Frames up to next - 1 are about to be told: that is noted once for all of them. */
-enum lsq_status lsqi_follow_coming(struct lsqi_replica *replica, uint64_t next,
-                                   struct lsq_error *err);
+/* Frames up to next - 1, which has that checksum, are about to be told: that is noted once for all of them. */
+void lsqi_follow_coming(struct lsqi_replica *replica, uint64_t next, uint64_t sum);
 /* A frame has come. */
 enum lsq_status lsqi_follow_frame(void *replica, const struct lsqi_frame *frame, const void *page,
                                   size_t len, struct lsq_error *err);

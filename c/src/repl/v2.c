@@ -102,15 +102,15 @@ static enum lsq_status ask_frames(struct lsqi_replica *r, uint64_t place, unsign
 static enum lsq_status take_frames(struct lsqi_replica *r, const struct lsqi_buf *text,
                                    struct lsq_error *err) {
     size_t count = text->len / LSQI_V2_FRAME;
+    struct lsqi_frame frame = {.checksum = 0};
     enum lsq_status st = LSQ_OK;
-    struct lsqi_frame frame;
     const void *page;
 
     for (size_t i = 0; i < count; i++)
         if (!lsqi_v2_frame(text->data, text->len, i, &frame, &page))
             return lsqi_error_set(err, LSQ_PROTOCOL_UNSUPPORTED,
                                   "the server sent a frame of no page");
-    st = lsqi_follow_coming(r, r->next + count, err);
+    lsqi_follow_coming(r, r->next + count, frame.checksum);
     for (size_t i = 0; i < count && st == LSQ_OK; i++) {
         (void)lsqi_v2_frame(text->data, text->len, i, &frame, &page);
         frame.number = r->next;
@@ -225,6 +225,14 @@ static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
 
 /* ---- Fetching ---- */
 
+static enum lsq_status next_generation(struct lsqi_replica *r, struct lsq_error *err) {
+    uint64_t next = lsqi_v2_place(lsqi_v2_generation(r->next) + 1, 1);
+    enum lsq_status st = lsqi_chain_leap(r, next, err);
+
+    if (st == LSQ_OK) lsqi_follow_part_ends(r, next);
+    return st;
+}
+
 static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct lsq_error *err) {
     uint64_t serial = lsqi_follow_asks(r);
     struct lsqi_v2_text text = lsqi_v2_text(0);
@@ -239,8 +247,7 @@ static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct ls
         st = take_frames(r, &text.text, err);
     } else if (st == LSQ_OK && answer == ANSWER_END) {
         *end_of_log = generation == lsqi_v2_generation(r->next);
-        if (generation > lsqi_v2_generation(r->next))
-            lsqi_follow_part_ends(r, lsqi_v2_place(lsqi_v2_generation(r->next) + 1, 1));
+        if (generation > lsqi_v2_generation(r->next)) st = next_generation(r, err);
     }
     /* Gone, or back in an earlier generation: the greeting tells what that means. */
     if (st == LSQ_OK && answer != ANSWER_FRAMES && !*end_of_log &&

@@ -434,6 +434,7 @@ static void closes_a_gap_in_one_transaction(void **state) {
     /* As after a power cut before the position was on the disk. */
     assert_int_equal(lsqi_meta_read(&after, meta, NULL, NULL), LSQ_OK);
     before.target = after.applied;
+    before.target_checksum = after.checksum;
     before.coming = after.mark;
     before.sequence = after.sequence;
     assert_int_equal(lsqi_meta_write(&before, meta, NULL, LSQI_META_DURABLE, NULL), LSQ_OK);

@@ -196,6 +196,7 @@ static void make_two_states(struct two_states *s, struct lsq_conn *primary, cons
     copy(s->path, s->after);
     assert_int_equal(lsqi_meta_read(&after, name, NULL, &last_error), LSQ_OK);
     s->meta.target = after.applied;
+    s->meta.target_checksum = after.checksum;
     s->meta.coming = after.mark;
     s->meta.sequence = after.sequence;
 }
@@ -226,6 +227,7 @@ static void goes_on_after_a_break(const char *change) {
     assert_int_equal(lsqi_meta_read(&found, beside(s.path, "-replica"), NULL, &last_error), LSQ_OK);
     s.meta.sequence = found.sequence;
     s.meta.target = found.applied;
+    s.meta.target_checksum = found.checksum;
     s.meta.mark = s.meta.coming;
     s.meta.coming = found.mark;
     broken_off(&s, s.after);

@@ -150,7 +150,6 @@ static void keeps_a_place_in_the_wal(void **state) {
     assert_true(found.wal.frames == mark.frames && found.target_checksum == meta.target_checksum);
     assert_int_equal(found.tried, meta.tried);
     load(image);
-    assert_memory_not_equal(image + BLOCK, without + BLOCK, 8);
     for (size_t at = BLOCK; at < BLOCK + 334; at++) {
         image[at] ^= 1;
         store(image);
@@ -158,9 +157,36 @@ static void keeps_a_place_in_the_wal(void **state) {
         image[at] ^= 1;
     }
     meta.beyond = LSQI_META_UNPLACED;
+    meta.wal = (struct lsqi_wal_mark){.frames = 0};
+    meta.tried = 0;
+    meta.target_checksum = 0;
     assert_int_equal(lsqi_meta_create(&meta, path, NULL, &last_error), LSQ_OK);
     load(image);
     assert_memory_equal(image, without, SIZE);
+}
+
+/* As it was before there were places in the WAL: shorter, with another word at its begin. */
+static void reads_the_older_layout(void **state) {
+    enum { USED = 308 };
+    struct lsqi_meta meta = {
+        .state = LSQI_META_READY, .log_id = "a-log", .applied = 3, .target = 3, .checksum = 77};
+    uint64_t sum = 0xcbf29ce484222325u;
+    struct lsqi_meta found;
+    static char image[SIZE];
+    char *block = image + BLOCK; /* of the first write */
+
+    (void)state;
+    path = db_path();
+    assert_int_equal(lsqi_meta_create(&meta, path, NULL, &last_error), LSQ_OK);
+    load(image);
+    block[7] = '1';
+    for (size_t i = 0; i < USED; i++) sum = (sum ^ (unsigned char)block[i]) * 0x100000001b3u;
+    memset(block + USED, 0, BLOCK - USED);
+    memcpy(block + USED, &sum, sizeof(sum));
+    store(image);
+    assert_int_equal(lsqi_meta_read(&found, path, NULL, &last_error), LSQ_OK);
+    assert_true(found.applied == 3 && found.checksum == 77);
+    assert_true(found.beyond == LSQI_META_UNPLACED && found.target_checksum == 0);
 }
 
 static bool has_bytes(const char *image, uint64_t value) {
@@ -214,6 +240,7 @@ int main(void) {
         cmocka_unit_test_teardown(tells_a_torn_file_from_none, db_forget),
         cmocka_unit_test(reads_or_refuses_what_lies_there),
         cmocka_unit_test_teardown(keeps_a_place_in_the_wal, db_forget),
+        cmocka_unit_test_teardown(reads_the_older_layout, db_forget),
         cmocka_unit_test_teardown(veils_checksums_of_what_is_encrypted, db_forget),
     };
 

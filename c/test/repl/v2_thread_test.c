@@ -6,6 +6,7 @@
 #include "../support/answer.h"
 #include "../support/generations.h"
 #include "../support/primary.h"
+#include "repl/meta.h"
 
 static struct sqld server;
 
@@ -206,6 +207,42 @@ static void follows_a_server_that_was_restored(void **state) {
     replica = replica_open(path, &server);
     expect_same(replica, primary);
     assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 5);
+    replica_close(replica);
+    db_close(primary);
+}
+
+/* The process was killed while frames went in, before it was noted that they had; then the server was restored to what it
+ * was before them, and went on otherwise: pages that only the lost ones touched must not stay. */
+static void keeps_nothing_of_frames_that_the_server_lost(void **state) {
+    struct lsq_conn *primary = begin();
+    const char *path = replica_path();
+    const char *name = beside(path, "-replica");
+    struct lsqi_replica *replica = replica_open(path, &server);
+    struct lsqi_meta before;
+    struct lsqi_meta after;
+
+    (void)state;
+    run(primary, "INSERT INTO t (b) " MANY(500) "SELECT zeroblob(3000) FROM n");
+    expect_same(replica, primary);
+    replica_close(replica);
+    assert_int_equal(lsqi_meta_read(&before, name, NULL, &last_error), LSQ_OK);
+    (void)generations_do(&server, "{\"do\": \"save\"}");
+    run(primary, "UPDATE t SET b = 'lost' WHERE a % 7 = 0");
+    replica = replica_open(path, &server);
+    expect_same(replica, primary);
+    replica_close(replica);
+    assert_int_equal(lsqi_meta_read(&after, name, NULL, &last_error), LSQ_OK);
+    before.target = after.applied;
+    before.target_checksum = after.checksum;
+    before.coming = after.mark;
+    before.sequence = after.sequence;
+    assert_int_equal(lsqi_meta_write(&before, name, NULL, LSQI_META_DURABLE, &last_error), LSQ_OK);
+    (void)generations_do(&server, "{\"do\": \"go_back\"}");
+    run(primary, "CREATE TABLE u AS SELECT b FROM t");
+    replica_events_begin();
+    replica = replica_open(path, &server);
+    expect_same(replica, primary);
+    assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 1);
     replica_close(replica);
     db_close(primary);
 }
@@ -429,6 +466,7 @@ int main(void) {
         cmocka_unit_test_teardown(goes_on_in_the_next_generation, forget),
         cmocka_unit_test_teardown(begins_with_what_there_is, forget),
         cmocka_unit_test_teardown(follows_a_server_that_was_restored, forget),
+        cmocka_unit_test_teardown(keeps_nothing_of_frames_that_the_server_lost, forget),
         cmocka_unit_test_teardown(believes_no_lies, forget),
         cmocka_unit_test_teardown(installs_no_lies, forget),
         cmocka_unit_test_teardown(is_tolerant, forget),
