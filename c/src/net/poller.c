@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -96,6 +97,12 @@ static void distribute(struct lsqi_multi *multi) {
             watch->fds[i].revents = from++->revents;
             if (watch->fds[i].revents != 0) watch->ready = true;
         }
+}
+
+void lsqi_poller_rest(int us) {
+    const struct timespec time = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000L};
+
+    (void)ppoll(NULL, 0, &time, NULL);
 }
 
 void lsqi_poller_wait(struct lsqi_multi *multi, int ms) {

@@ -15,5 +15,7 @@ void lsqi_poller_close(void);
 void lsqi_poller_wake(void);
 /* Waits at most so long, and notes what came in the descriptors' revents. The I/O thread. */
 void lsqi_poller_wait(struct lsqi_multi *multi, int ms);
+/* Waits so long, whatever comes meanwhile: a few ms at most. The I/O thread. */
+void lsqi_poller_rest(int us);
 
 #endif

@@ -29,7 +29,7 @@ static int keep_pace_locked(int wait_ms) {
 
     if (us == 0) return wait_ms;
     pthread_mutex_unlock(&lsqi_loop.lock);
-    (void)usleep((unsigned)us);
+    lsqi_poller_rest(us);
     pthread_mutex_lock(&lsqi_loop.lock);
     return lsqi_loop_wait_ms_locked();
 }
