@@ -6,9 +6,9 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "repl/disk.h"
-#include "repl/events.h"
 #include "repl/local.h"
 #include "repl/protocol.h"
+#include "repl/seen.h"
 #include "repl/state.h"
 
 enum {
@@ -18,77 +18,6 @@ enum {
     MOST_GREETINGS = 5, /* that the server wants, and nothing new in between */
     MOST_DOUBTS = 3
 };
-
-static uint64_t bytes_so_far(struct lsqi_replica *r) {
-    uint64_t bytes;
-
-    pthread_mutex_lock(&r->lock);
-    bytes = r->counts.bytes;
-    pthread_mutex_unlock(&r->lock);
-    return bytes;
-}
-
-/* Bytes and time are those of the exchange so far, of which a long transfer's last answer is not counted yet. */
-static void tell(struct lsqi_replica *r, enum lsqi_replica_event_kind kind, const char *message,
-                 const char *aside, uint64_t frames) {
-    const struct lsqi_replica_event event = {
-        .kind = kind,
-        .path = r->path,
-        .why = LSQ_OK,
-        .message = message,
-        .aside = aside,
-        .frame = lsqi_replica_applied(r),
-        .frames = frames,
-        .bytes = bytes_so_far(r) - r->began_bytes,
-        .took_ns = lsqi_now_ns() - r->began,
-    };
-
-    lsqi_replica_tell(&event);
-}
-
-/* ---- What others see ---- */
-
-uint64_t lsqi_follow_asks(struct lsqi_replica *r) {
-    uint64_t serial;
-
-    pthread_mutex_lock(&r->lock);
-    serial = ++r->serial;
-    pthread_mutex_unlock(&r->lock);
-    return serial;
-}
-
-void lsqi_follow_reached(struct lsqi_replica *r, uint64_t serial) {
-    pthread_mutex_lock(&r->lock);
-    r->reached = serial;
-    r->synced_at = lsqi_now_ns();
-    pthread_mutex_unlock(&r->lock);
-}
-
-void lsqi_follow_has_all(struct lsqi_replica *r) {
-    pthread_mutex_lock(&r->lock);
-    if (r->apply != NULL) r->highest = lsqi_replica_applied(r);
-    pthread_mutex_unlock(&r->lock);
-}
-
-void lsqi_follow_got_bytes(struct lsqi_replica *r, uint64_t bytes) {
-    pthread_mutex_lock(&r->lock);
-    r->counts.bytes += bytes;
-    pthread_mutex_unlock(&r->lock);
-}
-
-/* After frames went in. */
-static void publish(struct lsqi_replica *r, uint64_t frames, bool rebuilt) {
-    uint64_t last = r->meta.applied == 0 ? 0 : r->meta.applied - 1;
-
-    pthread_mutex_lock(&r->lock);
-    r->counts.frames += frames;
-    r->counts.rebuilds += rebuilt;
-    r->usable = r->apply != NULL;
-    if (r->highest < last) r->highest = last;
-    (void)snprintf(r->counts.log_id, sizeof(r->counts.log_id), "%s", r->meta.log_id);
-    pthread_mutex_unlock(&r->lock);
-    atomic_store_explicit(&r->face.applied, last, memory_order_release);
-}
 
 /* ---- Into the file ---- */
 
@@ -112,9 +41,9 @@ static enum lsq_status apply(struct lsqi_replica *r, struct lsq_error *err) {
     st = lsqi_apply_put(r->apply, &r->spool, n, r->meta.histories, &around, lsqi_replica_stops, r,
                         err);
     if (r->meta.applied != r->committed_next) return st;
-    publish(r, n, r->replaced);
+    lsqi_seen_frames(r, n, r->replaced);
     if (st == LSQ_OK) st = lsqi_spool_drop(&r->spool, n, err);
-    tell(r, r->replaced ? LSQI_REPLICA_REPLACED : LSQI_REPLICA_SYNCED, "", NULL, n);
+    lsqi_seen_tell(r, r->replaced ? LSQI_REPLICA_REPLACED : LSQI_REPLICA_SYNCED, "", NULL, n);
     r->replaced = false;
     lsqi_replica_progress(r);
     return st;
@@ -262,10 +191,10 @@ static enum lsq_status change_history(struct lsqi_replica *r, const char *why,
     st = lsqi_local_take(r, &meta, err);
     if (r->overtaken && copied) lsqi_disk_remove(aside, "");
     if (st != LSQ_OK) return st;
-    if (had > 0) tell(r, LSQI_REPLICA_SET_ASIDE, why, copied ? aside : NULL, 0);
+    if (had > 0) lsqi_seen_tell(r, LSQI_REPLICA_SET_ASIDE, why, copied ? aside : NULL, 0);
     r->replaced = had > 0 || r->replaced;
     atomic_store_explicit(&r->face.written, 0, memory_order_release);
-    publish(r, 0, false);
+    lsqi_seen_frames(r, 0, false);
     return LSQ_OK;
 }
 
@@ -416,38 +345,18 @@ static enum lsq_status greet(struct lsqi_replica *r, struct lsq_error *err) {
 
 void lsqi_follow_publish(struct lsqi_replica *r) {
     start_again(r);
-    publish(r, 0, false);
-}
-
-void lsqi_follow_tell_pushed(struct lsqi_replica *r, uint64_t frames, uint64_t bytes,
-                             int64_t since) {
-    const struct lsqi_replica_event event = {
-        .kind = LSQI_REPLICA_PUSHED,
-        .path = r->path,
-        .why = LSQ_OK,
-        .message = "",
-        .frame = lsqi_replica_applied(r),
-        .frames = frames,
-        .bytes = bytes,
-        .took_ns = lsqi_now_ns() - since,
-    };
-
-    pthread_mutex_lock(&r->lock);
-    r->counts.pushed += frames;
-    r->pushed_at = lsqi_now_ns();
-    pthread_mutex_unlock(&r->lock);
-    lsqi_replica_tell(&event);
+    lsqi_seen_frames(r, 0, false);
 }
 
 void lsqi_follow_yielded(struct lsqi_replica *r, const char *aside) {
-    tell(r, LSQI_REPLICA_SET_ASIDE, "its changes give way to the server's", aside, 0);
+    lsqi_seen_tell(r, LSQI_REPLICA_SET_ASIDE, "its changes give way to the server's", aside, 0);
     pthread_mutex_lock(&r->lock);
     (void)snprintf(r->aside, sizeof(r->aside), "%s", aside);
     pthread_mutex_unlock(&r->lock);
     r->wished = false;
     r->replaced = true;
     atomic_store_explicit(&r->face.written, 0, memory_order_release);
-    publish(r, 0, false);
+    lsqi_seen_frames(r, 0, false);
     restart(r, 0, 0, 0);
     r->chain.holds = r->chain.none = false;
 }
@@ -497,8 +406,8 @@ static enum lsq_status open_installed(struct lsqi_replica *r, struct lsq_error *
     st = lsqi_apply_open(&r->apply, r->path, &r->key, err);
     if (st != LSQ_OK) return st;
     start_again(r);
-    publish(r, r->meta.applied, false);
-    tell(r, LSQI_REPLICA_BOOTSTRAPPED, "", NULL, r->meta.applied);
+    lsqi_seen_frames(r, r->meta.applied, false);
+    lsqi_seen_tell(r, LSQI_REPLICA_BOOTSTRAPPED, "", NULL, r->meta.applied);
     return LSQ_OK;
 }
 
@@ -516,8 +425,8 @@ static enum lsq_status finish_base(struct lsqi_replica *r, struct lsq_error *err
                               (unsigned long long)r->next);
     st = r->next == 0 ? install_empty(r, err) : install(r, err);
     if (st != LSQ_OK) return st;
-    publish(r, r->came, false);
-    tell(r, LSQI_REPLICA_BOOTSTRAPPED, "", NULL, r->came);
+    lsqi_seen_frames(r, r->came, false);
+    lsqi_seen_tell(r, LSQI_REPLICA_BOOTSTRAPPED, "", NULL, r->came);
     r->came = 0;
     return LSQ_OK;
 }
@@ -618,8 +527,7 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     bool end = false;
 
     take_wish(r);
-    r->began = since;
-    r->began_bytes = bytes_so_far(r);
+    lsqi_seen_begin(r);
     if (lsqi_place_down_ms(r->server.targets[0].place) > patience) return nobody_answers(r, err);
     /* What nobody waits for any more is not asked for: a request that is broken off costs its connection. */
     while (!end && (tries > 0 || !lsqi_replica_stops(r))) {

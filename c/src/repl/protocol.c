@@ -1,4 +1,5 @@
 #include "repl/protocol.h"
+#include "repl/seen.h"
 
 #include <string.h>
 
@@ -25,7 +26,7 @@ void lsqi_protocol_note(struct lsqi_replica *r, const struct lsqi_transfer_end *
                         enum lsq_status st) {
     struct lsqi_place *place = r->server.targets[0].place;
 
-    lsqi_follow_got_bytes(r, end->bytes);
+    lsqi_seen_bytes(r, end->bytes);
     if (end->transport)
         lsqi_place_failed(place);
     else if (st != LSQ_INTERRUPTED)

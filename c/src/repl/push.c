@@ -20,6 +20,7 @@
 #include "repl/disk.h"
 #include "repl/local.h"
 #include "repl/protocol.h"
+#include "repl/seen.h"
 #include "repl/v2.h"
 #include "repl/v2_read.h"
 
@@ -285,7 +286,7 @@ static enum lsq_status yield(struct lsqi_replica *r, struct lsq_error *err) {
 
 static enum lsq_status run(struct push *p, bool *end, struct lsq_error *err) {
     struct lsqi_replica *r = p->r;
-    uint64_t serial = lsqi_follow_asks(r);
+    uint64_t serial = lsqi_seen_asks(r);
     bool clean = false;
     enum lsq_status st = greet(p, err);
 
@@ -301,8 +302,8 @@ static enum lsq_status run(struct push *p, bool *end, struct lsq_error *err) {
     if (st == LSQ_OK) st = lsqi_local_look(r, &p->at, &p->end, &clean, err);
     if (st != LSQ_OK || clean) return st;
     *end = true; /* others go on writing */
-    lsqi_follow_reached(r, serial);
-    lsqi_follow_has_all(r);
+    lsqi_seen_reached(r, serial);
+    lsqi_seen_has_all(r);
     return LSQ_OK;
 }
 
@@ -318,8 +319,7 @@ enum lsq_status lsqi_push(struct lsqi_replica *r, bool *end, struct lsq_error *e
     /* None was taken for as long as there was something to push. */
     if (st == LSQ_OK && !lsqi_local_dirty(r)) lsqi_apply_checkpoint(r->apply);
     if (st != LSQ_OK && st != LSQ_CONFLICT) r->greeted = false;
-    if (p.pushed > 0 || r->meta.applied > before)
-        lsqi_follow_tell_pushed(r, p.pushed, p.bytes, since);
+    if (p.pushed > 0 || r->meta.applied > before) lsqi_seen_pushed(r, p.pushed, p.bytes, since);
     lsqi_buf_release(&p.frames);
     lsqi_buf_release(&p.theirs);
     return st;

@@ -143,8 +143,6 @@ bool lsqi_follow_is_to_greet(struct lsqi_replica *replica);
 void lsqi_follow_yielded(struct lsqi_replica *replica, const char *aside);
 /* What the metadata say has changed: others see it. */
 void lsqi_follow_publish(struct lsqi_replica *replica);
-void lsqi_follow_tell_pushed(struct lsqi_replica *replica, uint64_t frames, uint64_t bytes,
-                             int64_t since);
 
 /* push.c: local changes go to the server, as far as there are some when it begins. *end: there are new ones by now,
  * which are left to the next exchange; else all is pushed, and what others wrote is to be fetched. */
@@ -184,23 +182,17 @@ enum lsq_status lsqi_follow_frame(void *replica, const struct lsqi_frame *frame,
                                   size_t len, struct lsq_error *err);
 /* Frames have come, and are worth being applied. */
 enum lsq_status lsqi_follow_pause(void *replica, struct lsq_error *err);
-/* What follows are frames of a snapshot: the newest first, each page once, as one transaction. The end: `whole` where
+/* What follows are frames of a snapshot: the newest first, each page once, as one transaction. go_on(): the first ones
+ * are here, in the file in the making (lsqi_base_part()): the number of the first, and how many. end(): `whole` where
  * all of it has come. */
 void lsqi_follow_snapshot_begin(struct lsqi_replica *replica);
-/* The first frames of it are here, in the file in the making (lsqi_base_part()): the first one's number, and how many. */
 void lsqi_follow_snapshot_go_on(struct lsqi_replica *replica, uint64_t number, uint32_t pages);
-/* What there is of the file in the making is given up, and the server greeted anew. */
-void lsqi_follow_from_nothing(struct lsqi_replica *replica);
 enum lsq_status lsqi_follow_snapshot_end(struct lsqi_replica *replica, bool whole,
                                          struct lsq_error *err);
-/* A request for frames begins; its number, for lsqi_follow_reached(): it found all that there is. */
-uint64_t lsqi_follow_asks(struct lsqi_replica *replica);
-void lsqi_follow_reached(struct lsqi_replica *replica, uint64_t serial);
-/* The file's last frame is the server's, whatever the greeting's index said of a generation without frames. */
-void lsqi_follow_has_all(struct lsqi_replica *replica);
+/* What there is of the file in the making is given up, and the server greeted anew. */
+void lsqi_follow_from_nothing(struct lsqi_replica *replica);
 /* What r->next stands behind is all of a part of the log that is closed: it goes on at `next`. The begin of a
  * transaction that has come of it will have no end. */
 void lsqi_follow_part_ends(struct lsqi_replica *replica, uint64_t next);
-void lsqi_follow_got_bytes(struct lsqi_replica *replica, uint64_t bytes);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "remote/failure.h"
 #include "repl/protocol.h"
+#include "repl/seen.h"
 #include "repl/transfer.h"
 #include "repl/wire.h"
 
@@ -214,7 +215,7 @@ static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct ls
                               .form = LSQI_WIRE_FRAMES,
                               .pause = lsqi_follow_pause};
     uint64_t from = r->next;
-    uint64_t serial = lsqi_follow_asks(r);
+    uint64_t serial = lsqi_seen_asks(r);
     enum answer answer;
     enum lsq_status st;
 
@@ -227,7 +228,7 @@ static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct ls
         r->greeted = false; /* NO_HELLO; AHEAD, which the greeting will tell the reason of */
     else if (st == LSQ_OK && r->next == from)
         *end_of_log = true;
-    if (*end_of_log) lsqi_follow_reached(r, serial);
+    if (*end_of_log) lsqi_seen_reached(r, serial);
     lsqi_buf_release(&body);
     return st;
 }

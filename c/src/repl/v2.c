@@ -27,6 +27,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "repl/protocol.h"
+#include "repl/seen.h"
 #include "repl/v2_ask.h"
 #include "repl/v2_export.h"
 #include "repl/v2_read.h"
@@ -234,7 +235,7 @@ static enum lsq_status next_generation(struct lsqi_replica *r, struct lsq_error 
 }
 
 static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct lsq_error *err) {
-    uint64_t serial = lsqi_follow_asks(r);
+    uint64_t serial = lsqi_seen_asks(r);
     struct lsqi_v2_text text = lsqi_v2_text(0);
     enum answer answer;
     uint64_t generation = 0;
@@ -254,8 +255,8 @@ static enum lsq_status fetch(struct lsqi_replica *r, bool *end_of_log, struct ls
         generation < lsqi_v2_generation(r->next))
         r->greeted = false;
     if (*end_of_log) {
-        lsqi_follow_reached(r, serial);
-        lsqi_follow_has_all(r);
+        lsqi_seen_reached(r, serial);
+        lsqi_seen_has_all(r);
     }
     lsqi_v2_text_release(&text);
     return st;
