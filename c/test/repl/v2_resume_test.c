@@ -34,7 +34,7 @@ static void what_cannot_be_gone_on_with_begins_again(void **state) {
         bootstrap_break_off(&b, replica, 80);
         generations_fail(&b.server, servers[i].faults);
         (void)exports_in_parts();
-        bootstrap_expect_rest(&b, replica, 110);
+        bootstrap_expect_rest(&b, replica, 150);
         assert_int_equal(exports_in_parts() > 0, servers[i].asked);
         replica_close(replica);
     }
@@ -59,7 +59,7 @@ static void the_server_has_moved_on(void **state) {
     bootstrap_break_off(&b, replica, 80);
     generations_checkpoint(&b.server);
     (void)generations_do(&b.server, "{\"do\": \"forget\"}");
-    bootstrap_expect_rest(&b, replica, 110);
+    bootstrap_expect_rest(&b, replica, 150);
     replica_close(replica);
 
     /* The same generation, and as many pages; the last one, amid which it was broken off, is the same, too. */
@@ -70,7 +70,7 @@ static void the_server_has_moved_on(void **state) {
         run(b.primary, "UPDATE t SET b = randomblob(3500) WHERE a BETWEEN 100 AND 200");
         generations_checkpoint(&b.server);
     }
-    bootstrap_expect_rest(&b, replica, 110);
+    bootstrap_expect_rest(&b, replica, 150);
     replica_close(replica);
 }
 
@@ -99,7 +99,7 @@ static void what_is_not_there_any_more_is_not_gone_on_with(void **state) {
         else
             assert_int_equal(truncate(incoming, cases[i].left), 0);
         if (cases[i].reopened) replica = bootstrap_open(&b, path);
-        bootstrap_expect_rest(&b, replica, 210);
+        bootstrap_expect_rest(&b, replica, 250);
         replica_close(replica);
     }
 }
@@ -130,7 +130,7 @@ static void an_overloaded_server_is_waited_for(void **state) {
     assert_int_equal(lsqi_replica_sync_wait(replica, 0, 5000, NULL, NULL, NULL, &last_error),
                      LSQ_TIMEOUT);
     generations_fail(&b.server, "{}");
-    bootstrap_expect_rest(&b, replica, 110);
+    bootstrap_expect_rest(&b, replica, 150);
     replica_close(replica);
 }
 
