@@ -49,5 +49,5 @@ uint64_t lsqi_key_sum(const struct lsqi_key *key, uint64_t number, const void *d
 
 uint64_t lsqi_key_veil(const struct lsqi_key *key, uint64_t place, uint64_t sum) {
     if (key == NULL || key->bytes == NULL || sum == 0) return sum;
-    return sum ^ lsqi_key_sum(key, place, NULL, 0);
+    return sum ^ lsqi_key_sum(key, place, "", 0);
 }
