@@ -4,11 +4,10 @@
 #ifndef LSQI_NET_PACE_H
 #define LSQI_NET_PACE_H
 
-#include <stdbool.h>
-
 enum {
     LSQI_PACE_SHORTEST_US = 32,
-    LSQI_PACE_LONGEST_US = 2000 /* what a command or a deadline waits for at most */
+    LSQI_PACE_LONGEST_US =
+        2000 /* for which all else on the thread waits, too: commands, deadlines, WebSockets */
 };
 
 /* All zero: it looks at once. */

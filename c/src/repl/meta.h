@@ -73,7 +73,7 @@ static inline bool lsqi_meta_is_local(const struct lsqi_meta *meta) {
 
 enum lsqi_meta_write { LSQI_META_LAZY, LSQI_META_DURABLE };
 
-/* With the key of the file that they are about (NULL: none), checksums of pages stand in it veiled: lsqi_key_veil().
+/* key: of the file that the metadata are about, NULL for none: checksums of pages are veiled with it (lsqi_key_veil()).
  *
  * Reads the file at path. LSQ_OK; LSQ_NO_ROW: there is none; LSQ_CORRUPT: no slot is valid; LSQ_IO, LSQ_PERMISSION. */
 enum lsq_status lsqi_meta_read(struct lsqi_meta *meta, const char *path, const struct lsqi_key *key,
