@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "../support/primary.h"
+#include "repl/base.h"
 
 static struct sqld server;
 
@@ -162,8 +163,39 @@ static void in_a_sync(void **state) {
     db_close(primary);
 }
 
+/* A call that fails once, and not again: what the state says is what is durable, no more. */
+static void the_state_says_no_more_than_is_so(void **state) {
+    static const char page[4096];
+    const struct lsqi_frame frame = {.number = 5, .page = 1};
+    const struct lsqi_key key = {.bytes = NULL};
+    const char *path = replica_path();
+    struct lsqi_base base = {.key = &key, .fd = -1};
+    struct lsqi_meta meta;
+
+    (void)state;
+    assert_int_equal(lsqi_base_begin(&base, path, "a-log", 0, &last_error), LSQ_OK);
+    atomic_store(&answer, EIO);
+    atomic_store(&left, 0);
+    assert_int_equal(lsqi_base_write(&base, path, &frame, page, sizeof(page), &last_error), LSQ_IO);
+    atomic_store(&left, -1);
+    assert_true(base.fd >= 0 || lsqi_base_recall(&base, path));
+    assert_int_equal(lsqi_base_write(&base, path, &frame, page, sizeof(page), &last_error), LSQ_OK);
+    assert_int_equal(lsqi_meta_read(&meta, beside(path, "-incoming-state"), NULL, &last_error),
+                     LSQ_OK);
+    assert_true(meta.target == 6);
+    /* The kernel has forgotten that the pages are lost; we have not. */
+    atomic_store(&left, 0);
+    assert_int_equal(lsqi_base_mark(&base, path, 6, 1, 1, true, &last_error), LSQ_IO);
+    atomic_store(&left, -1);
+    assert_int_not_equal(lsqi_base_mark(&base, path, 6, 1, 1, true, NULL), LSQ_OK);
+    assert_true(lsqi_base_recall(&base, path));
+    assert_true(base.meta.applied == 0);
+    lsqi_base_discard(&base, path);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(the_state_says_no_more_than_is_so, forget),
         cmocka_unit_test_teardown(in_a_bootstrap, forget),
         cmocka_unit_test_teardown(in_a_sync, forget),
     };
