@@ -30,6 +30,8 @@ void lsqi_base_discard(struct lsqi_base *base, const char *path) {
     lsqi_disk_remove(path, INCOMING);
     lsqi_disk_remove(path, INCOMING "-wal");
     lsqi_disk_remove(path, INCOMING "-shm");
+    /* The engine's, where a disk failed as it made an empty one: it would be rolled back into the next. */
+    lsqi_disk_remove(path, INCOMING "-journal");
 }
 
 void lsqi_base_discard_foreign(struct lsqi_base *base, const char *path) {
@@ -333,9 +335,8 @@ enum lsq_status lsqi_base_install(struct lsqi_base *base, const char *path, stru
     lsqi_disk_beside(from, path, INCOMING);
     if (!put_in_place(from, path))
         return lsqi_disk_failed(err, "put the replica in its place,", path);
+    *meta = mine;
     st = lsqi_disk_sync_folder(path, err);
     lsqi_base_release(base);
-    if (st == LSQ_OK) st = lsqi_base_installed(path, base->key, &mine, err);
-    if (st == LSQ_OK) *meta = mine;
-    return st;
+    return st == LSQ_OK ? lsqi_base_installed(path, base->key, meta, err) : st;
 }

@@ -396,13 +396,17 @@ static enum lsq_status install(struct lsqi_replica *r, struct lsq_error *err) {
     return st;
 }
 
-/* It is in its place, and could not be opened then. */
+/* It is in its place, and could not be noted or opened then. */
 static enum lsq_status open_installed(struct lsqi_replica *r, struct lsq_error *err) {
     uint64_t inode = 0;
-    enum lsq_status st;
+    enum lsq_status st = LSQ_OK;
 
-    if (r->meta.state != LSQI_META_READY || lsqi_disk_size(r->path, &inode) <= 0) return LSQ_OK;
-    if (inode != r->meta.inode) return LSQ_OK;
+    if (lsqi_disk_size(r->path, &inode) <= 0 || inode != r->meta.inode) return LSQ_OK;
+    if (r->meta.state == LSQI_META_INSTALLING) {
+        st = lsqi_disk_sync_folder(r->path, err);
+        if (st == LSQ_OK) st = lsqi_base_installed(r->path, &r->key, &r->meta, err);
+    }
+    if (st != LSQ_OK || r->meta.state != LSQI_META_READY) return st;
     st = lsqi_apply_open(&r->apply, r->path, &r->key, err);
     if (st != LSQ_OK) return st;
     start_again(r);

@@ -163,6 +163,27 @@ static void in_a_sync(void **state) {
     db_close(primary);
 }
 
+/* Of a server that has nothing yet, an empty database; what it has later comes all the same, by the same record. */
+static void of_an_empty_server(void **state) {
+    bool failed = true;
+
+    for (int n = 0; failed && n < 1000; n++) {
+        struct lsqi_replica *replica;
+        struct lsq_conn *primary;
+
+        sqld_start(&server, NULL);
+        primary = primary_conn(&server);
+        replica = replica_open(replica_path(), &server);
+        failed = sync_with(replica, n, ENOSPC);
+        run(primary, "CREATE TABLE t (a INTEGER PRIMARY KEY, b)");
+        expect_same(replica, primary);
+        replica_close(replica);
+        db_close(primary);
+        (void)forget(state);
+    }
+    assert_false(failed);
+}
+
 /* A call that fails once, and not again: what the state says is what is durable, no more. */
 static void the_state_says_no_more_than_is_so(void **state) {
     static const char page[4096];
@@ -195,6 +216,7 @@ static void the_state_says_no_more_than_is_so(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(of_an_empty_server, forget),
         cmocka_unit_test_teardown(the_state_says_no_more_than_is_so, forget),
         cmocka_unit_test_teardown(in_a_bootstrap, forget),
         cmocka_unit_test_teardown(in_a_sync, forget),
