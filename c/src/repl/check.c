@@ -37,7 +37,9 @@ static enum lsq_status part(struct lsqi_replica *r, uint64_t number, struct lsq_
 }
 
 enum lsq_status lsqi_chain_leap(struct lsqi_replica *r, uint64_t next, struct lsq_error *err) {
-    return r->chain.until > r->next && next > r->next ? part(r, r->chain.until - 1, err) : LSQ_OK;
+    bool over = r->chain.until > r->next && r->chain.until <= next;
+
+    return over ? part(r, r->chain.until - 1, err) : LSQ_OK;
 }
 
 /* The last one that may be here is the one that it was then; none that is behind it comes in its stead. */

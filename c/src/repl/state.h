@@ -170,7 +170,8 @@ void lsqi_chain_took(struct lsqi_replica *replica, const struct lsqi_frame *fram
 bool lsqi_chain_doubts(const struct lsqi_replica *replica);
 /* What may be in the file, as its metadata say. */
 void lsqi_chain_expect(struct lsqi_replica *replica, const struct lsqi_meta *meta);
-/* The log goes on at `next`, by a snapshot or in another part: frames that may be in the file are not to come. */
+/* The log goes on at `next`, by a snapshot or in another part: the last frame that may be in the file is not to come, if
+ * it is before that. */
 enum lsq_status lsqi_chain_leap(struct lsqi_replica *replica, uint64_t next, struct lsq_error *err);
 
 /* ---- For protocols ---- */

@@ -211,23 +211,14 @@ static void follows_a_server_that_was_restored(void **state) {
     db_close(primary);
 }
 
-/* The process was killed while frames went in, before it was noted that they had; then the server was restored to what it
- * was before them, and went on otherwise: pages that only the lost ones touched must not stay. */
-static void keeps_nothing_of_frames_that_the_server_lost(void **state) {
-    struct lsq_conn *primary = begin();
-    const char *path = replica_path();
+/* Syncs, and leaves what a kill leaves that comes when the frames are in, and before that is noted. */
+static void sync_and_die(const char *path, struct lsq_conn *primary) {
     const char *name = beside(path, "-replica");
-    struct lsqi_replica *replica = replica_open(path, &server);
+    struct lsqi_replica *replica;
     struct lsqi_meta before;
     struct lsqi_meta after;
 
-    (void)state;
-    run(primary, "INSERT INTO t (b) " MANY(500) "SELECT zeroblob(3000) FROM n");
-    expect_same(replica, primary);
-    replica_close(replica);
     assert_int_equal(lsqi_meta_read(&before, name, NULL, &last_error), LSQ_OK);
-    (void)generations_do(&server, "{\"do\": \"save\"}");
-    run(primary, "UPDATE t SET b = 'lost' WHERE a % 7 = 0");
     replica = replica_open(path, &server);
     expect_same(replica, primary);
     replica_close(replica);
@@ -237,6 +228,22 @@ static void keeps_nothing_of_frames_that_the_server_lost(void **state) {
     before.coming = after.mark;
     before.sequence = after.sequence;
     assert_int_equal(lsqi_meta_write(&before, name, NULL, LSQI_META_DURABLE, &last_error), LSQ_OK);
+}
+
+/* The server was restored to what it was before frames that a kill left, and went on otherwise: pages that only the
+ * lost ones touched must not stay. */
+static void keeps_nothing_of_frames_that_the_server_lost(void **state) {
+    struct lsq_conn *primary = begin();
+    const char *path = replica_path();
+    struct lsqi_replica *replica = replica_open(path, &server);
+
+    (void)state;
+    run(primary, "INSERT INTO t (b) " MANY(500) "SELECT zeroblob(3000) FROM n");
+    expect_same(replica, primary);
+    replica_close(replica);
+    (void)generations_do(&server, "{\"do\": \"save\"}");
+    run(primary, "UPDATE t SET b = 'lost' WHERE a % 7 = 0");
+    sync_and_die(path, primary);
     (void)generations_do(&server, "{\"do\": \"go_back\"}");
     run(primary, "CREATE TABLE u AS SELECT b FROM t");
     replica_events_begin();
@@ -244,6 +251,30 @@ static void keeps_nothing_of_frames_that_the_server_lost(void **state) {
     expect_same(replica, primary);
     assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 1);
     replica_close(replica);
+    db_close(primary);
+}
+
+/* What a kill left is of the next generation, or the one after it: the server has it all, and nothing is done anew. */
+static void goes_on_over_the_end_of_a_generation(void **state) {
+    struct lsq_conn *primary = begin();
+    const char *path = replica_path();
+    struct lsqi_replica *replica = replica_open(path, &server);
+
+    (void)state;
+    expect_same(replica, primary);
+    replica_close(replica);
+    for (int ends = 1; ends <= 2; ends++) {
+        for (int i = 0; i < ends; i++) {
+            generations_checkpoint(&server);
+            run(primary, "INSERT INTO t (b) VALUES (randomblob(9000))");
+        }
+        sync_and_die(path, primary);
+        run(primary, "INSERT INTO t (b) VALUES (randomblob(9000))");
+        replica = replica_open(path, &server);
+        expect_same(replica, primary);
+        replica_close(replica);
+        assert_int_equal(replica_events(LSQI_REPLICA_SET_ASIDE), 0);
+    }
     db_close(primary);
 }
 
@@ -467,6 +498,7 @@ int main(void) {
         cmocka_unit_test_teardown(begins_with_what_there_is, forget),
         cmocka_unit_test_teardown(follows_a_server_that_was_restored, forget),
         cmocka_unit_test_teardown(keeps_nothing_of_frames_that_the_server_lost, forget),
+        cmocka_unit_test_teardown(goes_on_over_the_end_of_a_generation, forget),
         cmocka_unit_test_teardown(believes_no_lies, forget),
         cmocka_unit_test_teardown(installs_no_lies, forget),
         cmocka_unit_test_teardown(is_tolerant, forget),

@@ -203,6 +203,9 @@ static atomic_int events[8];
 static void on_event(const struct lsqi_replica_event *event, void *arg) {
     (void)arg;
     atomic_fetch_add(&events[event->kind], 1);
+    if (event->kind == LSQI_REPLICA_SET_ASIDE)
+        print_message("set aside: %s, at frame %llu\n", event->message,
+                      (unsigned long long)event->frame);
 }
 
 void replica_events_begin(void) {
