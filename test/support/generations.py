@@ -92,15 +92,20 @@ class Store:
         return frames[self.skip[1] * FRAME :] if salts == self.skip[0] else frames
 
     def whole_wal(self):
-        data = read(self.path + "-wal")
-        salts, last = data[16:24], 0
-        for i in range(max(len(data) - 32, 0) // FRAME):
-            at = 32 + i * FRAME
-            if data[at + 8 : at + 16] != salts:
-                break
-            if data[at + 4 : at + 8] != b"\0\0\0\0":
-                last = i + 1
-        return salts, data[32 : 32 + last * FRAME]
+        """By the WAL's index: what stands behind its last transaction, or instead of it, may be half written."""
+        while True:
+            salts, last = self.wal_index()
+            data = read(self.path + "-wal")
+            if self.wal_index()[0] == salts:
+                return salts, data[32 : 32 + last * FRAME]
+
+    def wal_index(self):
+        """The WAL's salts, and how many of its frames are whole transactions (https://sqlite.org/walformat.html, 2.1)."""
+        while True:
+            with open(self.path + "-shm", "rb") as file:
+                head = file.read(96)
+            if head[:48] == head[48:]:
+                return head[32:40], struct.unpack_from("=I", head, 16)[0]
 
     def frames(self, generation):
         if generation == self.generation:
