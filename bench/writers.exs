@@ -25,10 +25,13 @@ defmodule Bench.Writers do
   # rate is asked for, and how many times as short a 99th percentile}
   @works [
     {:insert, "8 processes, inserting", 8, 800, 100, 3.0, 5.0},
+    {:steady, "the same, without a rest", 8, 6000, 100, 3.0, 5.0},
     {:mixed, "32 processes, 5 % writes", 32, 600, 5, 2.5, nil}
   ]
 
   @minute 60_000
+  # What a side does when its writers rest, as checkpoints, is not to fall into the other's round.
+  @rest 200
   @turns 200_000
 
   def main do
@@ -104,6 +107,7 @@ defmodule Bench.Writers do
         end)
       end
 
+    Process.sleep(@rest)
     start = now()
     for task <- tasks, do: send(task.pid, :go)
     times = tasks |> Task.await_many(:infinity) |> List.flatten()

@@ -58,7 +58,8 @@ defmodule EctoLibSql.Options do
     {:secure_delete, {:pragma, {:in, [true, false, :fast]}}, nil,
      "overwrites deleted content with zeros"},
     {:wal_autocheckpoint, {:pragma, :integer}, nil,
-     "pages in the WAL (default 1000) that call for a checkpoint, which a thread of ours takes; 0: never"},
+     "pages in the WAL (default 1000) that call for a checkpoint, which a thread of ours takes when writers are calm, " <>
+       "or the WAL has eight times as many; 0: never"},
     {:journal_size_limit, {:pragma, :integer}, nil,
      "bytes that the journal or WAL keeps when idle"},
     {:case_sensitive_like, {:pragma, :boolean}, nil, "whether LIKE tells `a` and `A` apart"},

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/error.h"
+#include "engine/giveway.h"
 #include "engine/nowait.h"
 #include "engine/oslock.h"
 
@@ -48,6 +49,7 @@ static void init_once(void) {
     if (engine_code != SQLITE_OK) return;
     engine_ofd_locks = lsqi_oslock_install() != 0;
     lsqi_nowait_install();
+    lsqi_giveway_install();
 }
 
 enum lsq_status lsqi_engine_init(struct lsq_error *err) {

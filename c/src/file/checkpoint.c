@@ -1,12 +1,19 @@
-/* Checkpoints of a file, by a worker with a connection of its own. */
+/* Checkpoints of a file, by a worker with a connection of its own: when writers are calm, or the WAL has become long;
+ * for each costs all who are busy, and what is written again and again is copied once then. */
+#include <stddef.h>
+
 #include "base/clock.h"
 #include "base/helper.h"
+#include "engine/giveway.h"
 #include "file/events.h"
 #include "file/record.h"
 
 enum {
-    PASSES = 10,       /* of a passive checkpoint */
-    MOST_LIMITS = 4,   /* a WAL so many limits long begins again, when little is left to copy */
+    PASSES = 10,    /* of a passive checkpoint */
+    CALM_MS = 10,   /* writers are calm who add less than ... */
+    CALM_PART = 50, /* ... such a part of the limit in that time */
+    MOST_LIMITS =
+        8, /* at so many limits nobody waits for that; and the WAL begins again, when little is left to copy */
     PINNED_LIMITS = 8, /* one so long that could not, has a reader whom somebody should know of */
     ALL_LIMITS = 16,   /* one so long in any case: the disk is slower than its writers, who wait */
     TURN_MS = 10000,   /* how long it waits for its turn to do that */
@@ -103,16 +110,33 @@ static int pages_left(struct lsqi_file *file, int done) {
     return left;
 }
 
+/* Unless it hurries, others go first. */
+static int passive_once(struct lsqi_file *file, sqlite3 *db, int before, int left, bool hurries,
+                        int *pages, int *done) {
+    int rc;
+
+    if (!hurries) {
+        lsqi_giveway_begin();
+        if (left > 0) lsqi_giveway_wal(file->path, (uint32_t)before, (uint32_t)(before + left));
+    }
+    rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, pages, done);
+    lsqi_giveway_end();
+    return rc;
+}
+
 /* Again until little is left: a long one, after a reader that kept the WAL, gives writers time for many pages,
  * and those are not to be copied while they wait. */
 static int passive(struct lsqi_file *file, sqlite3 *db, int limit, int *pages, int *done) {
     int rc = SQLITE_OK;
     int before;
+    int left;
 
     *done = 0;
     for (int i = 0; rc == SQLITE_OK && i < PASSES && !stopping(file); i++) {
         before = *done;
-        rc = sqlite3_wal_checkpoint_v2(db, "main", SQLITE_CHECKPOINT_PASSIVE, pages, done);
+        left = pages_left(file, before);
+        rc = passive_once(file, db, before, left, (before + left) / ALL_LIMITS >= limit, pages,
+                          done);
         if (*done == before || pages_left(file, *done) <= limit || *pages / ALL_LIMITS >= limit)
             break;
     }
@@ -274,11 +298,52 @@ static bool order_locked(struct lsqi_file *file) {
     return file->ordered;
 }
 
+/* What is to be done about it: true, if it is to be looked at again. */
+static bool look_locked(struct lsqi_file *file, int pages) {
+    int came = pages - file->seen;
+
+    file->seen = pages;
+    if (file->ordered || file->stopping || pages < file->limit || lsqi_helper_shutting())
+        return false;
+    if (came > file->limit / CALM_PART) return true;
+    (void)order_locked(file);
+    return false;
+}
+
+/* A task of the helper's. */
+static int look_for_calm(struct lsqi_task *task) {
+    struct lsqi_file *file = (struct lsqi_file *)((char *)task - offsetof(struct lsqi_file, calm));
+    int pages = atomic_load_explicit(&file->wal_pages, memory_order_relaxed);
+    bool again;
+
+    pthread_mutex_lock(&file->lock);
+    again = file->waits = look_locked(file, pages);
+    pthread_mutex_unlock(&file->lock);
+    if (again) return CALM_MS;
+    lsqi_file_unref(file);
+    return -1;
+}
+
+static void wait_for_calm_locked(struct lsqi_file *file, int pages) {
+    if (file->waits) return;
+    file->waits = true;
+    file->seen = pages;
+    file->calm.run = look_for_calm;
+    file->calm.upkeep = true;
+    atomic_fetch_add(&file->refs, 1);
+    lsqi_helper_schedule(&file->calm, CALM_MS);
+}
+
 bool lsqi_file_checkpoint(struct lsqi_file *file, int pages, int limit) {
     bool ok = true;
 
     pthread_mutex_lock(&file->lock);
-    if (wanted_locked(file, pages, limit)) ok = order_locked(file);
+    if (wanted_locked(file, pages, limit)) {
+        if (file->by_callers > 0 || pages / MOST_LIMITS >= limit)
+            ok = order_locked(file);
+        else
+            wait_for_calm_locked(file, pages);
+    }
     pthread_mutex_unlock(&file->lock);
     return ok;
 }

@@ -6,6 +6,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
+#include "base/helper.h"
 #include "file/file.h"
 
 /* A checkpoint. */
@@ -42,9 +43,12 @@ struct lsqi_file {
     int by_callers; /* so many are for those who commit, since a worker could not */
     sqlite3 *db;    /* the worker's, for an interrupt; NULL: not yet, or closed */
     int limit;
-    int pages; /* of the WAL, at the last commit */
-    int due;   /* pages that are worth the next one; 0: the limit */
-    bool look; /* another one is to be taken at once */
+    int pages;             /* of the WAL, at the last commit */
+    int due;               /* pages that are worth the next one; 0: the limit */
+    bool look;             /* another one is to be taken at once */
+    bool waits;            /* one is to be taken when writers are calm: `calm` is scheduled */
+    int seen;              /* pages of the WAL when it last looked */
+    struct lsqi_task calm; /* keeps the record */
     int64_t checkpoints;
     struct taken last;
 };

@@ -240,6 +240,53 @@ static void one_that_is_kept_off_ends(void **state) {
     db_close(conn);
 }
 
+static int64_t checkpoints(struct lsq_conn *conn) {
+    struct lsq_file_info info;
+
+    assert_true(lsq_conn_file_info(conn, &info));
+    return info.checkpoints;
+}
+
+/* Beside writers who are busy none is taken that can wait, and they are looked at after 10 ms; when they rest, one is. */
+static void it_waits_for_calm(void **state) {
+    struct lsq_conn *conn = open_filled(db_path());
+    int64_t began = now_ns();
+    int waited = 0;
+
+    (void)state;
+    for (int round = 0; round < 200 && waited < 3; round++) {
+        int64_t before = checkpoints(conn);
+        bool busy;
+
+        began = now_ns();
+        for (int i = 0; i < 2 * LIMIT; i++) insert(conn, 0);
+        busy = is_ordered(conn->file) || checkpoints(conn) > before;
+        /* On a slow machine they may have been found calm. */
+        if (now_ns() - began < 9000000) {
+            assert_false(busy);
+            waited++;
+        }
+        for (int i = 0; i < 2000 && checkpoints(conn) == before; i++) sleep_ms(5);
+        assert_true(checkpoints(conn) > before);
+        while (is_ordered(conn->file)) sleep_ms(1);
+        insert(conn, 0); /* the WAL begins again */
+    }
+    assert_string_equal(ask_text(conn, "PRAGMA integrity_check"), "ok");
+    db_close(conn);
+}
+
+/* What is scheduled when the file is closed, and the library is shut down, keeps neither. */
+static void nobody_waits_for_calm_at_the_end(void **state) {
+    (void)state;
+    for (int round = 0; round < 50; round++) {
+        struct lsq_conn *conn = open_filled(db_path());
+
+        for (int i = 0; i < LIMIT + round; i++) insert(conn, 0);
+        db_close(conn);
+        if (round % 2 == 0) lsq_shutdown();
+    }
+}
+
 static void the_setting_is_ours(void **state) {
     struct lsq_conn *conn = open_filled(db_path());
 
@@ -271,6 +318,8 @@ int main(void) {
         TEST(with_a_key),
         TEST(a_reader_pins_it_only_as_long_as_it_reads),
         TEST(one_that_is_kept_off_ends),
+        TEST(it_waits_for_calm),
+        TEST(nobody_waits_for_calm_at_the_end),
         TEST(the_setting_is_ours),
     };
 

@@ -254,9 +254,8 @@ static void kill_anywhere(void) {
         } while (random_next(&seed) % 4 == 0);
         check_in_step(path, primary);
     }
-    print_message(
-        "%d rounds, %d kills, %d left a usable file; %d writes acknowledged or found\n",
-        rounds, kills, usable, next - 1);
+    print_message("%d rounds, %d kills, %d left a usable file; %d writes acknowledged or found\n",
+                  rounds, kills, usable, next - 1);
     /* The server has lost nothing: nobody had to be begun again, here or in what was killed. */
     assert_int_equal(replica_events(LSQI_REPLICA_SET_ASIDE), 0);
     assert_int_equal(access(beside(path, "-aside-1"), F_OK), -1);
