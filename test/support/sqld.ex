@@ -274,6 +274,7 @@ defmodule EctoLibSql.Test.Sqld do
 
   def handle_call({:signal, signal}, _from, state) do
     signal(state, signal)
+    if signal == "-STOP", do: await_stopped(state.os_pid, 1000)
     {:reply, :ok, state}
   end
 
@@ -281,6 +282,19 @@ defmodule EctoLibSql.Test.Sqld do
     case state |> ended("-KILL") |> run() do
       {:ok, state} -> {:reply, :ok, state}
       {:error, reason} -> {:stop, reason, {:error, reason}, %{state | tie: nil, os_pid: nil}}
+    end
+  end
+
+  # A thread that runs goes on for a moment, until it comes to the kernel: on a busy machine long enough to answer.
+  defp await_stopped(os_pid, looks) do
+    states =
+      for stat <- Path.wildcard("/proc/#{os_pid}/task/*/stat"), {:ok, text} <- [File.read(stat)] do
+        text |> String.split(") ") |> List.last() |> String.first()
+      end
+
+    if looks > 0 and Enum.any?(states, &(&1 not in ["T", "t", "Z", "X"])) do
+      Process.sleep(5)
+      await_stopped(os_pid, looks - 1)
     end
   end
 
