@@ -528,6 +528,7 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
     enum lsq_status st = LSQ_OK;
     unsigned greetings = 0;
     unsigned tries = 0;
+    bool parted = false;
     bool end = false;
 
     take_wish(r);
@@ -540,8 +541,10 @@ enum lsq_status lsqi_follow(struct lsqi_replica *r, struct lsq_error *err) {
             most = progress(r);
             greetings = 0;
         }
-        if (progress(r) != before) {
+        /* That the histories part has been found out, and is mended next: that is progress, too, once. */
+        if (progress(r) != before || (r->chain.parted && !parted)) {
             before = progress(r);
+            parted = r->chain.parted || parted;
             tries = 0;
             since = lsqi_now_ns();
         }

@@ -1,4 +1,5 @@
 /* A replica of a server that speaks protocol v2: bootstrap, generations, other histories, lies. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -254,6 +255,41 @@ static void keeps_nothing_of_frames_that_the_server_lost(void **state) {
     db_close(primary);
 }
 
+static void *recover(void *arg) {
+    (void)arg;
+    sleep_ms(6000);
+    generations_fail(&server, "{}");
+    return NULL;
+}
+
+/* That its history is another is learnt late, when what failed before has been tried again for long: that is no failure
+ * more, and is healed by the same sync. */
+static void begins_again_after_long_trouble(void **state) {
+    struct lsq_conn *primary = begin();
+    const char *path = replica_path();
+    struct lsqi_replica *replica = replica_open(path, &server);
+    pthread_t thread;
+
+    (void)state;
+    expect_same(replica, primary);
+    replica_close(replica);
+    (void)generations_do(&server, "{\"do\": \"save\"}");
+    run(primary, "INSERT INTO t (b) VALUES ('lost')");
+    sync_and_die(path, primary);
+    (void)generations_do(&server, "{\"do\": \"go_back\"}");
+    run(primary, "CREATE TABLE u AS SELECT b FROM t");
+    replica_events_begin();
+    replica = replica_open(path, &server);
+    generations_fail(&server, "{\"status\": 503}");
+    assert_int_equal(pthread_create(&thread, NULL, recover, NULL), 0);
+    replica_sync(replica);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    expect_same(replica, primary);
+    assert_int_equal(replica_events(LSQI_REPLICA_REPLACED), 1);
+    replica_close(replica);
+    db_close(primary);
+}
+
 /* What a kill left is of the next generation, or the one after it: the server has it all, and nothing is done anew. */
 static void goes_on_over_the_end_of_a_generation(void **state) {
     struct lsq_conn *primary = begin();
@@ -498,6 +534,7 @@ int main(void) {
         cmocka_unit_test_teardown(begins_with_what_there_is, forget),
         cmocka_unit_test_teardown(follows_a_server_that_was_restored, forget),
         cmocka_unit_test_teardown(keeps_nothing_of_frames_that_the_server_lost, forget),
+        cmocka_unit_test_teardown(begins_again_after_long_trouble, forget),
         cmocka_unit_test_teardown(goes_on_over_the_end_of_a_generation, forget),
         cmocka_unit_test_teardown(believes_no_lies, forget),
         cmocka_unit_test_teardown(installs_no_lies, forget),
