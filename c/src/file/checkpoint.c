@@ -9,11 +9,10 @@
 #include "file/record.h"
 
 enum {
-    PASSES = 10,    /* of a passive checkpoint */
-    CALM_MS = 10,   /* writers are calm who add less than ... */
-    CALM_PART = 50, /* ... such a part of the limit in that time */
-    MOST_LIMITS =
-        8, /* at so many limits nobody waits for that; and the WAL begins again, when little is left to copy */
+    PASSES = 10,       /* of a passive checkpoint */
+    CALM_MS = 10,      /* writers are calm who add less than ... */
+    CALM_PART = 50,    /* ... such a part of the limit in that time */
+    MOST_LIMITS = 8,   /* a WAL so many limits long waits for that no more, and begins again */
     PINNED_LIMITS = 8, /* one so long that could not, has a reader whom somebody should know of */
     ALL_LIMITS = 16,   /* one so long in any case: the disk is slower than its writers, who wait */
     TURN_MS = 10000,   /* how long it waits for its turn to do that */
