@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/processor.h"
 #include "nif.h"
 
 _Thread_local ErlNifEnv *calling_env; /* Process-wide: no, one for each thread */
@@ -32,12 +33,14 @@ static bool interrupted_since(void *arg) {
     return interrupts_of(call->res, call->about) != call->seen;
 }
 
-/* To a dirty scheduler, with what it has seen as one more argument. */
+/* To a dirty scheduler, with what it has seen as one more argument. Both schedulers may be on one processor, as those
+ * of many writers come to be, while the dirty ones have the other: so they let each other go first now and then. */
 static ERL_NIF_TERM go_dirty(ErlNifEnv *env, const ERL_NIF_TERM argv[], const struct op *op,
                              unsigned seen,
                              ERL_NIF_TERM (*dirty)(ErlNifEnv *, int, const ERL_NIF_TERM[])) {
     ERL_NIF_TERM more[MOST_ARGS + 1];
 
+    lsqi_processor_pass();
     memcpy(more, argv, (size_t)op->arity * sizeof(argv[0]));
     more[op->arity] = enif_make_uint(env, seen);
     return enif_schedule_nif(env, op->name, ERL_NIF_DIRTY_JOB_IO_BOUND, dirty, op->arity + 1, more);
@@ -51,8 +54,15 @@ enum {
     PASSED_ON = LSQ_CALL_ONE | LSQ_CALL_TRANSACTION | LSQ_CALL_TYPES /* as they are */
 };
 
+/* A scheduler waits for nobody. A dirty one does for a moment: what else there is, a job, takes longer. */
+static enum lsq_status enter(const struct call *call) {
+    struct lsq_conn *conn = call->res->conn;
+
+    return call->stage == STAGE_NORMAL ? lsq_conn_enter(conn, false) : lsq_conn_enter_soon(conn);
+}
+
 static ERL_NIF_TERM in_connection(struct call *call, const struct op *op) {
-    enum lsq_status st = lsq_conn_enter(call->res->conn, false);
+    enum lsq_status st = enter(call);
     ERL_NIF_TERM answer;
 
     call->op = op;

@@ -10,7 +10,6 @@
  *
  * An interrupt, or close, stops it wherever it is, and leaves it in the list: its answer says so. One that came
  * before submit is known by its count. */
-#include <sched.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -176,19 +175,14 @@ static void job_defer(void *arg) {
         job_finish(job, make_error(job->env, job->res->state, &err));
 }
 
-enum { LOOKS = 100 };
-
 /* In the connection, or with an answer that says why not. False: it will be run again. */
 static bool job_enter(struct job *job, ERL_NIF_TERM *answer) {
     struct conn_res *res = job->res;
-    enum lsq_status st = lsq_conn_enter(res->conn, false);
+    /* Writers are not to wait for whoever is in there, unless he has only looked whose turn it is. */
+    enum lsq_status st =
+        job->in_line ? lsq_conn_enter_soon(res->conn) : lsq_conn_enter(res->conn, false);
 
     *answer = res->state->atoms.nil;
-    /* Writers are not to wait for whoever is in there, unless he has only looked whose turn it is. */
-    for (int i = 0; st == LSQ_IN_USE && job->in_line && i < LOOKS; i++) {
-        (void)sched_yield();
-        st = lsq_conn_enter(res->conn, false);
-    }
     if (st == LSQ_OK) return true;
     if (st == LSQ_IN_USE && job->in_line) {
         *answer = res->state->atoms.in_use;

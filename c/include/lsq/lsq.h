@@ -307,6 +307,10 @@ LSQ_API void lsq_conn_free(struct lsq_conn *conn);
  * Errors: LSQ_IN_USE, LSQ_CLOSED. */
 LSQ_API enum lsq_status lsq_conn_enter(struct lsq_conn *conn, bool wait);
 
+/* The same without sleeping, by looking again for at most 0.1 ms of real time: for threads that would have to hand their
+ * call to another one, which takes longer than most calls. Errors: as lsq_conn_enter(). */
+LSQ_API enum lsq_status lsq_conn_enter_soon(struct lsq_conn *conn);
+
 /* Gives the connection back. Statements discarded meanwhile are finalized by the helper thread. */
 LSQ_API void lsq_conn_leave(struct lsq_conn *conn);
 

@@ -1,10 +1,13 @@
 #include "base/gate.h"
 
 #include "base/alloc.h"
+#include "base/clock.h"
 #include "base/error.h"
+#include "base/processor.h"
 
-/* How long the helper leaves clean-up to the next call, which does it without a switch. */
-enum { CLEAN_DELAY_MS = 50 };
+/* How long the helper leaves clean-up to the next call, which does it without a switch; and how long a thread looks for
+ * whoever is in there to leave: most writes take a fifth of it, and any other waiting longer than those. */
+enum { CLEAN_DELAY_MS = 50, SOON_NS = 100000 };
 
 /* A task holds a reference from here until it has run. */
 static void schedule_locked(struct lsqi_gate *gate) {
@@ -169,6 +172,15 @@ enum lsq_status lsqi_gate_enter(struct lsqi_gate *gate, bool wait) {
     else
         gate->entered = true;
     pthread_mutex_unlock(&gate->lock);
+    return st;
+}
+
+enum lsq_status lsqi_gate_enter_soon(struct lsqi_gate *gate) {
+    int64_t until = lsqi_now_ns() + SOON_NS;
+    enum lsq_status st;
+
+    while ((st = lsqi_gate_enter(gate, false)) == LSQ_IN_USE && lsqi_now_ns() < until)
+        lsqi_processor_pause();
     return st;
 }
 

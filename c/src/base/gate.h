@@ -71,6 +71,7 @@ void lsqi_gate_ref(struct lsqi_gate *gate);
 void lsqi_gate_unref(struct lsqi_gate *gate);
 
 enum lsq_status lsqi_gate_enter(struct lsqi_gate *gate, bool wait);
+enum lsq_status lsqi_gate_enter_soon(struct lsqi_gate *gate);
 void lsqi_gate_leave(struct lsqi_gate *gate);
 enum lsq_status lsqi_gate_notify(struct lsqi_gate *gate, void (*fn)(void *arg), void *arg);
 

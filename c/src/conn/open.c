@@ -357,6 +357,10 @@ enum lsq_status lsq_conn_enter(struct lsq_conn *conn, bool wait) {
     return lsqi_gate_enter(&conn->gate, wait);
 }
 
+enum lsq_status lsq_conn_enter_soon(struct lsq_conn *conn) {
+    return lsqi_gate_enter_soon(&conn->gate);
+}
+
 void lsq_conn_leave(struct lsq_conn *conn) { lsqi_gate_leave(&conn->gate); }
 
 enum lsq_status lsq_conn_notify(struct lsq_conn *conn, void (*fn)(void *arg), void *arg) {
