@@ -12,7 +12,8 @@ enum {
     PASSES = 10,       /* of a passive checkpoint */
     CALM_MS = 10,      /* writers are calm who add less than ... */
     CALM_PART = 50,    /* ... such a part of the limit in that time */
-    MOST_LIMITS = 8,   /* a WAL so many limits long waits for that no more, and begins again */
+    LITTLE_PART = 10,  /* writers may wait while such a part of the limit is copied, about 1 ms */
+    MOST_LIMITS = 8,   /* a WAL so many limits long waits for calm no more, and begins again */
     PINNED_LIMITS = 8, /* one so long that could not, has a reader whom somebody should know of */
     ALL_LIMITS = 16,   /* one so long in any case: the disk is slower than its writers, who wait */
     TURN_MS = 10000,   /* how long it waits for its turn to do that */
@@ -123,10 +124,17 @@ static int passive_once(struct lsqi_file *file, sqlite3 *db, int before, int lef
     return rc;
 }
 
+/* Whether what is left is to be copied while writers wait: little of it, or what another pass would not make less. */
+static bool is_enough(int left, int before, bool hurried, int limit) {
+    if (left <= limit / LITTLE_PART) return true;
+    return left > before / 2 && (left <= limit || hurried);
+}
+
 /* Again until little is left: a long one, after a reader that kept the WAL, gives writers time for many pages,
  * and those are not to be copied while they wait. */
 static int passive(struct lsqi_file *file, sqlite3 *db, int limit, int *pages, int *done) {
     int rc = SQLITE_OK;
+    bool hurries;
     int before;
     int left;
 
@@ -134,10 +142,9 @@ static int passive(struct lsqi_file *file, sqlite3 *db, int limit, int *pages, i
     for (int i = 0; rc == SQLITE_OK && i < PASSES && !stopping(file); i++) {
         before = *done;
         left = pages_left(file, before);
-        rc = passive_once(file, db, before, left, (before + left) / ALL_LIMITS >= limit, pages,
-                          done);
-        if (*done == before || pages_left(file, *done) <= limit || *pages / ALL_LIMITS >= limit)
-            break;
+        hurries = (before + left) / ALL_LIMITS >= limit;
+        rc = passive_once(file, db, before, left, hurries, pages, done);
+        if (*done == before || is_enough(pages_left(file, *done), left, hurries, limit)) break;
     }
     return rc;
 }
