@@ -232,6 +232,7 @@ defmodule Ecto.Adapters.LibSql.RemoteTest do
       )
 
     assert {count, sum} == {@many, div(@many * (@many + 1), 2)}
+
     # All rows would be 40 MB, half of them in the middle. Native memory is that of tests beside this one, too: for a
     # moment it may be anything.
     median = seen |> Enum.sort() |> Enum.at(div(length(seen), 2))
