@@ -7,8 +7,7 @@
 enum { TIMES = 400, HOLD_NS = 30000 };
 
 static struct lsq_conn *conn;
-static atomic_int
-    round_now; /* that the other thread is in the connection for; -1: the last is over */
+static atomic_int round_now; /* that the other thread is, or was, in the connection for */
 
 static void spin(int64_t ns) {
     int64_t until = now_ns() + ns;
