@@ -116,7 +116,9 @@ ERL_NIF_TERM call_dirty(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[], con
         !enif_get_uint(env, argv[op->arity], &call.seen))
         return enif_make_badarg(env);
     calling_env = env;
+    jobs_carry_begin();
     answer = in_connection(&call, op);
+    jobs_carry_end();
     calling_env = NULL;
     if (call.again) answer = call.state->atoms.async;
     return call.again || call.later ? later(env, call.state, call.seen, answer) : answer;
@@ -170,6 +172,7 @@ bool call_options(struct call *call, ERL_NIF_TERM timeout, ERL_NIF_TERM flags,
     static const unsigned stage_flags[] = {
         [STAGE_NORMAL] = LSQ_CALL_TRY | LSQ_CALL_NOWAIT,
         [STAGE_DIRTY] = LSQ_CALL_BUDGET | LSQ_CALL_NOWAIT,
+        [STAGE_CARRIED] = LSQ_CALL_BUDGET | LSQ_CALL_NOWAIT | LSQ_CALL_SHORT,
         [STAGE_WORKER] = LSQ_CALL_NOWAIT,
     };
     unsigned wanted;

@@ -141,10 +141,10 @@ static bool job_begin(struct job *job) {
     return job->running;
 }
 
-static void job_end(struct job *job) {
+static void job_end(struct job *job, bool ran) {
     enif_mutex_lock(job->res->lock);
     job->running = false;
-    job->ran = true;
+    job->ran = ran;
     enif_mutex_unlock(job->res->lock);
 }
 
@@ -161,7 +161,7 @@ static bool job_is_quick(const struct job *job) {
     return lsq_conn_is_remote(job->res->conn) && job->small;
 }
 
-static void job_run_one(struct job *job);
+static void job_run_one(struct job *job, enum stage stage);
 
 /* To a worker: when the connection is free or closed, or when it is its turn. Any thread. */
 static void job_defer(void *arg) {
@@ -170,7 +170,7 @@ static void job_defer(void *arg) {
 
     job_behind(job, false);
     if (job_is_quick(job))
-        job_run_one(job);
+        job_run_one(job, STAGE_WORKER);
     else if (lsq_defer(job_run, job, &err) != LSQ_OK)
         job_finish(job, make_error(job->env, job->res->state, &err));
 }
@@ -203,12 +203,12 @@ static ERL_NIF_TERM job_stopped(struct job *job) {
     return make_failure(job->env, job->res->state, closed ? LSQ_CLOSED : LSQ_INTERRUPTED, NULL);
 }
 
-static struct call job_call(struct job *job) {
+static struct call job_call(struct job *job, enum stage stage) {
     return (struct call){
         .env = job->env,
         .state = job->res->state,
         .res = job->res,
-        .stage = STAGE_WORKER,
+        .stage = stage,
         .argv = job->argv,
         .job = job,
         .op = job->op,
@@ -216,10 +216,10 @@ static struct call job_call(struct job *job) {
     };
 }
 
-static void job_run_one(struct job *job) {
+static void job_run_one(struct job *job, enum stage stage) {
     struct conn_res *res = job->res;
     ERL_NIF_TERM pending = res->state->atoms.pending;
-    struct call call = job_call(job);
+    struct call call = job_call(job, stage);
     ERL_NIF_TERM answer = res->state->atoms.nil;
 
     if (!job_called_off(job)) {
@@ -228,9 +228,13 @@ static void job_run_one(struct job *job) {
             if (job_begin(job)) {
                 answer = job->op->run(&call);
                 if (answer == pending) return; /* job_done() has it */
-                job_end(job);
+                job_end(job, !call.again);
             }
             lsq_conn_leave(res->conn);
+            if (call.again) {
+                job_defer(job);
+                return;
+            }
         }
     }
     if (answer == res->state->atoms.nil) answer = job_stopped(job); /* it has not run */
@@ -239,47 +243,72 @@ static void job_run_one(struct job *job) {
 
 void job_done(void *arg, enum lsq_status st, const struct lsq_error *err) {
     struct job *job = arg;
-    struct call call = job_call(job);
+    struct call call = job_call(job, STAGE_WORKER);
     ERL_NIF_TERM answer;
 
     if (st != LSQ_OK) job->out.err = *err;
     answer = job->op->finish(&call, st);
-    job_end(job);
+    job_end(job, true);
     lsq_conn_leave(job->res->conn);
     job_finish(job, answer);
 }
 
-/* A job whose end gave the turn to the next one is followed by that on the same worker: to wake another
- * thread takes longer than most writes. */
+/* A job whose turn comes by the end of a call, or of another job, is run behind that, on the same thread: to wake
+ * another takes longer than most writes. */
 static _Thread_local struct {
     bool on;
+    enum stage stage; /* of what follows */
     struct job *next;
-} following; /* per thread: a worker that runs jobs */
+} following; /* per thread: one that runs jobs, or a call in its connection */
 
 enum {
-    FOLLOW_NS = 5000000
-}; /* then others have the thread, and its time is not taken for one long job's */
+    FOLLOW_NS =
+        5000000, /* then others have the thread, and its time is not taken for one long job's */
+    CARRY_NS = 100000 /* the caller of the call waits meanwhile */
+};
 
-static void job_granted(void *arg) {
-    if (following.on && following.next == NULL)
-        following.next = arg;
-    else
-        job_defer(arg);
+static void follow_begin(enum stage stage) {
+    following.on = true;
+    following.stage = stage;
+    following.next = NULL;
 }
 
-static void job_run(void *arg) {
-    struct job *job = arg;
-    int64_t until = lsqi_now_ns() + FOLLOW_NS;
+/* Behind a call only what may be short: how long a batch will be is known of none. */
+static bool may_follow(const struct job *job) {
+    return following.on && following.next == NULL &&
+           (following.stage == STAGE_WORKER || job->op->place == PLACE_FAST);
+}
 
-    following.on = true;
+static void job_granted(void *arg) {
+    struct job *job = arg;
+
+    if (may_follow(job))
+        following.next = job;
+    else
+        job_defer(job);
+}
+
+/* From that job on, which may be none. */
+static void follow(struct job *job, int64_t most) {
+    int64_t until = job == NULL ? 0 : lsqi_now_ns() + most;
+
     while (job != NULL && lsqi_now_ns() < until) {
         following.next = NULL;
-        job_run_one(job);
+        job_run_one(job, following.stage);
         job = following.next;
     }
     following.on = false;
     if (job != NULL) job_defer(job);
 }
+
+static void job_run(void *arg) {
+    follow_begin(STAGE_WORKER);
+    follow(arg, FOLLOW_NS);
+}
+
+void jobs_carry_begin(void) { follow_begin(STAGE_CARRIED); }
+
+void jobs_carry_end(void) { follow(following.next, CARRY_NS); }
 
 enum { SMALL_BYTES = 32 * 1024, SMALL_LIST = 200 };
 
@@ -407,7 +436,7 @@ ERL_NIF_TERM nif_submit(ErlNifEnv *env, int argc, const ERL_NIF_TERM argv[]) {
         return job_not_linked(env, job);
     if (job_is_quick(job)) {
         calling_env = env;
-        job_run_one(job);
+        job_run_one(job, STAGE_WORKER);
         calling_env = NULL;
         return state->atoms.ok;
     }

@@ -7,8 +7,12 @@
 
 /* ---- Functions that enter the connection ---- */
 
-#define OP(op_name, op_arity, place, end)                                                          \
-    {.name = #op_name, .arity = op_arity, .run = op_##op_name, .finish = finish_##end},
+#define OP(op_name, op_arity, begins, end)                                                         \
+    {.name = #op_name,                                                                             \
+     .arity = op_arity,                                                                            \
+     .place = PLACE_##begins,                                                                      \
+     .run = op_##op_name,                                                                          \
+     .finish = finish_##end},
 static const struct op ops[] = {OPS(OP)};
 #undef OP
 

@@ -98,7 +98,8 @@ struct outcome {
 
 /* ---- call.c: how a native function comes to run ---- */
 
-enum stage { STAGE_NORMAL, STAGE_DIRTY, STAGE_WORKER };
+/* STAGE_CARRIED: of a job, behind another's call on a dirty scheduler. */
+enum stage { STAGE_NORMAL, STAGE_DIRTY, STAGE_CARRIED, STAGE_WORKER };
 
 /* One call that is in a connection. */
 struct call {
@@ -107,7 +108,7 @@ struct call {
     struct conn_res *res;
     enum stage stage;
     const ERL_NIF_TERM *argv;
-    struct job *job; /* STAGE_WORKER */
+    struct job *job; /* STAGE_CARRIED and STAGE_WORKER */
     const struct op *op;
     struct outcome *out;    /* the job's, where it has one */
     struct stmt_res *about; /* the statement among its arguments; NULL: none */
@@ -119,10 +120,13 @@ struct call {
 
 enum { MOST_ARGS = 6 };
 
+enum place { PLACE_FAST, PLACE_SHORT, PLACE_LONG };
+
 /* A function that enters the connection, its first argument. */
 struct op {
     const char *name;
     int arity;
+    enum place place; /* where it begins: see OPS */
     /* The answer; atoms.pending: it will be made by finish(), on a thread of the core. */
     ERL_NIF_TERM (*run)(struct call *call);
     /* The answer of a call that has ended so; NULL: an op that never has to wait for a server. */
@@ -217,6 +221,10 @@ ERL_NIF_TERM job_caller(struct job *job);
 const char *job_trace(const struct job *job);
 /* lsq_call.done of a job on a server's connection; arg is the job. */
 void job_done(void *arg, enum lsq_status st, const struct lsq_error *err);
+/* Around a call in its connection on a dirty scheduler, which may end somebody's turn: the jobs whose turn comes then
+ * are run behind it, if they are short, for a moment. */
+void jobs_carry_begin(void);
+void jobs_carry_end(void);
 /* ms since it was submitted. */
 int job_waited_ms(const struct job *job);
 /* lsq_call.turn of a job that is in its connection; NULL: it stood in no line. */

@@ -89,6 +89,57 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
       refute_receive {_, _}, 30
     end
 
+    # To wake a thread takes longer than most writes.
+    test "what is short is run behind the call that ends the turn, before that one answers" do
+      path = tmp_path()
+      [holder, other] = for _ <- 1..2, do: connect(path)
+      execute!(holder, "CREATE TABLE t(a)")
+      insert = "INSERT INTO t VALUES (?1)"
+      for n <- 1..3, do: execute!(other, insert, [n])
+
+      answers = for n <- 1..500, do: behind_a_turn(holder, other, insert, n)
+      for {_when, answer} <- answers, do: assert({:ok, {:insert, nil, nil, 1, _, true}} = answer)
+      assert Enum.count(answers, &match?({:at_once, _}, &1)) > 300
+      assert rows!(holder, "SELECT count(*), sum(a) FROM t") == [[503, 6 + 125_250]]
+      assert mailbox() == []
+    end
+
+    test "nobody's call waits for another's that may be long" do
+      path = tmp_path()
+      [holder, other] = for _ <- 1..2, do: connect(path)
+      execute!(holder, "CREATE TABLE t(a)")
+
+      # The same statement is as short as any where it is to insert one row.
+      insert =
+        "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT ?1) SELECT n FROM c"
+
+      for _ <- 1..20, do: execute!(other, insert, [1])
+      execute!(other, insert, [100_000])
+      count = 100_020 + 1_000_000
+
+      assert {:later, {:ok, {:insert, nil, nil, 1_000_000, _, true}}} =
+               behind_a_turn(holder, other, insert, 1_000_000)
+
+      assert rows!(holder, "SELECT count(*) FROM t") == [[count]]
+      # Nor for one that nobody has seen yet.
+      sql = insert <> " -- unseen"
+      assert {:later, {:ok, _}} = behind_a_turn(holder, other, sql, 1_000_000)
+    end
+
+    # What is in line when the holder's turn ends: whether its answer comes before that call's own.
+    defp behind_a_turn(holder, other, sql, param) do
+      ref = make_ref()
+      {:ok, trx} = NIF.begin(holder, :immediate, 0, 0)
+      :ok = NIF.submit_in_turn(other, ref, :execute, [other, nil, sql, [param], 0, 0])
+      assert NIF.commit(holder, trx, 0, 0) == :ok
+
+      receive do
+        {^ref, answer} -> {:at_once, answer}
+      after
+        0 -> {:later, answer(ref, 60_000)}
+      end
+    end
+
     # Cancelled just as its turn comes, and its thread takes it up.
     test "of a job that is cancelled as :not_begun, nothing happens" do
       path = tmp_path()

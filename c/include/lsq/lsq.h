@@ -528,7 +528,11 @@ enum lsq_call_flags {
     /* Of a batch: run it as one transaction, rolled back on the first error. */
     LSQ_CALL_TRANSACTION = 1 << 4,
     /* Of one statement, and of a fetch: the sink's types() is told the declared types. */
-    LSQ_CALL_TYPES = 1 << 5
+    LSQ_CALL_TYPES = 1 << 5,
+    /* Of one statement: run only if it took less than 0.1 ms each of the last three times, and if no lock of
+     * another program has to be waited for, whatever lsq_call.turn says; else LSQ_WOULD_BLOCK, as above, and a
+     * turn that was waited for is still to be used. For threads whose own callers wait meanwhile. */
+    LSQ_CALL_SHORT = 1 << 6
 };
 
 /* How to run a call. NULL, or all zero: until it is done. */

@@ -421,6 +421,8 @@ bool lsqi_push_row(sqlite3_stmt *stmt, int columns, const struct lsq_sink *sink,
 bool lsqi_speed_vacuum(const struct lsqi_prepared *prepared);
 /* Whether threads that many share should not run it. */
 bool lsqi_speed_too_long(const struct lsqi_prepared *prepared);
+/* Whether it was quick each of the last times. */
+bool lsqi_speed_short(const struct lsqi_prepared *prepared);
 /* Whether it may run on the fast path. */
 bool lsqi_speed_fast(const struct lsq_conn *conn, const struct lsqi_prepared *prepared);
 /* Whether it has been quick often enough for its program to be worth a look. */

@@ -256,6 +256,8 @@ enum lsq_status lsqi_run_allowed(struct lsq_conn *conn, const struct lsqi_prepar
         conn->fast_refusals++;
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement not known to be short");
     }
+    if ((flags & LSQ_CALL_SHORT) != 0 && !lsqi_speed_short(prepared))
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that was not short of late");
     if ((flags & LSQ_CALL_BUDGET) != 0 && lsqi_speed_too_long(prepared))
         return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that may take long");
     if (!conn->compiles && (flags & LSQ_CALL_TRY) == 0 && lsqi_speed_to_be_judged(conn, prepared))

@@ -48,11 +48,15 @@ void lsqi_speed_learn(struct lsqi_prepared *prepared, int64_t took) {
     }
 }
 
+bool lsqi_speed_short(const struct lsqi_prepared *prepared) {
+    return prepared->speed.good >= GOOD_RUNS;
+}
+
 static bool fast_place(const struct lsq_conn *conn) { return !conn->no_fast_path && conn->calm; }
 
 /* Whether a statement has been quick often enough for its program to be worth a look. */
 bool lsqi_speed_to_be_judged(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
-    return prepared->speed.judged == 0 && prepared->speed.good >= GOOD_RUNS && fast_place(conn);
+    return prepared->speed.judged == 0 && lsqi_speed_short(prepared) && fast_place(conn);
 }
 
 static bool only_selects(const struct lsqi_prepared *prepared) {
@@ -71,5 +75,5 @@ void lsqi_speed_judge(struct lsq_conn *conn, struct lsqi_prepared *prepared) {
 }
 
 bool lsqi_speed_fast(const struct lsq_conn *conn, const struct lsqi_prepared *prepared) {
-    return prepared->speed.judged == 1 && prepared->speed.good >= GOOD_RUNS && fast_place(conn);
+    return prepared->speed.judged == 1 && lsqi_speed_short(prepared) && fast_place(conn);
 }

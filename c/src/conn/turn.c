@@ -130,7 +130,7 @@ static struct lsqi_file *file_of(const struct lsq_conn *conn, unsigned which) {
 }
 
 bool lsqi_turn_waits(const struct lsq_conn *conn) {
-    if (conn->run.at_once) return false;
+    if (conn->run.at_once || (conn->run.flags & LSQ_CALL_SHORT) != 0) return false;
     if ((conn->run.flags & LSQ_CALL_NOWAIT) == 0) return true;
     return conn->run.turn != NULL && conn->held != 0;
 }
@@ -167,9 +167,9 @@ static enum lsq_status behind_others(struct lsq_conn *conn, struct lsq_error *er
     return lsqi_call_check(conn, err);
 }
 
-static bool any_shared(const struct lsq_conn *conn, unsigned which) {
+static bool any_shared(const struct lsq_conn *conn, unsigned which, bool look) {
     for (unsigned i = 0; i < conn->files->count; i++)
-        if ((which & 1u << i) != 0 && lsqi_file_shared(conn->files->of[i].file, true)) return true;
+        if ((which & 1u << i) != 0 && lsqi_file_shared(conn->files->of[i].file, look)) return true;
     return false;
 }
 
@@ -200,11 +200,13 @@ static enum lsq_status take(struct lsq_conn *conn, const struct lsqi_prepared *p
     struct lsqi_lanes lanes;
     enum lsq_status st = LSQ_OK;
 
+    if ((conn->run.flags & LSQ_CALL_SHORT) != 0 && any_shared(conn, need, false))
+        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "other programs write to the file, too");
     lsqi_files_lanes(conn->files, need, &lanes);
     if (!lsqi_lanes_take(&lanes, &claim)) st = wait_for(conn, &lanes, &claim, need, err);
     if (st != LSQ_OK) return st;
     /* Other programs may have one, and want the other. */
-    if (conn->held != 0) conn->run.at_once = any_shared(conn, need);
+    if (conn->held != 0) conn->run.at_once = any_shared(conn, need, true);
     conn->run.apart = !one_only(need) && prepared->command == LSQ_COMMAND_BEGIN;
     conn->held |= need;
     conn->held_on = false;
