@@ -16,7 +16,7 @@
 #define F_OFD_GETLK 36
 #endif
 
-enum { STEPS = 200000, LONG_MS = 10000 };
+enum { STEPS = 200000, LONG_MS = 10000, ROWS = 20 };
 
 /* ---- By themselves: what the system has, what the engine was told ---- */
 
@@ -227,7 +227,22 @@ static int empty_wal(const char *file) {
     return busy;
 }
 
-static const struct child_role roles[] = {{"stay", stay}, {"empty_wal", empty_wal}};
+/* Writes a few rows, beside whoever writes; 0: all are there. */
+static int insert(const char *file) {
+    sqlite3 *db = NULL;
+    int failed = 0;
+
+    if (sqlite3_open(file, &db) != SQLITE_OK) return 98;
+    sqlite3_busy_timeout(db, LONG_MS);
+    for (int i = 0; i < ROWS; i++)
+        failed += sqlite3_exec(db, "INSERT INTO t VALUES (3)", NULL, NULL, NULL) != SQLITE_OK;
+    if (number(db, "SELECT count(*) FROM t WHERE a = 3") < ROWS) failed++;
+    sqlite3_close(db);
+    return failed;
+}
+
+static const struct child_role roles[] = {
+    {"stay", stay}, {"empty_wal", empty_wal}, {"insert", insert}};
 
 /* ---- What they see ---- */
 
@@ -298,6 +313,41 @@ static void who_comes_is_let_in(void **state) {
     assert_null(failed);
     assert_int_equal((int)ask(conn, "SELECT count(*) FROM t"), 4);
     db_close(writer);
+    close_file(conn);
+}
+
+static void *keep_writing(void *arg) {
+    static const char sql[] = "INSERT INTO t VALUES (2)";
+    enum lsq_status st = LSQ_OK;
+    size_t rows = 0;
+
+    for (; st == LSQ_OK && !atomic_load(&stop); rows++)
+        st = lsq_exec(arg, sql, sizeof(sql) - 1, NULL, NULL, NULL, NULL, NULL, NULL);
+    return st == LSQ_OK ? (void *)rows : NULL;
+}
+
+/* A writer's own lock, too, is kept between its writes, and is nothing to those who come. */
+static void who_comes_writes_beside_a_writer(void **state) {
+    struct lsq_conn *conn = new_file();
+    pthread_t thread;
+    void *rows;
+
+    (void)state;
+    atomic_store(&stop, false);
+    assert_int_equal(pthread_create(&thread, NULL, keep_writing, conn), 0);
+    for (int i = 0; i < 3; i++) {
+        struct child child;
+
+        assert_true(becomes(true));
+        child = child_begin("insert", path);
+        assert_int_equal(child_end(&child), 0);
+    }
+    atomic_store(&stop, true);
+    pthread_join(thread, &rows);
+    assert_true((size_t)rows > 0);
+    assert_int_equal((size_t)ask(conn, "SELECT count(*) FROM t WHERE a = 2"), (size_t)rows);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t WHERE a = 3"), 3 * ROWS);
+    assert_true(becomes(false));
     close_file(conn);
 }
 
@@ -376,6 +426,7 @@ int main(int argc, char **argv) {
         cmocka_unit_test_teardown(a_lock_is_kept_and_given_back, db_forget),
         cmocka_unit_test_teardown(with_others_there_nothing_is_kept, db_forget),
         cmocka_unit_test_teardown(who_comes_is_let_in, db_forget),
+        cmocka_unit_test_teardown(who_comes_writes_beside_a_writer, db_forget),
         cmocka_unit_test_teardown(our_own_checkpoints_are_not_in_the_way, db_forget),
         cmocka_unit_test_teardown(who_closes_last_cleans_up, db_forget),
         cmocka_unit_test_teardown(the_end_gives_back, db_forget),
