@@ -473,7 +473,9 @@ class Handler(BaseHTTPRequestHandler):
         elif self.fault("key") and self.headers.get("x-turso-encryption-key") != self.fault("key"):
             self.json(400, {"error": "wrong encryption key"})
         elif self.fault("status"):
-            self.json(self.fault("status"), {"error": "as the test wants it"})
+            status = self.fault("status")
+            time.sleep((self.fault("hold") or 0) / 1000)
+            self.json(status, {"error": "as the test wants it"})
         elif self.fault("redirect") and not self.path.startswith("/moved"):
             self.answer(307, b"", headers=[("Location", "/moved" + self.path)])
         else:

@@ -164,6 +164,7 @@ struct lsqi_replica_sync {
     /* replica.c's, guarded by its lock */
     struct lsqi_replica_sync *next;
     uint64_t after;
+    uint64_t exchange; /* that was under way, or over: its failure is not this one's */
     uint64_t applied_before;
     uint64_t bytes_before;
     int64_t deadline;

@@ -93,6 +93,7 @@ struct lsqi_replica {
     bool usable;
     bool distrusted;          /* what is in the file */
     int64_t next_due;         /* ns; of the interval */
+    uint64_t exchanges;       /* begun */
     unsigned refusals_on_end; /* exchanges that the server refused */
     uint64_t serial;          /* of the last request for frames that was begun */
     uint64_t reached;         /* the last such that found nothing more */

@@ -77,6 +77,13 @@ static bool is_late(const struct lsqi_replica *r, const struct lsqi_replica_sync
     return sync->deadline != 0 && now >= sync->deadline;
 }
 
+/* Its exchange has failed; who came while it ran has another. */
+static bool is_failed(const struct lsqi_replica *r, const struct lsqi_replica_sync *sync,
+                      int64_t now) {
+    (void)now;
+    return sync->exchange < r->exchanges;
+}
+
 static bool is_any(const struct lsqi_replica *r, const struct lsqi_replica_sync *sync,
                    int64_t now) {
     (void)r, (void)sync, (void)now;
@@ -161,10 +168,7 @@ static void settle(struct lsqi_replica *r, enum lsq_status st, const struct lsq_
     if (failed) told.err = *err;
     pthread_mutex_lock(&r->lock);
     note_locked(r, st, err);
-    if (failed)
-        move_locked(r, &told, is_any);
-    else
-        move_locked(r, &told, is_served);
+    move_locked(r, &told, failed ? is_failed : is_served);
     pthread_mutex_unlock(&r->lock);
     if (failed) tell_failure(r, err);
     tell_all(r, &told);
@@ -210,6 +214,13 @@ static bool was_stopped(struct lsqi_replica *r) {
     return stopped;
 }
 
+static void begin(struct lsqi_replica *r) {
+    pthread_mutex_lock(&r->lock);
+    r->exchanges++;
+    r->stopped = false;
+    pthread_mutex_unlock(&r->lock);
+}
+
 static void fail_all(struct lsqi_replica *r, enum lsq_status st, const char *why) {
     struct told told = {.status = st};
 
@@ -227,7 +238,7 @@ static void exchange(void *arg) {
     enum lsq_status st;
 
     do {
-        (void)was_stopped(r);
+        begin(r);
         lsqi_error_set(&err, LSQ_OK, "%s", "");
         st = lsqi_follow(r, &err);
         settle(r, st, &err);
@@ -339,6 +350,7 @@ enum lsq_status lsqi_replica_sync(struct lsqi_replica *r, struct lsqi_replica_sy
                             r->frozen ? "frozen: it is an ordinary database" : "closed");
     } else {
         sync->after = r->serial;
+        sync->exchange = r->exchanges;
         sync->applied_before = r->counts.frames;
         sync->bytes_before = r->counts.bytes;
         sync->deadline = sync->timeout > 0 ? lsqi_now_ns() + sync->timeout * MS : 0;

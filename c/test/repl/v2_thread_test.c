@@ -1,5 +1,6 @@
 /* A replica of a server that speaks protocol v2: bootstrap, generations, other histories, lies. */
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -443,6 +444,42 @@ static void gets_through_cuts(void **state) {
     db_close(primary);
 }
 
+static void note_status(void *arg, enum lsq_status status,
+                        const struct lsqi_replica_sync_result *result,
+                        const struct lsq_error *err) {
+    (void)result, (void)err;
+    atomic_store((atomic_int *)arg, (int)status);
+}
+
+static void await_request(void) {
+    const char *counts;
+
+    do {
+        sleep_ms(1);
+        counts = generations_do(&server, "{\"do\": \"counts\"}");
+    } while (generations_number(counts, "info") + generations_number(counts, "sync") == 0);
+}
+
+/* Who asks while another's exchange fails is not answered by that: the server may be well again. */
+static void has_only_its_own_failures(void **state) {
+    struct lsq_conn *primary = begin();
+    struct lsqi_replica *replica = replica_open(replica_path(), &server);
+    atomic_int status = -1;
+    struct lsqi_replica_sync first = {.done = note_status, .arg = &status};
+
+    (void)state;
+    expect_same(replica, primary);
+    (void)generations_do(&server, "{\"do\": \"counts\"}");
+    generations_fail(&server, "{\"status\": 400, \"hold\": 500}");
+    assert_int_equal(lsqi_replica_sync(replica, &first, &last_error), LSQ_OK);
+    await_request();
+    generations_fail(&server, "{}");
+    (void)replica_sync(replica);
+    assert_int_equal(atomic_load(&status), LSQ_ERROR);
+    replica_close(replica);
+    db_close(primary);
+}
+
 static void outlives_the_server(void **state) {
     struct lsq_conn *primary = begin();
     struct lsqi_replica *replica = replica_open(replica_path(), &server);
@@ -540,6 +577,7 @@ int main(void) {
         cmocka_unit_test_teardown(installs_no_lies, forget),
         cmocka_unit_test_teardown(is_tolerant, forget),
         cmocka_unit_test_teardown(gets_through_cuts, forget),
+        cmocka_unit_test_teardown(has_only_its_own_failures, forget),
         cmocka_unit_test_teardown(outlives_the_server, forget),
         cmocka_unit_test_teardown(forgets_the_begin_of_what_will_not_come, forget),
         cmocka_unit_test_teardown(keeps_what_it_has_encrypted, forget),
