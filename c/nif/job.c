@@ -22,7 +22,8 @@ struct job {
     ErlNifEnv *env; /* owns the terms, and becomes the message */
     ERL_NIF_TERM ref;
     ERL_NIF_TERM argv[MOST_ARGS];
-    int64_t since; /* ns, when it was submitted: its time-out counts from then */
+    ERL_NIF_TERM message; /* once it is made */
+    int64_t since;        /* ns, when it was submitted: its time-out counts from then */
     ErlNifPid pid;
     ErlNifMonitor monitor; /* of res on pid */
     bool monitored;
@@ -118,18 +119,32 @@ static struct lsq_turn *job_take_turn_locked(struct job *job) {
     return turn;
 }
 
+static bool job_send(struct job *job) {
+    return enif_send(calling_env, &job->pid, job->env, job->message) != 0;
+}
+
+/* A worker. */
+static void job_send_again(void *arg) {
+    (void)job_send(arg);
+    job_free(arg);
+}
+
 static void job_finish(struct job *job, ERL_NIF_TERM answer) {
     struct lsq_turn *turn;
+    struct lsq_error err;
     bool wanted;
 
     enif_mutex_lock(job->res->lock);
     wanted = job_unlink_locked(job);
     turn = job_take_turn_locked(job);
     enif_mutex_unlock(job->res->lock);
-    if (wanted)
-        (void)enif_send(calling_env, &job->pid, job->env,
-                        enif_make_tuple2(job->env, job->ref, answer));
+    job->message = enif_make_tuple2(job->env, job->ref, answer);
+    wanted = wanted && !job_send(job);
     (void)lsq_turn_free(turn);
+    /* A process that was killed during its call, which carried this job, can send nothing any more. */
+    if (wanted && calling_env != NULL && !enif_is_current_process_alive(calling_env) &&
+        lsq_defer(job_send_again, job, &err) == LSQ_OK)
+        return;
     job_free(job);
 }
 

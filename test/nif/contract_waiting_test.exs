@@ -11,6 +11,9 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
   @long [:execute_many, :batch, :batch_sql, :prepare, :stmt_info, :reset, :checkpoint] ++
           [:load_extension]
 
+  # So many that to change them takes some 100 ms.
+  @rows 500_000
+
   setup do
     conn = connect(tmp_path())
     execute!(conn, "CREATE TABLE t(a INTEGER PRIMARY KEY, b)")
@@ -105,25 +108,51 @@ defmodule EctoLibSql.NIF.ContractWaitingTest do
     end
 
     test "nobody's call waits for another's that may be long" do
+      {[holder, other], update} = with_long_update()
+      # Two short runs say little.
+      assert {:later, {:ok, {:update, nil, nil, @rows, _, true}}} =
+               behind_a_turn(holder, other, update, @rows)
+
+      assert rows!(holder, "SELECT max(a) FROM t") == [[1 + 1 + 1]]
+    end
+
+    # It can send nothing any more.
+    test "what runs behind the call of a process that was killed is answered" do
+      {[holder, other], update} = with_long_update()
+      insert = "INSERT INTO t VALUES (?1)"
+      for n <- 1..3, do: execute!(other, insert, [n])
+
+      for n <- 1..5 do
+        # Then it begins on a dirty scheduler, however long it was before.
+        for _ <- 1..3, do: execute!(holder, update, [0])
+        ref = make_ref()
+        pid = spawn(fn -> Direct.execute(holder, nil, update, [@rows], 0, 0) end)
+        await_in_use(holder)
+        :ok = NIF.submit_in_turn(other, ref, :execute, [other, nil, insert, [n], 0, 0])
+        Process.exit(pid, :kill)
+        assert {:ok, {:insert, nil, nil, 1, _, true}} = answer(ref, 60_000)
+        eventually(fn -> match?({:ok, _}, NIF.info(holder, true)) end)
+      end
+
+      assert rows!(other, "SELECT count(*) FROM t") == [[@rows + 3 + 5]]
+    end
+
+    # Two connections, and a statement that is as long as its parameter says; both have it compiled.
+    defp with_long_update do
       path = tmp_path()
-      [holder, other] = for _ <- 1..2, do: connect(path)
+      [holder, other] = conns = for _ <- 1..2, do: connect(path)
       execute!(holder, "CREATE TABLE t(a)")
 
-      # The same statement is as short as any where it is to insert one row.
-      insert =
-        "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT ?1) SELECT n FROM c"
+      execute!(
+        holder,
+        "INSERT INTO t WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT ?1) SELECT 1 FROM c",
+        [@rows]
+      )
 
-      for _ <- 1..20, do: execute!(other, insert, [1])
-      execute!(other, insert, [100_000])
-      count = 100_020 + 1_000_000
-
-      assert {:later, {:ok, {:insert, nil, nil, 1_000_000, _, true}}} =
-               behind_a_turn(holder, other, insert, 1_000_000)
-
-      assert rows!(holder, "SELECT count(*) FROM t") == [[count]]
-      # Nor for one that nobody has seen yet.
-      sql = insert <> " -- unseen"
-      assert {:later, {:ok, _}} = behind_a_turn(holder, other, sql, 1_000_000)
+      update = "UPDATE t SET a = a + 1 WHERE rowid <= ?1"
+      for conn <- [holder, other], do: execute!(conn, update, [0])
+      execute!(other, update, [1])
+      {conns, update}
     end
 
     # What is in line when the holder's turn ends: whether its answer comes before that call's own.

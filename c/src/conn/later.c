@@ -271,8 +271,9 @@ static enum lsq_status wait_here(struct lsq_conn *conn, const struct lsqi_again 
 /* ---- What others call ---- */
 
 static bool may_not_wait(const struct lsq_call *call) {
-    return call != NULL && call->done == NULL &&
-           (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0;
+    if (call == NULL) return false;
+    if ((call->flags & LSQ_CALL_SHORT) != 0) return true;
+    return call->done == NULL && (call->flags & (LSQ_CALL_TRY | LSQ_CALL_BUDGET)) != 0;
 }
 
 static enum lsq_status would_block(struct lsq_conn *conn, struct lsq_error *err) {

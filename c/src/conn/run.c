@@ -168,7 +168,8 @@ enum lsq_status lsqi_run_failed(struct lsq_conn *conn, struct lsqi_prepared *pre
     }
     if (!conn->compiles && wants_room(code)) {
         sqlite3_reset(prepared->stmt);
-        return lsqi_error_set(err, LSQ_WOULD_BLOCK, "a statement that has to be compiled anew");
+        prepared->speed.good = 0; /* some are compiled anew for each run */
+        return lsqi_turn_unused(conn, "a statement that has to be compiled anew", err);
     }
     lsqi_failure_set(e, conn->db, sqlite3_extended_errcode(conn->db));
     if (e->status == LSQ_OK) lsqi_failure_set(e, conn->db, code);

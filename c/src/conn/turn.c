@@ -152,6 +152,11 @@ static enum lsq_status others_first(struct lsq_error *err) {
     return LSQ_BUSY;
 }
 
+enum lsq_status lsqi_turn_unused(struct lsq_conn *conn, const char *why, struct lsq_error *err) {
+    conn->run.refused = true;
+    return lsqi_error_set(err, LSQ_WOULD_BLOCK, "%s", why);
+}
+
 /* With the turn among this process's connections: behind other processes, if any wait. */
 static enum lsq_status behind_others(struct lsq_conn *conn, struct lsq_error *err) {
     int64_t patience = (int64_t)atomic_load(&conn->busy_timeout) * 1000000;
@@ -159,6 +164,8 @@ static enum lsq_status behind_others(struct lsq_conn *conn, struct lsq_error *er
 
     if (file == NULL || !lsqi_file_shared(file, false) || patience == 0) return LSQ_OK;
     if (!lsqi_turnstile_taken(lsqi_file_turnstile(file))) return LSQ_OK;
+    if ((conn->run.flags & LSQ_CALL_SHORT) != 0)
+        return lsqi_turn_unused(conn, "other programs stand in line", err);
     if (!lsqi_turn_waits(conn)) {
         lsqi_turn_want(conn);
         return others_first(err);
@@ -238,6 +245,15 @@ static void leave(struct lsq_conn *conn, unsigned which) {
     lsqi_lanes_leave(&lanes, conn);
 }
 
+/* What a call did not use, and had waited for, is for who comes with the same place. */
+static void return_unused(struct lsq_conn *conn, unsigned which) {
+    struct lsqi_lanes lanes;
+
+    conn->held &= ~which;
+    lsqi_files_lanes(conn->files, which, &lanes);
+    lsqi_lanes_return(&lanes, &conn->run.turn->ticket);
+}
+
 static void hold_on(struct lsq_conn *conn) {
     struct lsqi_lanes lanes;
 
@@ -252,7 +268,10 @@ void lsqi_turn_look(struct lsq_conn *conn) {
     for (unsigned i = 0; i < conn->files->count; i++)
         if ((conn->held & 1u << i) != 0 && most_state(conn, 1u << i) < SQLITE_TXN_WRITE)
             over |= 1u << i;
-    if (over != 0) leave(conn, over);
+    if (over != 0 && conn->run.refused && conn->run.turn != NULL)
+        return_unused(conn, over);
+    else if (over != 0)
+        leave(conn, over);
     if (conn->held != 0 && !conn->held_on) hold_on(conn);
 }
 
@@ -268,6 +287,8 @@ enum lsq_status lsqi_turn_refused(struct lsq_conn *conn, struct lsq_error *err) 
         err->engine_code = code;
         return LSQ_BUSY;
     }
+    if ((conn->run.flags & LSQ_CALL_SHORT) != 0)
+        return lsqi_turn_unused(conn, "another program has the lock", err);
     err->transient = true;
     /* Whose turn it is waits for others in line, where only it tries. */
     if (conn->held == 0 || lsqi_turn_waits(conn) || atomic_load(&conn->busy_timeout) == 0)

@@ -213,6 +213,25 @@ void lsqi_lanes_leave(const struct lsqi_lanes *lanes, const void *conn) {
     tell(&news);
 }
 
+void lsqi_lanes_return(const struct lsqi_lanes *lanes, const struct lsqi_ticket *ticket) {
+    struct news news;
+
+    news.count = 0;
+    pthread_mutex_lock(&lock);
+    for (unsigned i = 0; i < lanes->count; i++) {
+        struct lsqi_lane *lane = lanes->of[i];
+
+        if (lane->conn != ticket->conn) continue;
+        if (lane->by == ticket)
+            lane->used = false;
+        else
+            lane->conn = NULL;
+        look_locked(lane, &news);
+    }
+    pthread_mutex_unlock(&lock);
+    tell(&news);
+}
+
 bool lsqi_lanes_holder(const struct lsqi_lanes *lanes, const void *conn,
                        struct lsq_turn_holder *holder) {
     bool found = false;

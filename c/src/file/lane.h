@@ -100,6 +100,9 @@ void lsqi_lanes_keep(const struct lsqi_lanes *lanes, const void *conn);
 /* Gives it to the next, as far as conn has it. */
 void lsqi_lanes_leave(const struct lsqi_lanes *lanes, const void *conn);
 
+/* The same, but what was given to the ticket is its own again, to be used with it or given up by cancelling it. */
+void lsqi_lanes_return(const struct lsqi_lanes *lanes, const struct lsqi_ticket *ticket);
+
 /* Who stands in the way of conn: the holder of the first of them that is another's. False: nobody. */
 bool lsqi_lanes_holder(const struct lsqi_lanes *lanes, const void *conn,
                        struct lsq_turn_holder *holder);
