@@ -76,6 +76,8 @@ defmodule EctoLibSql.StatsTest do
     path = tmp_path()
     pool = pool(database: path, pool_size: 3)
     run!(pool, "CREATE TABLE t (a)")
+    # One of them is free to be asked then.
+    eventually(fn -> EctoLibSql.stats(pool).connections == 3 end)
 
     {:ok, waiting} =
       DBConnection.transaction(pool, fn conn ->
