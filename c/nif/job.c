@@ -1,12 +1,12 @@
-/* Jobs: long calls, and those that wait for their connection's turn to write. A job is a copy of a call in an environment of its own, run by a worker of the core,
- * answered by a message.
+/* Jobs: long calls, and those that wait for their connection's turn to write. A job is a copy of a call in an
+ * environment of its own, run by a worker of the core, or behind a call that gave it its turn, and answered by a
+ * message.
  *
- * Its life. submit links it to its connection. The worker marks it running while it is in the connection,
+ * Its life. submit links it to its connection. Who runs it marks it running while it is in the connection,
  * unlinks it under the lock, and sends the answer. cancel unlinks it first: then the answer is never sent,
- * and the worker frees the job as soon as it is done with it. So exactly one of the two takes it from the
- * list, and only the worker's side frees it; but for a job that is taken out of line, which no worker ever
- * sees. The end of the process that waits for the answer cancels,
- * too: nobody else could stop a call that has no end.
+ * and who runs it frees the job as soon as it is done with it. So exactly one of the two takes it from the
+ * list, and only who runs it frees it; but for a job that is taken out of line, which nobody ever runs.
+ * The end of the process that waits for the answer cancels, too: nobody else could stop a call that has no end.
  *
  * An interrupt, or close, stops it wherever it is, and leaves it in the list: its answer says so. One that came
  * before submit is known by its count. */
@@ -132,17 +132,17 @@ static void job_send_again(void *arg) {
 static void job_finish(struct job *job, ERL_NIF_TERM answer) {
     struct lsq_turn *turn;
     struct lsq_error err;
-    bool wanted;
+    bool unsent;
 
     enif_mutex_lock(job->res->lock);
-    wanted = job_unlink_locked(job);
+    unsent = job_unlink_locked(job); /* else nobody wants it */
     turn = job_take_turn_locked(job);
     enif_mutex_unlock(job->res->lock);
     job->message = enif_make_tuple2(job->env, job->ref, answer);
-    wanted = wanted && !job_send(job);
+    unsent = unsent && !job_send(job);
     (void)lsq_turn_free(turn);
     /* A process that was killed during its call, which carried this job, can send nothing any more. */
-    if (wanted && calling_env != NULL && !enif_is_current_process_alive(calling_env) &&
+    if (unsent && calling_env != NULL && !enif_is_current_process_alive(calling_env) &&
         lsq_defer(job_send_again, job, &err) == LSQ_OK)
         return;
     job_free(job);
@@ -277,9 +277,8 @@ static _Thread_local struct {
 } following; /* per thread: one that runs jobs, or a call in its connection */
 
 enum {
-    FOLLOW_NS =
-        5000000, /* then others have the thread, and its time is not taken for one long job's */
-    CARRY_NS = 100000 /* the caller of the call waits meanwhile */
+    FOLLOW_NS = 5000000, /* then others have the thread, whose time is not taken for one job's */
+    CARRY_NS = 100000    /* the caller of the call waits meanwhile */
 };
 
 static void follow_begin(enum stage stage) {

@@ -78,7 +78,7 @@ struct lsqi_run {
     bool late_for_lock;       /* its deadline came while it waited for a lock */
     bool at_once;             /* it waits for no lock: it has one, and wants another file's */
     bool apart;               /* BEGIN of several files: it lets go of all before it tries again */
-    bool refused;             /* LSQ_CALL_SHORT: it has not run, though its turn had come */
+    bool refused;             /* it has not run, though it had its turn: see lsqi_turn_unused() */
     bool reads_only;          /* the running statement can be broken off without a trace */
     bool (*asked)(void *arg); /* the caller's own stop; may be NULL */
     void *asked_arg;
@@ -452,7 +452,7 @@ void lsqi_txn_look(struct lsq_conn *conn);
  * has the turn of another file, or where two of them are the same file; LSQ_BUSY_SNAPSHOT. */
 enum lsq_status lsqi_turn_take(struct lsq_conn *conn, const struct lsqi_prepared *prepared,
                                unsigned databases, struct lsq_error *err);
-/* A call of LSQ_CALL_SHORT ends with its turn unused: LSQ_WOULD_BLOCK, and the turn is for its next try. */
+/* The call ends with its turn unused, which is for its next try where it stood in line for it: LSQ_WOULD_BLOCK. */
 enum lsq_status lsqi_turn_unused(struct lsq_conn *conn, const char *why, struct lsq_error *err);
 /* The engine has refused its lock: *err, which says so, is made to say what is to be done. */
 enum lsq_status lsqi_turn_refused(struct lsq_conn *conn, struct lsq_error *err);

@@ -215,6 +215,8 @@ static void it_waits_on_no_thread(void **state) {
     struct lsq_conn *conn = open_replica(NULL);
     struct told told;
     const struct lsq_call call = {.done = on_done, .done_arg = &told, .timeout = 30000};
+    const struct lsq_call brief = {
+        .flags = LSQ_CALL_SHORT, .done = on_done, .done_arg = &told, .timeout = 30000};
 
     (void)state;
     for (int shape = STATEMENTS; shape < SHAPES; shape++) {
@@ -222,6 +224,7 @@ static void it_waits_on_no_thread(void **state) {
         run(conn, "INSERT INTO t VALUES (2, 'y')");
         told_begin(&told);
         assert_int_equal(several(conn, (enum shape)shape, &budget, &told), LSQ_WOULD_BLOCK);
+        assert_int_equal(several(conn, (enum shape)shape, &brief, &told), LSQ_WOULD_BLOCK);
         assert_int_equal(several(conn, (enum shape)shape, &call, &told), LSQ_PENDING);
         if (await(&told) != LSQ_OK) fail_msg("%d: %s", shape, told.err.message);
         expect_told(&told, answers[shape]);

@@ -107,7 +107,8 @@ static void run_some_sql(struct lsq_conn *conn, uint64_t chance) {
         "BEGIN IMMEDIATE; INSERT INTO t (a) VALUES (2); COMMIT",
         "SELECT a FROM t ORDER BY a",
     };
-    static const unsigned flags[] = {0, LSQ_CALL_TRY, LSQ_CALL_NOWAIT, LSQ_CALL_BUDGET};
+    static const unsigned flags[] = {0, LSQ_CALL_TRY, LSQ_CALL_NOWAIT, LSQ_CALL_BUDGET,
+                                     LSQ_CALL_SHORT};
     const char *sql = texts[chance % 8];
     struct lsq_error err;
 
@@ -115,7 +116,7 @@ static void run_some_sql(struct lsq_conn *conn, uint64_t chance) {
     if (chance % 8 == 6)
         check(lsq_batch_sql(conn, sql, strlen(sql), NULL, NULL, NULL, NULL, &err), sql, &err);
     else
-        (void)run_text(conn, sql, flags[chance / 8 % 4]);
+        (void)run_text(conn, sql, flags[chance / 8 % 5]);
 }
 
 static void transact(struct lsq_conn *conn, uint64_t chance) {
