@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include "../support/db.h"
+#include "../support/raw.h"
 
 enum { OLD_ROWS = 20 };
 
@@ -16,30 +17,13 @@ static sqlite3 *checkpointer;
 static int window_rows; /* to be written in the window; 0: the window is closed */
 static int next_row;
 
-static void sql(sqlite3 *db, const char *text) {
-    char *why = NULL;
-
-    if (sqlite3_exec(db, text, NULL, NULL, &why) != SQLITE_OK) fail_msg("%s: %s", text, why);
-}
-
-static int64_t number(sqlite3 *db, const char *text) {
-    sqlite3_stmt *stmt = NULL;
-    int64_t value;
-
-    assert_int_equal(sqlite3_prepare_v2(db, text, -1, &stmt, NULL), SQLITE_OK);
-    assert_int_equal(sqlite3_step(stmt), SQLITE_ROW);
-    value = sqlite3_column_int64(stmt, 0);
-    sqlite3_finalize(stmt);
-    return value;
-}
-
 /* Each row fills a page, so that the newest version of few pages is in the last frames. */
 static void write_rows(int count) {
     char text[100];
 
     for (int i = 0; i < count; i++) {
         snprintf(text, sizeof(text), "INSERT INTO t VALUES (%d, zeroblob(3000))", next_row++);
-        sql(writer, text);
+        raw_run(writer, text);
     }
 }
 
@@ -81,23 +65,12 @@ static void put_window_in(sqlite3 *db) {
 
 /* ---- The story ---- */
 
-static sqlite3 *open_it(const char *path) {
-    sqlite3 *db = NULL;
-
-    assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    sql(db, "PRAGMA journal_mode = wal");
-    sql(db, "PRAGMA wal_autocheckpoint = 0");
-    return db;
-}
-
 static void everything_is_there(const char *path, int rows) {
     sqlite3 *db = NULL;
 
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
-    assert_int_equal(number(db, "SELECT count(*) FROM t"), rows);
-    assert_int_equal(number(db, "SELECT count(*) FROM pragma_integrity_check "
-                                "WHERE integrity_check <> 'ok'"),
-                     0);
+    assert_int_equal(raw_ask(db, "SELECT count(*) FROM t"), rows);
+    raw_is_whole(db);
     sqlite3_close(db);
 }
 
@@ -117,12 +90,12 @@ static void overtake(int in_window, int after) {
     int copied;
 
     snprintf(path, sizeof(path), "%s", db_path());
-    writer = open_it(path);
-    checkpointer = open_it(path);
+    writer = raw_open(path);
+    checkpointer = raw_open(path);
     put_window_in(checkpointer);
     next_row = 1;
-    sql(writer, "CREATE TABLE t (id INTEGER PRIMARY KEY, fill BLOB)");
-    assert_int_equal(number(checkpointer, "SELECT count(*) FROM t"), 0);
+    raw_run(writer, "CREATE TABLE t (id INTEGER PRIMARY KEY, fill BLOB)");
+    assert_int_equal(raw_ask(checkpointer, "SELECT count(*) FROM t"), 0);
     write_rows(OLD_ROWS);
     assert_int_equal(
         sqlite3_wal_checkpoint_v2(writer, NULL, SQLITE_CHECKPOINT_PASSIVE, &log, &done), SQLITE_OK);
@@ -181,10 +154,10 @@ static void other_checkpoints_copy_all(void **state) {
     (void)state;
     (void)is_cured();
     snprintf(path, sizeof(path), "%s", db_path());
-    writer = open_it(path);
-    checkpointer = open_it(path);
+    writer = raw_open(path);
+    checkpointer = raw_open(path);
     next_row = 1;
-    sql(writer, "CREATE TABLE t (id INTEGER PRIMARY KEY, fill BLOB)");
+    raw_run(writer, "CREATE TABLE t (id INTEGER PRIMARY KEY, fill BLOB)");
     for (size_t i = 0; i < 3 * sizeof(modes) / sizeof(modes[0]); i++) {
         write_rows(5);
         assert_int_equal(sqlite3_wal_checkpoint_v2(checkpointer, NULL, modes[i % 4], &log, &done),
