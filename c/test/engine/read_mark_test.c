@@ -1,5 +1,5 @@
-/* A reader may take a mark that is behind its snapshot (engine/patches/read-marks.patch): what a checkpoint may copy
- * beside it goes by the mark, and what it reads stays as it was. */
+/* A transaction that begins by writing may take a read mark that is behind its snapshot (engine/patches/
+ * read-marks.patch): what a checkpoint copies beside it goes by the mark, and what it reads stays as it was. */
 #include <sqlite3.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -49,12 +49,13 @@ static void add(sqlite3 *db, int id) {
 
 static int64_t sum(sqlite3 *db) { return raw_ask(db, "SELECT sum(n) FROM t"); }
 
-static int passive(sqlite3 *db, int *frames) {
+/* How many frames a checkpoint leaves. */
+static int left_by(sqlite3 *db, int mode) {
+    int frames = -1;
     int done = -1;
-    int rc = sqlite3_wal_checkpoint_v2(db, NULL, SQLITE_CHECKPOINT_PASSIVE, frames, &done);
 
-    assert_int_equal(rc, SQLITE_OK);
-    return done;
+    assert_int_equal(sqlite3_wal_checkpoint_v2(db, NULL, mode, &frames, &done), SQLITE_OK);
+    return frames - done;
 }
 
 static void read_marks(uint32_t marks[MARKS]) {
@@ -69,60 +70,73 @@ static void read_marks(uint32_t marks[MARKS]) {
     (void)fclose(file);
 }
 
-static bool is_patched(void) {
-    struct lsq_core_info info;
-
-    return lsq_core_info(&info, &last_error) == LSQ_OK && strcmp(info.engine, "libsql") == 0;
-}
-
 /* ---- What it is for ---- */
 
 static void a_mark_serves_for_some_commits(void **state) {
-    sqlite3 *db = new_file();
+    struct lsq_core_info info;
     uint32_t before[MARKS];
     uint32_t after[MARKS];
     int changes = 0;
+    sqlite3 *db;
 
     (void)state;
-    if (is_patched()) {
-        for (int i = 0; i < 10 * SLACK; i++) {
-            read_marks(before);
-            add(db, 1);
-            read_marks(after);
-            changes += memcmp(before, after, sizeof(before)) != 0;
-        }
-        assert_in_range(changes, 10 - 1, 10 + 1);
+    assert_int_equal(lsq_core_info(&info, &last_error), LSQ_OK);
+    if (strcmp(info.engine, "libsql") != 0) skip();
+    db = new_file();
+    for (int i = 0; i < 10 * SLACK; i++) {
+        read_marks(before);
+        add(db, 1);
+        read_marks(after);
+        changes += memcmp(before, after, sizeof(before)) != 0;
     }
+    assert_in_range(changes, 10 - 1, 10 + 1);
     sqlite3_close(db);
-    if (!is_patched()) skip();
 }
 
-/* ---- What a reader sees ---- */
+/* ---- What is seen ---- */
 
-/* The last commits are seen, be the mark as it is; and kept from a checkpoint, until the reader is gone. */
-static void a_checkpoint_stops_at_the_mark(void **state) {
+/* A writer sees the last commits, be its mark as it is; and keeps some from a checkpoint, until it is gone. */
+static void a_checkpoint_stops_at_a_writers_mark(void **state) {
     sqlite3 *db = new_file();
-    sqlite3 *reader = open_it();
+    sqlite3 *other = open_it();
     int64_t added = 0;
-    int frames;
-    int done;
 
     (void)state;
     for (int i = 0; i < 3 * SLACK; i++) {
         add(db, i % PAGES + 1);
         added++;
-        raw_run(reader, "BEGIN");
-        assert_int_equal(sum(reader), added);
-        done = passive(db, &frames);
-        assert_in_range(frames - done, 0, SLACK);
+        raw_run(db, "BEGIN IMMEDIATE");
+        assert_int_equal(sum(db), added);
+        assert_in_range(left_by(other, SQLITE_CHECKPOINT_PASSIVE), 0, SLACK);
+        assert_int_equal(sum(db), added);
         add(db, (i + 7) % PAGES + 1);
-        (void)passive(db, &frames);
-        assert_int_equal(sum(reader), added);
-        added++;
-        raw_run(reader, "COMMIT");
-        if (i % 50 == 0) assert_int_equal(passive(db, &frames), frames);
+        assert_int_equal(sum(other), added);
+        raw_run(db, i % 2 == 0 ? "COMMIT" : "ROLLBACK");
+        added += i % 2 == 0;
+        if (i % 50 == 0) assert_int_equal(left_by(other, SQLITE_CHECKPOINT_PASSIVE), 0);
     }
-    sqlite3_close(reader);
+    sqlite3_close(other);
+    sqlite3_close(db);
+}
+
+/* Of readers one always begins before the other ends; each of them sees the last commit, and keeps nothing from a
+ * checkpoint. */
+static void readers_without_an_end_are_not_in_the_way(void **state) {
+    sqlite3 *db = new_file();
+    sqlite3 *readers[2] = {open_it(), open_it()};
+
+    (void)state;
+    for (int i = 0; i < 3 * SLACK; i++) {
+        sqlite3 *one = readers[i % 2];
+
+        add(db, 1);
+        raw_run(one, "BEGIN");
+        assert_int_equal(sum(one), i + 1);
+        if (i > 0) raw_run(readers[1 - i % 2], "COMMIT");
+        assert_int_equal(left_by(db, SQLITE_CHECKPOINT_PASSIVE), 0);
+        assert_int_equal(left_by(db, SQLITE_CHECKPOINT_FULL), 0);
+    }
+    for (int i = 0; i < 2; i++) sqlite3_close(readers[i]);
     sqlite3_close(db);
 }
 
@@ -132,55 +146,81 @@ struct reader {
     bool reads;
 };
 
-/* Of snapshots, commits, and checkpoints, in any order. */
-static void random_step(sqlite3 *db, struct reader *readers, int64_t *added) {
-    struct reader *one = &readers[rand() % READERS];
-    const int modes[] = {SQLITE_CHECKPOINT_PASSIVE, SQLITE_CHECKPOINT_FULL,
-                         SQLITE_CHECKPOINT_RESTART, SQLITE_CHECKPOINT_TRUNCATE};
+struct story {
+    sqlite3 *db;
+    sqlite3 *checkpointer;
+    struct reader readers[READERS];
+    int64_t added;
+    bool writes; /* a transaction is open, with one more */
+};
 
+static void write_on(struct story *story) {
+    if (!story->writes && rand() % 3 == 0) {
+        raw_run(story->db, "BEGIN IMMEDIATE");
+        story->writes = true;
+    }
+    assert_int_equal(sum(story->db), story->added);
+    add(story->db, rand() % PAGES + 1);
+    story->added++;
+    if (story->writes && rand() % 3 == 0) {
+        raw_run(story->db, "COMMIT");
+        story->writes = false;
+    }
+}
+
+static void read_on(struct story *story, struct reader *reader) {
+    if (reader->reads) {
+        assert_int_equal(sum(reader->db), reader->sees);
+        if (rand() % 2 == 0) return;
+        raw_run(reader->db, "COMMIT");
+    } else {
+        raw_run(reader->db, "BEGIN");
+        reader->sees = sum(reader->db);
+        if (story->writes)
+            assert_true(reader->sees <= story->added);
+        else
+            assert_int_equal(reader->sees, story->added);
+    }
+    reader->reads = !reader->reads;
+}
+
+/* It may be refused: nobody is waited for. */
+static void checkpoint(struct story *story) {
+    static const int modes[] = {SQLITE_CHECKPOINT_PASSIVE, SQLITE_CHECKPOINT_FULL,
+                                SQLITE_CHECKPOINT_RESTART, SQLITE_CHECKPOINT_TRUNCATE};
+
+    (void)sqlite3_wal_checkpoint_v2(story->checkpointer, NULL, modes[rand() % 4], NULL, NULL);
+}
+
+static void random_step(struct story *story) {
     switch (rand() % 8) {
-    case 0: /* it may be refused: readers are not waited for */
-        (void)sqlite3_wal_checkpoint_v2(db, NULL, modes[rand() % 4], NULL, NULL);
-        return;
+    case 0: checkpoint(story); return;
     case 1:
     case 2:
-    case 3:
-        add(db, rand() % PAGES + 1);
-        ++*added;
-        return;
-    default: break;
+    case 3: write_on(story); return;
+    default: read_on(story, &story->readers[rand() % READERS]);
     }
-    if (one->reads) {
-        assert_int_equal(sum(one->db), one->sees);
-        if (rand() % 2 == 0) return;
-        raw_run(one->db, "COMMIT");
-    } else {
-        raw_run(one->db, "BEGIN");
-        one->sees = *added;
-        assert_int_equal(sum(one->db), one->sees);
-    }
-    one->reads = !one->reads;
 }
 
 static void snapshots_stay(void **state) {
-    sqlite3 *db = new_file();
-    struct reader readers[READERS];
-    int64_t added = 0;
+    struct story story = {.db = new_file(), .checkpointer = open_it()};
 
     (void)state;
     srand((unsigned)test_seed());
-    for (int i = 0; i < READERS; i++) readers[i] = (struct reader){.db = open_it()};
-    for (int step = 0; step < STEPS; step++) random_step(db, readers, &added);
-    for (int i = 0; i < READERS; i++) sqlite3_close(readers[i].db);
-    assert_int_equal(sum(db), added);
-    raw_is_whole(db);
-    sqlite3_close(db);
+    for (int i = 0; i < READERS; i++) story.readers[i].db = open_it();
+    for (int step = 0; step < STEPS; step++) random_step(&story);
+    for (int i = 0; i < READERS; i++) sqlite3_close(story.readers[i].db);
+    sqlite3_close(story.checkpointer);
+    assert_int_equal(sum(story.db), story.added);
+    raw_is_whole(story.db);
+    sqlite3_close(story.db);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(a_mark_serves_for_some_commits, db_forget),
-        cmocka_unit_test_teardown(a_checkpoint_stops_at_the_mark, db_forget),
+        cmocka_unit_test_teardown(a_checkpoint_stops_at_a_writers_mark, db_forget),
+        cmocka_unit_test_teardown(readers_without_an_end_are_not_in_the_way, db_forget),
         cmocka_unit_test_teardown(snapshots_stay, db_forget),
     };
 
