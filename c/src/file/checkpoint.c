@@ -17,8 +17,8 @@ enum {
     PINNED_LIMITS = 8, /* one so long that could not, has a reader whom somebody should know of */
     ALL_LIMITS = 16,   /* one so long in any case: the disk is slower than its writers, who wait */
     TURN_MS = 10000,   /* how long it waits for its turn to do that */
-    WAIT_MS = 10,      /* and then for readers: writers wait meanwhile */
-    LONG_MS = 100,     /* a snapshot so old may be what pins a WAL */
+    WAIT_MS = 10,      /* and then for readers, or longer: see wait_ms(); writers wait meanwhile */
+    LONG_MS = 100,     /* a snapshot so old may be what pins a WAL: it is not waited for */
     BY_CALLERS = 100   /* checkpoints, before a worker tries again */
 };
 
@@ -70,14 +70,28 @@ static void show(struct lsqi_file *file, sqlite3 *db) {
     pthread_mutex_unlock(&file->lock);
 }
 
-/* The engine's busy handler of that connection; arg: when it began to wait, ns, 0 if it has not. */
-static int on_busy(void *arg, int count) {
-    int64_t *since = arg;
+struct patience {
+    int most_ms;
+    int64_t since; /* ns */
+};
 
-    if (count == 0) *since = lsqi_now_ns();
-    if (lsqi_now_ns() - *since > (int64_t)WAIT_MS * 1000000) return 0;
+/* The engine's busy handler of that connection; arg: how long it waits. */
+static int on_busy(void *arg, int count) {
+    struct patience *patience = arg;
+
+    if (count == 0) patience->since = lsqi_now_ns();
+    if (lsqi_now_ns() - patience->since > (int64_t)patience->most_ms * 1000000) return 0;
     sqlite3_sleep(1);
     return 1;
+}
+
+/* Readers who take longer than WAIT_MS, one beginning before the other ends, would keep it for ever, and nobody would
+ * be told of them, for none is old: so the longer it has become, the longer ones are waited for. */
+static int wait_ms(int pages, int limit) {
+    int64_t ms = (int64_t)WAIT_MS * pages / ((int64_t)MOST_LIMITS * limit);
+
+    if (ms < WAIT_MS) return WAIT_MS;
+    return ms < LONG_MS ? (int)ms : LONG_MS;
 }
 
 static bool to_stop(void *arg) { return stopping(arg); }
@@ -85,15 +99,16 @@ static bool to_stop(void *arg) { return stopping(arg); }
 /* A WAL begins again from its start when a writer finds all of it in the file, and no reader in it. Beside
  * writers who never rest, a passive checkpoint is always a few commits behind: this one takes a turn, and
  * sees the last readers off. */
-static int restart(struct lsqi_file *file, sqlite3 *db, int mode, int *pages, int *done) {
+static int restart(struct lsqi_file *file, sqlite3 *db, int mode, int most_ms, int *pages,
+                   int *done) {
     int64_t until = lsqi_now_ns() + (int64_t)TURN_MS * 1000000;
     const struct lsqi_lanes lanes = {.count = 1, .of = {&file->lane}};
     const struct lsqi_claim claim = {.conn = file};
-    int64_t since = 0;
+    struct patience patience = {.most_ms = most_ms};
     int rc;
 
     if (!lsqi_lanes_await(&lanes, &claim, until, to_stop, file)) return SQLITE_INTERRUPT;
-    sqlite3_busy_handler(db, on_busy, &since);
+    sqlite3_busy_handler(db, on_busy, &patience);
     rc = sqlite3_wal_checkpoint_v2(db, "main", mode, pages, done);
     sqlite3_busy_handler(db, NULL, NULL);
     lsqi_lanes_leave(&lanes, file);
@@ -166,12 +181,13 @@ static void note_truncated(struct lsqi_file *file, struct taken *taken) {
 }
 
 /* A WAL that had grown gives its space back. Readers of old pages, other processes: next time. */
-static int begin_again(struct lsqi_file *file, sqlite3 *db, struct taken *taken, bool *held) {
+static int begin_again(struct lsqi_file *file, sqlite3 *db, int limit, struct taken *taken,
+                       bool *held) {
     bool was_pinned = atomic_load(&file->pinned);
     int mode = was_pinned ? SQLITE_CHECKPOINT_TRUNCATE : SQLITE_CHECKPOINT_RESTART;
     int pages = 0;
     int done = 0;
-    int rc = restart(file, db, mode, &pages, &done);
+    int rc = restart(file, db, mode, wait_ms(taken->pages, limit), &pages, &done);
 
     taken->mode = was_pinned ? LSQ_CHECKPOINT_TRUNCATE : LSQ_CHECKPOINT_RESTART;
     *held = rc != SQLITE_OK;
@@ -223,7 +239,7 @@ static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
     /* While a reader pins it, writers would wait for nothing. */
     if (rc == SQLITE_OK && too_long(file, limit, taken.pages, taken.done) &&
         !(held && atomic_load(&file->pinned)))
-        rc = begin_again(file, db, &taken, &held);
+        rc = begin_again(file, db, limit, &taken, &held);
     if (rc == SQLITE_OK && taken.pages >= 0) note(file, &taken, limit, held);
     *pages = taken.left;
     return (rc == SQLITE_OK && taken.pages >= 0) || rc == SQLITE_INTERRUPT;

@@ -205,6 +205,41 @@ static void a_reader_pins_it_only_as_long_as_it_reads(void **state) {
     db_close(conn);
 }
 
+enum { READERS = 4, READ_MS = 25, MANY_LIMITS = 600 };
+
+static void *read_on(void *arg) {
+    struct lsq_config cfg = config(arg);
+    struct lsq_conn *conn = db_open_as(&cfg);
+
+    while (!atomic_load(&enough)) {
+        run(conn, "BEGIN");
+        (void)ask(conn, "SELECT max(id) FROM t");
+        sleep_ms(READ_MS);
+        run(conn, "COMMIT");
+    }
+    db_close(conn);
+    return NULL;
+}
+
+/* One of them always reads, none for long: writers wait for them in the end. */
+static void readers_without_an_end_do_not_keep_it(void **state) {
+    pthread_t threads[READERS];
+    const char *path = db_path();
+    struct lsq_conn *conn = open_filled(path);
+
+    (void)state;
+    insert(conn, 0);
+    atomic_store(&enough, false);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, read_on, (void *)path), 0);
+    for (int i = 0; i < MANY_LIMITS * LIMIT; i++) insert(conn, 0);
+    atomic_store(&enough, true);
+    for (int i = 0; i < READERS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_true(size_of(path, "-wal") / 4096 < MANY_LIMITS / 2 * LIMIT);
+    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), MANY_LIMITS * LIMIT + 1);
+    db_close(conn);
+}
+
 static bool is_ordered(struct lsqi_file *file) {
     bool ordered;
 
@@ -316,6 +351,7 @@ int main(void) {
         TEST(nothing_is_left_behind),
         TEST(with_an_exclusive_lock),
         TEST(with_a_key),
+        TEST(readers_without_an_end_do_not_keep_it),
         TEST(a_reader_pins_it_only_as_long_as_it_reads),
         TEST(one_that_is_kept_off_ends),
         TEST(it_waits_for_calm),
