@@ -30,9 +30,13 @@ ENGINE_OPT_asan := -O1 -g1 -fsanitize=address -fno-omit-frame-pointer
 ENGINE_OPT_tsan := -O1 -g1 -fsanitize=thread
 ENGINE_OPT := $(ENGINE_OPT_$(BUILD))
 
+# One that is taken away counts, too.
+$(ENGINE_DIR)/patches: FORCE
+	$(call note,$(ENGINE_PATCHES))
+
 # The pin and the patches are dependencies by content: the recipe of a clone's first build and of a
 # changed patch are the same.
-$(ENGINE_SRC_STAMP): engine/engine.mk engine/fetch $(ENGINE_PATCHES)
+$(ENGINE_SRC_STAMP): engine/engine.mk engine/fetch $(ENGINE_PATCHES) $(ENGINE_DIR)/patches
 	$(call say,ENGINE,libsql-ffi $(ENGINE_VERSION))
 	$(Q)engine/fetch $(ENGINE_VERSION) $(ENGINE_SHA256) $(ENGINE_SRC) $(ENGINE_PATCHES)
 
