@@ -19,6 +19,7 @@ enum {
     TURN_MS = 10000,   /* how long it waits for its turn to do that */
     WAIT_MS = 10,      /* and then for readers, or longer: see wait_ms(); writers wait meanwhile */
     LONG_MS = 100,     /* a snapshot so old may be what pins a WAL: it is not waited for */
+    VAIN_PART = 4,     /* by such a part a WAL is to grow before that is tried again */
     BY_CALLERS = 100   /* checkpoints, before a worker tries again */
 };
 
@@ -229,6 +230,7 @@ static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
     struct taken taken = {.mode = LSQ_CHECKPOINT_PASSIVE, .began = lsqi_now_ns()};
     int rc = passive(file, db, limit, &taken.pages, &taken.done);
     bool held = taken.done < taken.pages;
+    bool in_vain = false;
 
     if (rc == SQLITE_BUSY) {
         /* Somebody else takes one, or keeps all off: not again before it has grown. */
@@ -238,10 +240,13 @@ static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
     taken.left = taken.pages;
     /* While a reader pins it, writers would wait for nothing. */
     if (rc == SQLITE_OK && too_long(file, limit, taken.pages, taken.done) &&
-        !(held && atomic_load(&file->pinned)))
+        !(held && atomic_load(&file->pinned) && has_old_reader(file))) {
         rc = begin_again(file, db, limit, &taken, &held);
+        in_vain = held;
+    }
     if (rc == SQLITE_OK && taken.pages >= 0) note(file, &taken, limit, held);
-    *pages = taken.left;
+    /* Nor often, whoever it is that they have waited for in vain. */
+    *pages = taken.left + (in_vain ? taken.left / VAIN_PART : 0);
     return (rc == SQLITE_OK && taken.pages >= 0) || rc == SQLITE_INTERRUPT;
 }
 

@@ -205,7 +205,7 @@ static void a_reader_pins_it_only_as_long_as_it_reads(void **state) {
     db_close(conn);
 }
 
-enum { READERS = 4, READ_MS = 25, MANY_LIMITS = 600 };
+enum { READERS = 4, READ_MS = 25 };
 
 static void *read_on(void *arg) {
     struct lsq_config cfg = config(arg);
@@ -226,17 +226,23 @@ static void readers_without_an_end_do_not_keep_it(void **state) {
     pthread_t threads[READERS];
     const char *path = db_path();
     struct lsq_conn *conn = open_filled(path);
+    int64_t until = now_ns() + INT64_C(100000000000);
+    unsigned before;
 
     (void)state;
     insert(conn, 0);
     atomic_store(&enough, false);
     for (int i = 0; i < READERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, read_on, (void *)path), 0);
-    for (int i = 0; i < MANY_LIMITS * LIMIT; i++) insert(conn, 0);
+    sleep_ms(2 * READ_MS);
+    before = beginnings(path);
+    for (int i = 1; beginnings(path) == before && now_ns() < until; i++) {
+        insert(conn, 0);
+        if (i % 20 == 0) sleep_ms(1);
+    }
     atomic_store(&enough, true);
     for (int i = 0; i < READERS; i++) assert_int_equal(pthread_join(threads[i], NULL), 0);
-    assert_true(size_of(path, "-wal") / 4096 < MANY_LIMITS / 2 * LIMIT);
-    assert_int_equal(ask(conn, "SELECT count(*) FROM t"), MANY_LIMITS * LIMIT + 1);
+    assert_true(beginnings(path) != before);
     db_close(conn);
 }
 
