@@ -19,7 +19,7 @@ enum {
     TURN_MS = 10000,   /* how long it waits for its turn to do that */
     WAIT_MS = 10,      /* and then for readers, or longer: see wait_ms(); writers wait meanwhile */
     LONG_MS = 100,     /* a snapshot so old may be what pins a WAL: it is not waited for */
-    VAIN_PART = 4,     /* by such a part a WAL is to grow before that is tried again */
+    VAIN_PART = 4,     /* by such a part a WAL grows before they are waited for again */
     BY_CALLERS = 100   /* checkpoints, before a worker tries again */
 };
 
@@ -225,12 +225,29 @@ static void note(struct lsqi_file *file, struct taken *taken, int limit, bool he
     if (pinned && !before) tell(file, LSQ_FILE_WAL_PINNED, taken);
 }
 
+/* Whether writers may find it worth their while to wait: not for a reader who pins it, nor again and again for those
+ * of whom nothing is known. */
+static bool worth_waiting(struct lsqi_file *file, int pages, bool held) {
+    int before;
+
+    if (held && atomic_load(&file->pinned) && has_old_reader(file)) return false;
+    pthread_mutex_lock(&file->lock);
+    before = file->in_vain;
+    pthread_mutex_unlock(&file->lock);
+    return pages < before || pages - before >= before / VAIN_PART;
+}
+
+static void note_waited(struct lsqi_file *file, int pages, bool in_vain) {
+    pthread_mutex_lock(&file->lock);
+    file->in_vain = in_vain ? pages : 0;
+    pthread_mutex_unlock(&file->lock);
+}
+
 /* *pages: of the WAL afterwards, that are not to be looked at again. */
 static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
     struct taken taken = {.mode = LSQ_CHECKPOINT_PASSIVE, .began = lsqi_now_ns()};
     int rc = passive(file, db, limit, &taken.pages, &taken.done);
     bool held = taken.done < taken.pages;
-    bool in_vain = false;
 
     if (rc == SQLITE_BUSY) {
         /* Somebody else takes one, or keeps all off: not again before it has grown. */
@@ -238,15 +255,13 @@ static bool take(struct lsqi_file *file, sqlite3 *db, int limit, int *pages) {
         return true;
     }
     taken.left = taken.pages;
-    /* While a reader pins it, writers would wait for nothing. */
     if (rc == SQLITE_OK && too_long(file, limit, taken.pages, taken.done) &&
-        !(held && atomic_load(&file->pinned) && has_old_reader(file))) {
+        worth_waiting(file, taken.pages, held)) {
         rc = begin_again(file, db, limit, &taken, &held);
-        in_vain = held;
+        note_waited(file, taken.left, held);
     }
     if (rc == SQLITE_OK && taken.pages >= 0) note(file, &taken, limit, held);
-    /* Nor often, whoever it is that they have waited for in vain. */
-    *pages = taken.left + (in_vain ? taken.left / VAIN_PART : 0);
+    *pages = taken.left;
     return (rc == SQLITE_OK && taken.pages >= 0) || rc == SQLITE_INTERRUPT;
 }
 
@@ -385,6 +400,7 @@ void lsqi_file_read(struct lsqi_file *file, int64_t since) {
     if (!atomic_load_explicit(&file->pinned, memory_order_relaxed)) return;
     if (lsqi_now_ns() - since < (int64_t)LONG_MS * 1000000) return;
     pthread_mutex_lock(&file->lock);
+    file->in_vain = 0;          /* it may have been this one */
     file->look = file->ordered; /* one that runs may have looked before */
     if (!file->ordered) (void)order_locked(file);
     pthread_mutex_unlock(&file->lock);

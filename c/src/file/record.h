@@ -43,11 +43,12 @@ struct lsqi_file {
     int by_callers; /* so many are for those who commit, since a worker could not */
     sqlite3 *db;    /* the worker's, for an interrupt; NULL: not yet, or closed */
     int limit;
-    int pages;             /* of the WAL, at the last commit */
-    int due;               /* pages that are worth the next one; 0: the limit */
-    bool look;             /* another one is to be taken at once */
-    bool waits;            /* one is to be taken when writers are calm: `calm` is scheduled */
-    int seen;              /* pages of the WAL when it last looked */
+    int pages;   /* of the WAL, at the last commit */
+    int due;     /* pages that are worth the next one; 0: the limit */
+    int in_vain; /* pages when writers last waited for readers in vain; 0: not since it began */
+    bool look;   /* another one is to be taken at once */
+    bool waits;  /* one is to be taken when writers are calm: `calm` is scheduled */
+    int seen;    /* pages of the WAL when it last looked */
     struct lsqi_task calm; /* keeps the record */
     int64_t checkpoints;
     struct taken last;
